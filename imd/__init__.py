@@ -1,0 +1,1 @@
+"""imd: a self-hosted instant-messaging backend on Twisted."""

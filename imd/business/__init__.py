@@ -1,0 +1,1 @@
+"""The business role: accounts, groups, permission, and their REST interface."""

@@ -1,0 +1,1 @@
+"""The authority on who may do what, answering over the bus."""

@@ -1,0 +1,1 @@
+"""Typed configuration: sections, the loader, the printed reference."""

@@ -1,0 +1,1 @@
+"""The core role: gateway, messages, presence."""

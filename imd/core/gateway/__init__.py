@@ -1,0 +1,1 @@
+"""Connections: transports, sessions, limits, send queues."""

@@ -1,0 +1,1 @@
+"""Messages: append, fan-out, history, receipts, recall."""

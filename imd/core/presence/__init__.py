@@ -1,0 +1,1 @@
+"""Who is online here, and who wants to know."""

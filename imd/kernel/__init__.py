@@ -1,0 +1,1 @@
+"""Ground floor: errors, clocks, ids, tasks, queues, limits. No I/O, no project imports."""

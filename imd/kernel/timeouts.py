@@ -1,0 +1,29 @@
+"""Every outside call has a time-out."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, TimeoutError
+
+from imd.kernel.clocks import Clock
+
+__all__ = ["TimeoutError", "sleep", "with_timeout"]
+
+T = TypeVar("T")
+
+
+def with_timeout(
+    work: Coroutine[Deferred[Any], Any, T] | Deferred[T], *, timeout_s: float, clock: Clock
+) -> Deferred[T]:
+    """``work``'s result, or ``TimeoutError`` after ``timeout_s``; then the work is cancelled."""
+    running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
+    return running.addTimeout(timeout_s, clock)  # type: ignore[arg-type]
+
+
+def sleep(delay_s: float, *, clock: Clock) -> Deferred[None]:
+    """Fires after ``delay_s``; can be cancelled."""
+    done: Deferred[None] = Deferred(lambda _: call.cancel())
+    call = clock.callLater(delay_s, done.callback, None)
+    return done

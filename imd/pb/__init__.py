@@ -1,0 +1,1 @@
+"""Generated from protocol/ by tools/protogen; never edited."""

@@ -1,0 +1,1 @@
+"""Composition: one build function a role."""

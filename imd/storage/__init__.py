@@ -1,0 +1,1 @@
+"""Engines and connections only; what is stored is the features' business."""

@@ -1,0 +1,1 @@
+"""Sans-I/O wire protocol: framing, Envelope codec, connection state machines."""

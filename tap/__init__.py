@@ -1,0 +1,1 @@
+"""twistd entry points: options and makeService, one module a role."""
