@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-#: Answers a request with bytes, or raises; whatever it raises reaches the caller as NoResponder's kin.
+from imd.kernel.errors import ServerBusy
+
+#: Answers a request with bytes. What it raises is logged where it happens, the caller sees BusFailure.
 Responder = Callable[[bytes], Awaitable[bytes]]
 #: Takes a published payload. What it raises is logged; on a durable subject it is tried again.
 Subscriber = Callable[[str, bytes], Awaitable[None]]
+
+#: As NATS has it by default; whoever needs more pages or sends a reference.
+MAX_PAYLOAD_BYTES = 1024 * 1024
 
 
 class Bus(Protocol):
     """Publish, subscribe and request, with the promises of core NATS and JetStream.
 
     * ``publish`` is at most once, in order for one publisher and subject, and returns before
-      anybody has seen it. Payloads are copied; delivery happens on a later turn.
+      anybody has seen it. Payloads are copied; delivery happens on a later turn. A subscriber
+      gets one message at a time; subscribers do not wait for each other.
     * ``publish_durable`` returns when the event is recorded; each named consumer then gets it at
-      least once, in order, also after a crash, up to 5 tries each 30 s apart at most.
+      least once, in order, also after a crash, up to 5 tries 30 s apart, then it is put aside as a
+      dead letter. A consumer that is new gets what is still kept (at most 7 days).
     * ``request`` raises ``NoResponder`` at once if nobody serves the subject, ``TimeoutError`` after
-      ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised.
+      ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised. Several
+      responders of one subject share its requests; one responder may run many at a time.
     * Subjects may be subscribed to with ``*`` for one token and a final ``>`` for the rest.
+    * What is queued is bounded: above that, and after ``stop``, sending raises ``BusRefused``;
+      a payload above ``MAX_PAYLOAD_BYTES`` is a ``ValueError``.
+    * ``stop`` waits for the handlers that run.
     """
 
     async def start(self) -> None: ...
@@ -46,3 +57,7 @@ class NoResponder(Exception):
 
 class BusFailure(Exception):
     """The other side failed while answering; the outcome is unknown."""
+
+
+class BusRefused(ServerBusy):
+    """The bus is full or stopped; nothing was sent."""

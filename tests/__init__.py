@@ -1,0 +1,1 @@
+"""Mirrors imd/, one folder a floor."""

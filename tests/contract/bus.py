@@ -1,0 +1,298 @@
+"""What every bus promises, as scenarios; an implementation brings ``make``, ``drive`` and ``pause``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder, Subscriber
+
+#: Long for a bus, short for whoever runs the suite in real time.
+SOON_S = 0.05
+
+
+def scenario(work: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], Any]:
+    """Makes a test of an ``async def``, by the case's own ``drive``."""
+
+    @wraps(work)
+    def test(self: Any) -> Any:
+        return self.drive(work(self))
+
+    return test
+
+
+class Received:
+    """A subscriber that keeps what it got."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+
+    async def __call__(self, subject: str, payload: bytes) -> None:
+        self.messages.append((subject, payload))
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.messages]
+
+
+class BusCase(SynchronousTestCase):
+    """What the contract needs from the implementation under test."""
+
+    def drive(self, work: Coroutine[Any, Any, None]) -> Any:
+        """Run a scenario; the result is the test's."""
+        raise NotImplementedError
+
+    async def make(self) -> Bus:
+        """A started bus that nobody else uses; stopped after the test."""
+        raise NotImplementedError
+
+    def pause(self, delay_s: float) -> Deferred[None]:
+        """Let time pass on the bus's clock."""
+        raise NotImplementedError
+
+
+class BusContract(BusCase):
+    """Publish, subscribe, request."""
+
+    @scenario
+    async def test_publish_reaches_every_subscriber(self) -> None:
+        """Each subscriber of a subject gets each payload once, in the order of publishing."""
+        bus = await self.make()
+        first, second, other = Received(), Received(), Received()
+        bus.subscribe("im.test.a", first)
+        bus.subscribe("im.test.a", second)
+        bus.subscribe("im.test.b", other)
+        await self.pause(SOON_S)
+        for number in range(50):
+            bus.publish("im.test.a", b"%d" % number)
+        await self.pause(SOON_S)
+        expected = [("im.test.a", b"%d" % number) for number in range(50)]
+        self.assertEqual(first.messages, expected)
+        self.assertEqual(second.messages, expected)
+        self.assertEqual(other.messages, [])
+
+    @scenario
+    async def test_publish_returns_first(self) -> None:
+        """Nobody has seen the payload when publish returns."""
+        bus = await self.make()
+        received = Received()
+        bus.subscribe("im.test.a", received)
+        await self.pause(SOON_S)
+        bus.publish("im.test.a", b"x")
+        self.assertEqual(received.messages, [])
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"x"])
+
+    @scenario
+    async def test_payload_is_copied(self) -> None:
+        """What the sender does with its buffer afterwards changes nothing."""
+        bus = await self.make()
+        received = Received()
+        bus.subscribe("im.test.a", received)
+        await self.pause(SOON_S)
+        buffer = bytearray(b"before")
+        bus.publish("im.test.a", buffer)  # type: ignore[arg-type]
+        buffer[:] = b"after!"
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"before"])
+        self.assertIs(type(received.payloads[0]), bytes)
+
+    @scenario
+    async def test_wildcards(self) -> None:
+        """``*`` stands for one token, a final ``>`` for one or more."""
+        bus = await self.make()
+        one, rest, everything = Received(), Received(), Received()
+        bus.subscribe("im.*.a", one)
+        bus.subscribe("im.test.>", rest)
+        bus.subscribe(">", everything)
+        await self.pause(SOON_S)
+        for subject in ("im.test.a", "im.test.a.b", "im.test", "im.other.a"):
+            bus.publish(subject, b"")
+        await self.pause(SOON_S)
+        self.assertEqual([s for s, _ in one.messages], ["im.test.a", "im.other.a"])
+        self.assertEqual([s for s, _ in rest.messages], ["im.test.a", "im.test.a.b"])
+        self.assertEqual(len(everything.messages), 4)
+
+    @scenario
+    async def test_one_at_a_time(self) -> None:
+        """A subscriber that takes its time gets the next payload when it is done; others do not wait."""
+        bus = await self.make()
+        begun: list[bytes] = []
+        gate: Deferred[None] = Deferred()
+
+        async def slow(_: str, payload: bytes) -> None:
+            begun.append(payload)
+            if len(begun) == 1:
+                await gate
+
+        quick = Received()
+        bus.subscribe("im.test.a", slow)
+        bus.subscribe("im.test.a", quick)
+        await self.pause(SOON_S)
+        for payload in (b"1", b"2", b"3"):
+            bus.publish("im.test.a", payload)
+        await self.pause(SOON_S)
+        self.assertEqual(begun, [b"1"])
+        self.assertEqual(quick.payloads, [b"1", b"2", b"3"])
+        gate.callback(None)
+        await self.pause(SOON_S)
+        self.assertEqual(begun, [b"1", b"2", b"3"])
+
+    @scenario
+    async def test_failing_subscriber(self) -> None:
+        """A subscriber that raises misses nothing of what follows, and harms no other."""
+        bus = await self.make()
+        seen: list[bytes] = []
+
+        async def failing(_: str, payload: bytes) -> None:
+            seen.append(payload)
+            raise RuntimeError("planted")
+
+        quick = Received()
+        bus.subscribe("im.test.a", failing)
+        bus.subscribe("im.test.a", quick)
+        await self.pause(SOON_S)
+        bus.publish("im.test.a", b"1")
+        bus.publish("im.test.a", b"2")
+        await self.pause(SOON_S)
+        self.assertEqual(seen, [b"1", b"2"])
+        self.assertEqual(quick.payloads, [b"1", b"2"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+    @scenario
+    async def test_request(self) -> None:
+        """A request comes back with the responder's answer, also through a wildcard."""
+        bus = await self.make()
+
+        async def shout(payload: bytes) -> bytes:
+            return payload.upper()
+
+        bus.respond("im.test.shout.*", shout)
+        await self.pause(SOON_S)
+        self.assertEqual(await bus.request("im.test.shout.7", b"hi", timeout_s=1), b"HI")
+
+    @scenario
+    async def test_requests_do_not_queue_behind_each_other(self) -> None:
+        """While one answer takes its time, the next is given."""
+        bus = await self.make()
+        gate: Deferred[None] = Deferred()
+
+        async def responder(payload: bytes) -> bytes:
+            if payload == b"slow":
+                await gate
+            return payload
+
+        bus.respond("im.test.a", responder)
+        await self.pause(SOON_S)
+        slow = Deferred.fromCoroutine(bus.request("im.test.a", b"slow", timeout_s=5))
+        self.assertEqual(await bus.request("im.test.a", b"quick", timeout_s=1), b"quick")
+        gate.callback(None)
+        self.assertEqual(await slow, b"slow")
+
+    @scenario
+    async def test_responders_share(self) -> None:
+        """Of several responders of a subject, exactly one gets each request."""
+        bus = await self.make()
+        served: list[str] = []
+
+        def responder(name: str) -> Callable[[bytes], Coroutine[Any, Any, bytes]]:
+            async def respond(_: bytes) -> bytes:
+                served.append(name)
+                return b""
+
+            return respond
+
+        bus.respond("im.test.a", responder("left"))
+        bus.respond("im.test.a", responder("right"))
+        await self.pause(SOON_S)
+        for _ in range(40):
+            await bus.request("im.test.a", b"", timeout_s=1)
+        self.assertEqual(len(served), 40)
+        self.assertEqual(set(served), {"left", "right"})
+
+    @scenario
+    async def test_no_responder(self) -> None:
+        """A request that nobody serves fails at once, not after its time-out."""
+        bus = await self.make()
+        failed = Deferred.fromCoroutine(bus.request("im.test.nobody", b"", timeout_s=3600))
+        try:
+            await failed
+        except NoResponder:
+            return
+        self.fail("nobody answered, and yet it did not fail")
+
+    @scenario
+    async def test_time_out(self) -> None:
+        """A responder that does not answer costs its time-out; its late answer goes nowhere."""
+        bus = await self.make()
+        gate: Deferred[None] = Deferred()
+
+        async def late(_: bytes) -> bytes:
+            await gate
+            return b"late"
+
+        bus.respond("im.test.a", late)
+        await self.pause(SOON_S)
+        try:
+            await bus.request("im.test.a", b"", timeout_s=SOON_S)
+        except TimeoutError:
+            pass
+        else:
+            self.fail("it should have timed out")
+        gate.callback(None)
+        await self.pause(SOON_S)
+
+    @scenario
+    async def test_failing_responder(self) -> None:
+        """A responder that raises is a BusFailure to the caller, which says nothing of the inside."""
+        bus = await self.make()
+
+        async def failing(_: bytes) -> bytes:
+            raise RuntimeError("secret detail")
+
+        bus.respond("im.test.a", failing)
+        await self.pause(SOON_S)
+        try:
+            await bus.request("im.test.a", b"", timeout_s=1)
+        except BusFailure as failure:
+            self.assertNotIn("secret", str(failure))
+        else:
+            self.fail("it should have failed")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    @scenario
+    async def test_bad_subjects_and_payloads(self) -> None:
+        """Wildcards, empty tokens and blanks to send to, and payloads above the limit, are refused."""
+        bus = await self.make()
+        for subject in ("im.*", "im.>", "", "im..a", "im.a b"):
+            self.assertRaises(ValueError, bus.publish, subject, b"")
+        for pattern in ("im.>.a", "im.a*", "", "im..a"):
+            self.assertRaises(ValueError, bus.subscribe, pattern, Received())
+        self.assertRaises(ValueError, bus.publish, "im.test.a", bytes(MAX_PAYLOAD_BYTES + 1))
+
+
+class DurableBusCase(BusCase):
+    """What the durable half needs besides."""
+
+    #: How long after a failed try the next comes.
+    retry_delay_s: float
+
+    async def crash(self, bus: Bus) -> Bus:
+        """End the bus as ``kill -9`` would, and start another on what is on disk; no consumers yet."""
+        raise NotImplementedError
+
+    async def make_durable(self) -> Bus:
+        """A started bus with an empty journal; stopped after the test."""
+        raise NotImplementedError
+
+
+class DurableBusContract(DurableBusCase):
+    """Durable subjects: at least once, in order, across a crash."""
+
+    async def consume(self, bus: Bus, consumer: str, subscriber: Subscriber) -> None:
+        bus.consume("im.test.>", consumer, subscriber)
+        await self.pause(SOON_S)
