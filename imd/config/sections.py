@@ -12,10 +12,13 @@ KIB = 1024
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: immutable, and an unknown key is an error."""
+    """Base of all sections: immutable, and an unknown key is an error.
+
+    Each section says ``frozen`` again, for type checkers; msgspec inherits it.
+    """
 
 
-class Listen(Section):
+class Listen(Section, frozen=True):
     """Where the server listens. Empty means: not at all. Loopback unless you say otherwise."""
 
     tcp: str = "127.0.0.1:7700"
@@ -30,7 +33,7 @@ class Listen(Section):
     """Permit tcp and http on an address that others can reach, without TLS (behind a proxy that adds it)."""
 
 
-class Tls(Section):
+class Tls(Section, frozen=True):
     """Certificate for tls and https; TLS 1.2 and newer."""
 
     certificate_file: str = ""
@@ -39,7 +42,7 @@ class Tls(Section):
     """PEM."""
 
 
-class Gateway(Section):
+class Gateway(Section, frozen=True):
     """Connections (spec 8, 18.1)."""
 
     max_connections: int = 25_000
@@ -68,7 +71,7 @@ class Gateway(Section):
     """permessage-deflate; off, because the WebSocket library cuts some oversized inflated messages silently."""
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """Rates (spec 18.5). A rate of 0 switches that limit off."""
 
     user_text_per_min: float = 30
@@ -85,7 +88,7 @@ class Limits(Section):
     registrations_per_hour_per_ip: float = 20
 
 
-class Messages(Section):
+class Messages(Section, frozen=True):
     """The pipeline (spec 5, 9, 18.3)."""
 
     batch_size: int = 200
@@ -107,7 +110,7 @@ class Messages(Section):
     idempotency_days: int = 7
 
 
-class Presence(Section):
+class Presence(Section, frozen=True):
     """Who is online (spec 7.5)."""
 
     merge_window_s: float = 3.0
@@ -115,7 +118,7 @@ class Presence(Section):
     max_watched: int = 500
 
 
-class Accounts(Section):
+class Accounts(Section, frozen=True):
     """People and their tokens (spec 24.4)."""
 
     registration: bool = True
@@ -133,7 +136,7 @@ class Accounts(Section):
     groups_per_user: int = 500
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole file of `twistd im`."""
 
     data_dir: str = "imd-data"

@@ -51,7 +51,7 @@ class Stages(Service):
         self._stopping = False
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._starting = Deferred.fromCoroutine(self._start_all())
 
     async def _start_all(self) -> None:
@@ -68,7 +68,7 @@ class Stages(Service):
             self._up.append((name, stage))
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
         return Deferred.fromCoroutine(self._stop_after_start())
 
@@ -81,8 +81,6 @@ class Stages(Service):
         while self._up:
             name, stage = self._up.pop()
             try:
-                await with_timeout(
-                    stage.stop(), timeout_s=self._stop_timeout_s, clock=self._clock
-                )
+                await with_timeout(stage.stop(), timeout_s=self._stop_timeout_s, clock=self._clock)
             except Exception:
                 self._log.failure("{stage} did not stop cleanly", stage=name)
