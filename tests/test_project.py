@@ -97,7 +97,7 @@ class Plugin(SynchronousTestCase):
         """twistd lists "im", and its description fits beside the name."""
         makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
         self.assertIn("im", makers)
-        self.assertEqual(makers["im"].module, "tap.im")
+        self.assertEqual(vars(makers["im"])["module"], "tap.im")
 
     def test_packages(self) -> None:
         """The plugin is packed by name, so that a plain install lays it beside Twisted's own."""

@@ -142,7 +142,7 @@ class Config(Section, frozen=True):
     data_dir: str = "imd-data"
     """Databases and generated secrets; made at first start, mode 0700."""
     node_id: int = 0
-    """0..1023, different on every node."""
+    """Different on every node."""
     listen: Listen = Listen()
     tls: Tls = Tls()
     gateway: Gateway = Gateway()

@@ -1,0 +1,46 @@
+"""Where to listen, as one text: ``127.0.0.1:7700``, ``[::1]:7700``, ``0.0.0.0:7700``."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import NamedTuple
+
+EXPECTED = "IP:PORT, such as 127.0.0.1:7700, 0.0.0.0:7700 or [::]:7700"
+
+
+class Address(NamedTuple):
+    """An IP address of this machine and a port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine may reach it."""
+        return not ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """The address in ``text``; ``localhost`` is 127.0.0.1, so that nothing has to be resolved.
+
+    :raises ValueError: says what is wrong with it.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError("has no address before the port" if colon else "has no port")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("needs its IPv6 address in brackets")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        host = str(ip_address(host))
+    except ValueError:
+        raise ValueError(f"{host!r} is not an IP address") from None
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError(f"port {port!r} is not a number from 0 to 65535")
+    return Address(host, int(port))

@@ -1,0 +1,162 @@
+"""From a TOML file and the environment to a ``Config``, or to every reason why not, at once.
+
+``IM__LISTEN__TCP=0.0.0.0:7700`` in the environment stands above ``tcp`` in ``[listen]`` of the
+file; ``IM__NODE_ID`` above ``node_id``. What neither names keeps its default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import FieldInfo, fields
+
+from imd.config.bounds import BOUNDS, conflicts
+from imd.config.sections import Config, Section
+from imd.kernel.errors import StartupError
+
+PREFIX = "IM__"
+
+S = TypeVar("S", bound=Section)
+
+_EXPECTED: dict[Any, str] = {
+    str: "text in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list[str]: "a list of texts",
+}
+
+
+class ConfigError(StartupError):
+    """The configuration is wrong; ``problems`` has a line for each reason, with its dotted path."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n  ".join([f"{count} in {source}:", *problems]))
+
+
+def load(file: str, environ: Mapping[str, str]) -> Config:
+    """The configuration in ``file`` ("" for none), with what ``environ`` overrides.
+
+    :raises ConfigError: with all that is wrong.
+    """
+    overrides = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    source = file or "the configuration"
+    if overrides:
+        source += f" and the environment ({PREFIX}*)"
+    reading = _Reading(overrides)
+    config = reading.section(Config, _read(file) if file else {}, "")
+    reading.unknown_overrides()
+    for conflict in conflicts(config):
+        if not reading.broken & {conflict.path, *conflict.given}:
+            reading.problem(conflict.path, conflict.text)
+    if reading.problems:
+        raise ConfigError(source, reading.problems)
+    return config
+
+
+def keys(section: type[Section] = Config, path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key with its dotted path; sections themselves are left out."""
+    for field in fields(section):
+        if _is_section(field.type):
+            yield from keys(field.type, f"{field.name}.")
+        else:
+            yield path + field.name, field
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(file, [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, [f"byte {error.start} is not UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, [f"not TOML: {error}"]) from None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _Reading:
+    """One walk over all sections; a key that is wrong keeps its default and the walk goes on."""
+
+    def __init__(self, overrides: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        #: Paths that are wrong already; what depends on them is not judged.
+        self.broken: set[str] = set()
+        self._overrides = overrides
+
+    def problem(self, path: str, text: str, *, variable: str = "") -> None:
+        self.broken.add(path)
+        self.problems.append(f"{path}{f' ({variable})' if variable else ''}: {text}")
+
+    def section(self, kind: type[S], given: object, path: str) -> S:
+        """The section at ``path`` ("" or "name.")."""
+        if not isinstance(given, dict):
+            self.problem(path[:-1], f"is {_shown(given)}; expected a table, [{path[:-1]}]")
+            given = {}
+        values: dict[str, Any] = {}
+        known = {field.name: field for field in fields(kind)}
+        for name in given:
+            if name not in known:
+                self._unknown(path + name, [path + sibling for sibling in known])
+        for name, field in known.items():
+            if _is_section(field.type):
+                values[name] = self.section(field.type, given.get(name, {}), f"{name}.")
+            else:
+                self._key(field, given, path + name, values)
+        return kind(**values)
+
+    def _key(self, field: FieldInfo, given: dict[str, Any], path: str, values: dict[str, Any]) -> None:
+        variable = PREFIX + path.upper().replace(".", "__")
+        value: Any
+        if variable in self._overrides:
+            value = self._overrides[variable]
+            if field.type == list[str]:
+                value = [item.strip() for item in value.split(",") if item.strip()]
+        elif field.name in given:
+            value, variable = given[field.name], ""
+        else:
+            return
+        expected = _EXPECTED[field.type]
+        bounds = BOUNDS.get(path)
+        if bounds is not None:
+            expected += f", {bounds}"
+        try:
+            converted = msgspec.convert(value, field.type, strict=not variable)
+        except msgspec.ValidationError:
+            self.problem(path, f"is {_shown(value)}; expected {expected}", variable=variable)
+            return
+        if bounds is not None and converted not in bounds:
+            self.problem(path, f"{_shown(value)} is out of range; expected {expected}", variable=variable)
+            return
+        values[field.name] = converted
+
+    def _unknown(self, path: str, siblings: list[str], *, variable: str = "") -> None:
+        everywhere = [key for key, _ in keys()]
+        name = path.rpartition(".")[2]
+        near = get_close_matches(path, siblings, 1, 0.7) or get_close_matches(path, everywhere, 1, 0.8)
+        near = near or [key for key in everywhere if key.rpartition(".")[2] == name]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.problem(path, f"is not a key{hint}", variable=variable)
+
+    def unknown_overrides(self) -> None:
+        """Complain of variables with our prefix that name no key."""
+        known = {key for key, _ in keys()}
+        for variable in self._overrides:
+            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            if variable != PREFIX + path.upper().replace(".", "__") or path not in known:
+                self._unknown(path, sorted(known), variable=variable)

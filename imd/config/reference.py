@@ -1,0 +1,87 @@
+"""The configuration, printed: every key with its reason, its range and its default.
+
+``python -m imd.config.reference > im.toml`` starts a file of one's own; ``etc/im.toml`` is this.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from msgspec.structs import FieldInfo, fields
+
+from imd.config.bounds import BOUNDS
+from imd.config.sections import Config, Section
+
+WIDTH = 100
+
+_HEAD = """\
+# Configuration of `twistd im --config FILE`. Every key is shown with its default: remove the # to
+# change it. IM__LISTEN__TCP in the environment stands above tcp in [listen]; a wrong or unknown key
+# stops the server at start, with all that is wrong.
+"""
+
+
+def reference() -> str:
+    """The whole text."""
+    lines = [_HEAD]
+    sections: list[FieldInfo] = []
+    for field in fields(Config):
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            sections.append(field)
+        else:
+            lines += _key(Config, field, field.name)
+    for section in sections:
+        lines.append("")
+        lines += _comment(_purpose(section.type))
+        lines.append(f"[{section.name}]")
+        for field in fields(section.type):
+            lines += _key(section.type, field, f"{section.name}.{field.name}")
+    return "\n".join(lines) + "\n"
+
+
+def _key(section: type[Section], field: FieldInfo, path: str) -> list[str]:
+    says = _docstrings(section).get(field.name, "")
+    if path in BOUNDS:
+        says = f"{says} ({BOUNDS[path]})" if says else f"{str(BOUNDS[path]).capitalize()}."
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    return [*_comment(says), f"#{field.name} = {_toml(default)}"]
+
+
+def _toml(value: object) -> str:
+    # The JSON form of a text, a number, a boolean or a list of these is TOML too.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, WIDTH - 2)]
+
+
+def _purpose(section: type[Section]) -> str:
+    return " ".join((inspect.getdoc(section) or "").split())
+
+
+def _docstrings(section: type[Section]) -> dict[str, str]:
+    """The texts below the attributes, which Python itself forgets."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(tree, ast.ClassDef)
+    return dict(_documented(tree))
+
+
+def _documented(tree: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for statement, below in zip(tree.body, tree.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
+            yield statement.target.id, " ".join(str(below.value.value).split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
