@@ -1,0 +1,383 @@
+"""Embedded SQLite: one durable file, one writer, readers beside it, none of them on the reactor thread.
+
+Python takes its global lock back after every ``sqlite3_step``, and while the reactor is busy each
+taking may wait a whole switch interval (5 ms). So whoever writes statements for this engine packs
+a batch into one ``INSERT`` and an answer into one row; ``json_each`` and ``json_group_array`` do that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+
+from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy, StartupError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+#: Below it a checkpoint comes so often that it costs a third of the throughput (35,000 rows/s at 1,000
+#: pages, 57,000 at 4,000); above, each one holds up a commit for longer (18 ms, at 16,000 pages 30 ms).
+_WAL_AUTOCHECKPOINT_PAGES = 4000
+#: KiB; the hot ends of the unique indexes of some thousand conversations.
+_WRITER_CACHE_KIB = 32 * 1024
+_READER_CACHE_KIB = 8 * 1024
+_READERS = 2
+#: Jobs that wait for one kind of thread; more means that the disk does not keep up.
+_MOST_QUEUED = 1000
+#: After an unclean stop the whole file is checked up to this size, about a second; larger ones
+#: rest on SQLite's own recovery and on the checks of every page it reads.
+_CHECKED_BYTES = 256 * 1024 * 1024
+#: For foreign processes only, such as a backup or a shell; ours never wait for one another.
+_BUSY_TIMEOUT_S = 2.0
+
+
+class Threads(NamedTuple):
+    """How to start a thread (name, what to run), and how to get back to the reactor (``callFromThread``)."""
+
+    start: Callable[[str, Callable[[], None]], object]
+    call_in_reactor: Callable[..., object]
+
+
+def start_thread(name: str, run: Callable[[], None]) -> None:
+    """A real thread; it does not keep the process alive, since what is committed is safe anyway."""
+    Thread(target=run, name=name, daemon=True).start()
+
+
+class FolderLock:
+    """A stage that holds the data folder for this process alone, and makes the folder at first start."""
+
+    def __init__(self, *, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    async def start(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._folder / "imd.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartupError(
+                f"cannot write to the data folder {self._folder}: {error.strerror}; check its owner and mode"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StartupError(
+                f"another imd process (pid {pid}) uses {self._folder}; stop it, or choose another data_dir"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    async def stop(self) -> None:
+        """Let go. The file stays: removing it would let two processes lock two different files."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. What fails before COMMIT is rolled back and becomes ``ServerBusy``."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException as error:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        if isinstance(error, sqlite3.Error):
+            raise ServerBusy("the store cannot write now") from error
+        raise
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+
+
+def write_error(error: sqlite3.Error) -> ImError:
+    """What a failed write means.
+
+    SQLite has rolled it back, and nobody in this process will see it. But when the file system fails
+    while a commit is written or synced (SQLITE_IOERR), its frames may be whole in the log on disk, and
+    a crash before the next commit overwrites them would bring them back at the next start: in doubt.
+    A full disk (SQLITE_FULL) cuts the frames before the one that commits; their checksums then
+    fail, as with every error before the log is written (busy, read-only, no memory): not stored.
+    """
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+        return OutcomeUnknown("the store failed while it was writing")
+    return ServerBusy("the store cannot write now")
+
+
+def read_error(_error: sqlite3.Error) -> ImError:
+    """What a failed read means: nothing was done, try again later."""
+    return ServerBusy("the store cannot read now")
+
+
+class _Lane:
+    """Jobs for one kind of connection, in order; a thread for each connection, or none at all."""
+
+    def __init__(
+        self,
+        name: str,
+        connections: Sequence[sqlite3.Connection],
+        *,
+        threads: Threads | None,
+        translate: Callable[[sqlite3.Error], ImError],
+        on_outcome: Callable[[BaseException | None], None],
+    ) -> None:
+        self._connections = connections
+        self._threads = threads
+        self._translate = translate
+        self._on_outcome = on_outcome
+        self._jobs: SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = SimpleQueue()
+        self._waiting = 0
+        self._running = 0
+        self._ended: Deferred[None] = Deferred()
+        if threads is not None:
+            for number, connection in enumerate(connections):
+                self._running += 1
+                threads.start(f"{name}-{number}", partial(self._serve, connection))
+
+    def submit(self, work: Work[T]) -> Deferred[T]:
+        if self._waiting >= _MOST_QUEUED:
+            return fail(ServerBusy("the store has too much to do", retry_after_ms=1000))
+        done: Deferred[T] = Deferred()
+        self._waiting += 1
+        if self._threads is None:
+            self._finish(done, *self._run(work, self._connections[0]))
+        else:
+            self._jobs.put((work, done))
+        return done
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        assert self._threads is not None
+        call_in_reactor = self._threads.call_in_reactor
+        while (job := self._jobs.get()) is not None:
+            work, done = job
+            call_in_reactor(self._finish, done, *self._run(work, connection))
+        call_in_reactor(self._thread_ended)
+
+    def _run(self, work: Work[T], connection: sqlite3.Connection) -> tuple[T | None, Exception | None]:
+        try:
+            return work(connection), None
+        except sqlite3.Error as error:
+            translated = self._translate(error)
+            translated.__cause__ = error
+            return None, translated
+        except Exception as error:
+            return None, error
+
+    def _finish(self, done: Deferred[Any], result: object, error: Exception | None) -> None:
+        self._waiting -= 1
+        self._on_outcome(error)
+        if error is None:
+            done.callback(result)
+        else:
+            done.errback(error)
+
+    def _thread_ended(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._ended.callback(None)
+
+    async def drain(self) -> None:
+        """Returns when all that was submitted is done and the threads have ended."""
+        if self._threads is not None:
+            for _ in self._connections:
+                self._jobs.put(None)
+            await self._ended
+
+
+class SqliteDatabase:
+    """One file, as a stage. ``write`` runs one job at a time; ``read`` two, and they see what is committed.
+
+    A commit is visible only after it is synced (WAL, ``synchronous=FULL``), so a read is a durable read.
+    After an error the next job simply tries again: when there is space again, it works again.
+
+    :param application_id: 32 bits that tell our files from those of others.
+    :param migrations: scripts in order; ``user_version`` counts those that are done.
+    :param threads: None runs every job at once in the caller, for tests and tools.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, *, path: Path, application_id: int, migrations: Sequence[str], threads: Threads | None
+    ) -> None:
+        self._path = path
+        self._application_id = application_id
+        self._migrations = migrations
+        self._threads = threads
+        self._connections: list[sqlite3.Connection] = []
+        self._writer: _Lane | None = None
+        self._reader: _Lane | None = None
+        self._failing = False
+
+    def write(self, work: Work[T]) -> Deferred[T]:
+        """Run ``work`` on the writing connection. Outside of ``transaction`` each statement commits itself."""
+        if self._writer is None:
+            return fail(ServerBusy("the store is closed"))
+        return self._writer.submit(work)
+
+    def read(self, work: Work[T]) -> Deferred[T]:
+        """Run ``work`` on a connection that cannot write."""
+        if self._reader is None:
+            return fail(ServerBusy("the store is closed"))
+        return self._reader.submit(work)
+
+    async def start(self) -> None:
+        """Open, check and bring the schema up to date, or say why not. Blocks: nothing else runs yet."""
+        try:
+            writer = self._open_writer()
+            readers = [self._open_reader() for _ in range(1 if self._threads is None else _READERS)]
+        except BaseException:
+            self._close()
+            raise
+        name = self._path.stem
+        self._writer = _Lane(
+            f"{name}-write",
+            [writer],
+            threads=self._threads,
+            translate=write_error,
+            on_outcome=self._note_write,
+        )
+        self._reader = _Lane(
+            f"{name}-read",
+            readers,
+            threads=self._threads,
+            translate=read_error,
+            on_outcome=lambda error: None,
+        )
+
+    async def stop(self) -> None:
+        """Finish what was submitted, fold the log into the file, close."""
+        writer, reader = self._writer, self._reader
+        assert writer is not None and reader is not None
+        self._writer = self._reader = None
+        await reader.drain()
+        await writer.drain()
+        self._close()
+
+    def _close(self) -> None:
+        # The writer is the first of them: closed last, it checkpoints and removes the log.
+        while self._connections:
+            with suppress(sqlite3.Error):
+                self._connections.pop().close()
+
+    def _note_write(self, error: BaseException | None) -> None:
+        if error is None:
+            if self._failing:
+                self._failing = False
+                self._log.info("{path} can be written again", path=self._path)
+        elif not self._failing:
+            self._failing = True
+            self._log.critical(
+                "cannot write {path}: {error}; messages are refused until it works again",
+                path=self._path,
+                error=error.__cause__ or error,
+            )
+
+    def _open_writer(self) -> sqlite3.Connection:
+        log_path = Path(f"{self._path}-wal")
+        unclean = log_path.exists() and log_path.stat().st_size > 0
+        try:
+            # SQLite gives the log the mode of the database.
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            os.fchmod(descriptor, 0o600)
+            os.close(descriptor)
+        except OSError as error:
+            raise StartupError(
+                f"cannot write {self._path}: {error.strerror}; check owner and mode of it and of its folder"
+            ) from error
+        try:
+            connection = self._connect(_WRITER_CACHE_KIB)
+            self._check_identity(connection)
+            self._set_durable(connection)
+            if unclean and self._path.stat().st_size <= _CHECKED_BYTES:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise StartupError(self._damaged(verdict))
+            self._migrate(connection)
+        except (sqlite3.Error, ServerBusy) as error:
+            raise self._startup_error(error.__cause__ or error) from error
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = self._connect(_READER_CACHE_KIB)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        self._connections.append(connection)
+        connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+        return connection
+
+    def _check_identity(self, connection: sqlite3.Connection) -> None:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if application_id != self._application_id and (application_id or version or objects):
+            raise StartupError(
+                f"{self._path} is a database of some other program; move it away, or choose another data_dir"
+            )
+        if version > len(self._migrations):
+            raise StartupError(
+                f"{self._path} was written by a newer imd (schema {version}, this one knows "
+                f"{len(self._migrations)}); start that version, or restore an older backup"
+            )
+
+    def _set_durable(self, connection: sqlite3.Connection) -> None:
+        (journal,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_AUTOCHECKPOINT_PAGES}")
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        if journal != "wal" or synchronous != 2:
+            raise StartupError(
+                f"{self._path} cannot be made durable (journal_mode {journal}, synchronous {synchronous}); "
+                "put data_dir on a local file system"
+            )
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for number, script in enumerate(self._migrations[version:], version + 1):
+            with transaction(connection):
+                for statement in script.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {self._application_id}")
+                connection.execute(f"PRAGMA user_version = {number}")
+
+    def _startup_error(self, error: BaseException) -> StartupError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StartupError(self._damaged(str(error)))
+        return StartupError(
+            f"cannot open {self._path}: {error}; check that its folder can be written, the disk is not full "
+            "and no other program holds it"
+        )
+
+    def _damaged(self, verdict: str) -> str:
+        return (
+            f"{self._path} is damaged ({verdict}); restore it from a backup, or move it away to start empty"
+        )
