@@ -8,6 +8,8 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from imd.bus.durable import DurableSubjects
+from imd.bus.journal import Journal
 from imd.bus.matching import Routes, check_subject
 from imd.bus.port import (
     MAX_PAYLOAD_BYTES,
@@ -60,12 +62,18 @@ class _Call:
 
 
 class LocalBus:
-    """Everything sent within one turn of the reactor is handed over by one call on the next."""
+    """Everything sent within one turn of the reactor is handed over by one call on the next.
+
+    Without a journal, durable subjects live as long as the process.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, journal: Journal | None = None) -> None:
         self._clock = clock
+        if journal is None:
+            journal = Journal(":memory:", wall_clock=lambda: int(clock.seconds() * 1000))
+        self._durable = DurableSubjects(clock=clock, journal=journal)
         self._subscriptions: Routes[_Subscription] = Routes()
         self._responders: Routes[Responder] = Routes()
         self._outbox: list[_Subscription | _Call] = []
@@ -76,11 +84,13 @@ class LocalBus:
         self._idle: Deferred[None] | None = None
 
     async def start(self) -> None:
-        """Nothing to connect; subscribers and responders may come before or after."""
+        """Begin with what consumers have not seen yet. Subscribers may come before or after."""
+        await self._durable.start()
 
     async def stop(self) -> None:
         """Take nothing more, hand over what was taken, wait for every handler."""
         self._stopped = True
+        await self._durable.stop()
         if self._in_flight:
             self._idle = Deferred()
             await self._idle
@@ -102,6 +112,12 @@ class LocalBus:
             subscription.waiting.append((subject, payload))
             subscription.waiting_bytes += len(payload)
             self._post(subscription)
+
+    async def publish_durable(self, subject: str, payload: bytes) -> None:
+        await self._durable.publish(subject, self._admit(subject, payload))
+
+    def consume(self, subject: str, consumer: str, subscriber: Subscriber) -> None:
+        self._durable.consume(subject, consumer, subscriber)
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         payload = self._admit(subject, payload)

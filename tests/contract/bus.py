@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder, Subscriber
+from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder
 
 #: Long for a bus, short for whoever runs the suite in real time.
 SOON_S = 0.05
@@ -276,23 +276,114 @@ class BusContract(BusCase):
 
 
 class DurableBusCase(BusCase):
-    """What the durable half needs besides."""
+    """What the durable half needs besides; consumers survive in what ``make`` gives."""
 
-    #: How long after a failed try the next comes.
+    #: A little more than what lies between two tries.
     retry_delay_s: float
 
     async def crash(self, bus: Bus) -> Bus:
-        """End the bus as ``kill -9`` would, and start another on what is on disk; no consumers yet."""
-        raise NotImplementedError
-
-    async def make_durable(self) -> Bus:
-        """A started bus with an empty journal; stopped after the test."""
+        """As ``kill -9`` of the process, and another one on what is on disk; started, no consumers yet."""
         raise NotImplementedError
 
 
 class DurableBusContract(DurableBusCase):
     """Durable subjects: at least once, in order, across a crash."""
 
-    async def consume(self, bus: Bus, consumer: str, subscriber: Subscriber) -> None:
-        bus.consume("im.test.>", consumer, subscriber)
+    @scenario
+    async def test_durable_event_reaches_each_consumer(self) -> None:
+        """Each named consumer gets each event once and in order, if nothing fails."""
+        bus = await self.make()
+        first, second = Received(), Received()
+        bus.consume("im.test.a", "first", first)
+        bus.consume("im.test.>", "second", second)
+        for number in range(20):
+            await bus.publish_durable("im.test.a", b"%d" % number)
+        await bus.publish_durable("im.test.b", b"other")
         await self.pause(SOON_S)
+        expected = [("im.test.a", b"%d" % number) for number in range(20)]
+        self.assertEqual(first.messages, expected)
+        self.assertEqual(second.messages, [*expected, ("im.test.b", b"other")])
+
+    @scenario
+    async def test_event_waits_for_its_consumer(self) -> None:
+        """What was published before a consumer was there comes when it comes."""
+        bus = await self.make()
+        await bus.publish_durable("im.test.a", b"early")
+        received = Received()
+        bus.consume("im.test.a", "late", received)
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"early"])
+
+    @scenario
+    async def test_unhandled_event_survives_a_crash(self) -> None:
+        """An event in whose midst the consumer died comes again, and what was behind it, in order."""
+        bus = await self.make()
+        begun: list[bytes] = []
+
+        async def dies_in_the_second(_: str, payload: bytes) -> None:
+            begun.append(payload)
+            if payload == b"2":
+                await Deferred()
+
+        bus.consume("im.test.a", "consumer", dies_in_the_second)
+        for payload in (b"1", b"2", b"3"):
+            await bus.publish_durable("im.test.a", payload)
+        await self.pause(SOON_S)
+        self.assertEqual(begun, [b"1", b"2"])
+        bus = await self.crash(bus)
+        received = Received()
+        bus.consume("im.test.a", "consumer", received)
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"2", b"3"])
+
+    @scenario
+    async def test_handled_event_does_not_come_back(self) -> None:
+        """After a restart a consumer gets only what it has not acknowledged."""
+        bus = await self.make()
+        bus.consume("im.test.a", "consumer", Received())
+        await bus.publish_durable("im.test.a", b"1")
+        await self.pause(SOON_S)
+        bus = await self.crash(bus)
+        received = Received()
+        bus.consume("im.test.a", "consumer", received)
+        await bus.publish_durable("im.test.a", b"2")
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"2"])
+
+    @scenario
+    async def test_failed_event_is_tried_again(self) -> None:
+        """An event whose handler raised comes again before those behind it."""
+        bus = await self.make()
+        seen: list[bytes] = []
+
+        async def fails_twice(_: str, payload: bytes) -> None:
+            seen.append(payload)
+            if len(seen) <= 2:
+                raise RuntimeError("planted")
+
+        bus.consume("im.test.a", "consumer", fails_twice)
+        await bus.publish_durable("im.test.a", b"1")
+        await bus.publish_durable("im.test.a", b"2")
+        await self.pause(SOON_S)
+        self.assertEqual(seen, [b"1"])
+        await self.pause(2 * self.retry_delay_s)
+        self.assertEqual(seen, [b"1", b"1", b"1", b"2"])
+        self.flushLoggedErrors(RuntimeError)
+
+    @scenario
+    async def test_hopeless_event_is_given_up(self) -> None:
+        """After five tries the consumer goes on with the next event."""
+        bus = await self.make()
+        seen: list[bytes] = []
+
+        async def chokes(_: str, payload: bytes) -> None:
+            seen.append(payload)
+            if payload == b"poison":
+                raise RuntimeError("planted")
+
+        bus.consume("im.test.a", "consumer", chokes)
+        await bus.publish_durable("im.test.a", b"poison")
+        await bus.publish_durable("im.test.a", b"good")
+        await self.pause(6 * self.retry_delay_s)
+        self.assertEqual(seen, [b"poison"] * 5 + [b"good"])
+        self.flushLoggedErrors(RuntimeError)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
+from imd.bus.durable import RETRY_DELAY_S
+from imd.bus.journal import Journal
 from imd.bus.local import LocalBus
 from imd.bus.port import Bus
 from imd.kernel.timeouts import sleep
@@ -15,8 +20,8 @@ from tests.contract import bus
 from tests.contract.driving import drive
 
 
-class LocalBusTests(bus.BusContract):
-    """LocalBus keeps the contract."""
+class LocalBusCase(bus.BusCase, SynchronousTestCase):
+    """Jumps from timer to timer; nothing takes real time but the disk."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -31,10 +36,39 @@ class LocalBusTests(bus.BusContract):
             await made.stop()
 
     async def make(self) -> Bus:
-        made = LocalBus(clock=self.clock)
+        return await self._started(LocalBus(clock=self.clock))
+
+    async def _started(self, made: Bus) -> Bus:
         await made.start()
         self.made.append(made)
         return made
 
     def pause(self, delay_s: float) -> Deferred[None]:
         return sleep(delay_s, clock=self.clock)
+
+
+class LocalBusTests(LocalBusCase, bus.BusContract):
+    """LocalBus keeps the contract."""
+
+
+class DurableLocalBusTests(LocalBusCase, bus.DurableBusContract):
+    """LocalBus on a journal file keeps the durable half."""
+
+    retry_delay_s = RETRY_DELAY_S + 1
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    async def make(self) -> Bus:
+        journal = Journal(self.folder / "bus.db", wall_clock=lambda: int(self.clock.seconds() * 1000))
+        return await self._started(LocalBus(clock=self.clock, journal=journal))
+
+    async def crash(self, _: Bus) -> Bus:
+        """What another process would find: the files as they are now, without a goodbye."""
+        self.made.clear()
+        grave = self.folder
+        self.folder = Path(self.mktemp())
+        shutil.copytree(grave, self.folder)
+        return await self.make()
