@@ -1,0 +1,95 @@
+"""Use cases: log out, change the password: the ways in which tokens end early."""
+
+from __future__ import annotations
+
+from imd.business.accounts.authenticate import Issue
+from imd.business.accounts.model import (
+    PASSWORD_MAX_LENGTH,
+    Caller,
+    Revocation,
+    Session,
+    check_new_password,
+)
+from imd.business.accounts.passwords import Passwords
+from imd.business.accounts.ports import Accounts, Announcements
+from imd.business.accounts.sessions import SessionCache
+from imd.business.attempts import Attempts, address_key
+from imd.kernel.errors import AuthFailed, PayloadInvalid
+from imd.kernel.ids import check_id
+
+
+class LogOut:
+    """The end of one login of the caller's, or of all."""
+
+    def __init__(self, *, accounts: Accounts, sessions: SessionCache, announcements: Announcements) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._announcements = announcements
+
+    async def device(self, caller: Caller, device_id: str) -> None:
+        """End the login on one device; empty: the caller's own. Ended ones may be ended again."""
+        device_id = check_id(device_id or caller.device_id, "deviceId")
+        await self._accounts.end_logins(caller.user_id, device_id)
+        self._sessions.forget(caller.user_id)
+        await self._announcements.revoked(Revocation(caller.user_id, device_id, "", "logged_out"))
+
+    async def everywhere(self, caller: Caller) -> None:
+        """End every login, and every token there is."""
+        await self._accounts.end_logins(caller.user_id)
+        self._sessions.forget(caller.user_id)
+        await self._announcements.revoked(Revocation(caller.user_id, "", "", "logged_out"))
+
+
+class ChangePassword:
+    """A new password; all other devices must log in with it."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        passwords: Passwords,
+        issue: Issue,
+        sessions: SessionCache,
+        announcements: Announcements,
+        attempts: Attempts,
+        password_min_length: int,
+    ) -> None:
+        self._accounts = accounts
+        self._passwords = passwords
+        self._issue = issue
+        self._sessions = sessions
+        self._announcements = announcements
+        self._attempts = attempts
+        self._password_min_length = password_min_length
+
+    async def __call__(
+        self, caller: Caller, *, old_password: str, new_password: str, address: str
+    ) -> Session:
+        stored = await self._accounts.by_id(caller.user_id)
+        if stored is None:
+            raise AuthFailed("this login has ended; log in again")
+        handle = stored.account.handle
+        check_new_password(
+            new_password, min_length=self._password_min_length, handle=handle, field="newPassword"
+        )
+        if len(old_password) > PASSWORD_MAX_LENGTH:
+            raise PayloadInvalid("oldPassword is wrong", field="oldPassword")
+        # The same budget as for logins: a stolen token must not buy more guesses.
+        key = f"{handle} {address_key(address)}"
+        self._attempts.check(key)
+        if not await self._passwords.matches(stored.password_hash, old_password):
+            raise PayloadInvalid("oldPassword is wrong", field="oldPassword")
+        self._attempts.forget(key)
+        password_hash = await self._passwords.hash(new_password)
+        account = await self._accounts.end_logins(
+            caller.user_id, except_device_id=caller.device_id, password_hash=password_hash
+        )
+        self._sessions.forget(caller.user_id)
+        await self._announcements.revoked(
+            Revocation(caller.user_id, "", caller.device_id, "password_changed")
+        )
+        logins = await self._accounts.logins_of(caller.user_id)
+        login = next((one for one in logins if one.login_id == caller.login_id), None)
+        if account is None or login is None:
+            raise AuthFailed("this login has ended; log in again")
+        return self._issue.session(account, login)

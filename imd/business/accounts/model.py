@@ -1,0 +1,116 @@
+"""People, their logins and their tokens: plain records and pure rules."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from imd.kernel.errors import PayloadInvalid
+
+ACTIVE = 1
+DISABLED = 2
+
+#: What a person's token permits (spec 24.4).
+DEFAULT_SCOPES = ("message:send", "presence:update")
+
+PASSWORD_MAX_LENGTH = 256
+DISPLAY_NAME_MAX_LENGTH = 64
+PLATFORM_MAX_LENGTH = 32
+
+_HANDLE = re.compile(r"[a-z0-9_.-]{3,32}\Z")
+
+
+class Account(NamedTuple):
+    """A user, without what proves that it is them."""
+
+    user_id: int
+    handle: str
+    display_name: str
+    status: int
+    token_version: int
+    created_at_ms: int
+
+
+class Login(NamedTuple):
+    """The password was given on a device; lives until it is revoked or too old."""
+
+    user_id: int
+    device_id: str
+    login_id: str
+    platform: str
+    created_at_ms: int
+    refreshed_at_ms: int
+
+
+class Sessions(NamedTuple):
+    """All that decides whether a user's token still counts."""
+
+    active: bool
+    token_version: int
+    #: Device to login id.
+    logins: Mapping[str, str]
+
+
+class Revocation(NamedTuple):
+    """Which sessions of a user ended; ``device_id`` empty: all but ``except_device_id``."""
+
+    user_id: int
+    device_id: str
+    except_device_id: str
+    reason: str
+
+
+class Caller(NamedTuple):
+    """Who is asking, as a good token proves it."""
+
+    user_id: int
+    device_id: str
+    login_id: str
+    scopes: tuple[str, ...]
+    expires_at_ms: int
+
+
+class Session(NamedTuple):
+    """A login with a fresh token, as its owner gets it."""
+
+    account: Account
+    device_id: str
+    token: str
+    expires_at_ms: int
+    login_expires_at_ms: int
+
+    def __repr__(self) -> str:
+        return f"Session(user_id={self.account.user_id}, device_id={self.device_id!r})"
+
+
+def fold_handle(handle: str) -> str:
+    """The one spelling under which a handle is kept.
+
+    :raises PayloadInvalid: it may not be a handle at all.
+    """
+    folded = handle.casefold()
+    if _HANDLE.match(folded) is None:
+        raise PayloadInvalid("handle must be 3 to 32 characters of a-z 0-9 _ . -", field="handle")
+    return folded
+
+
+def check_display_name(name: str, handle: str) -> str:
+    """The name to show, trimmed; the handle where none is given."""
+    name = unicodedata.normalize("NFC", name).strip()
+    if len(name) > DISPLAY_NAME_MAX_LENGTH:
+        raise PayloadInvalid(
+            f"displayName must be at most {DISPLAY_NAME_MAX_LENGTH} characters", field="displayName"
+        )
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in name):
+        raise PayloadInvalid("displayName must not hold control characters", field="displayName")
+    return name or handle
+
+
+def check_new_password(password: str, *, min_length: int, handle: str, field: str = "password") -> None:
+    """Refuse what anybody would guess first."""
+    if not min_length <= len(password) <= PASSWORD_MAX_LENGTH:
+        raise PayloadInvalid(f"{field} must be {min_length} to {PASSWORD_MAX_LENGTH} characters", field=field)
+    if password.casefold() == handle:
+        raise PayloadInvalid(f"{field} must differ from the handle", field=field)

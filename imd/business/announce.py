@@ -1,0 +1,109 @@
+"""What business tells the other roles over the bus: first that something changed, then why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+from twisted.logger import Logger
+
+from imd.bus.port import Bus, BusFailure, NoResponder
+from imd.bus.subjects import AUTH_INVALIDATE, DEFAULT_TIMEOUT_S, message_send, shard_of
+from imd.business.accounts.model import Revocation
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import ServerBusy
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
+from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
+from imd.pb.message_pb2 import SystemNotice
+
+#: Seconds between tries of an event that the bus did not take; the last one repeats for an hour.
+_RETRY_S = (0.5, 2.0, 10.0, 30.0)
+_TRIES = 120
+
+
+class BusAnnouncements:
+    """See ``accounts.ports.Announcements`` and ``groups.ports.Announcements``."""
+
+    _log = Logger()
+
+    def __init__(self, *, bus: Bus, clock: Clock, wall_clock: WallClock, tasks: Tasks) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+
+    async def revoked(self, revocation: Revocation) -> None:
+        event = Invalidation(timestamp=self._wall_clock())
+        event.revoked.userId = revocation.user_id
+        event.revoked.deviceId = revocation.device_id
+        event.revoked.exceptDeviceId = revocation.except_device_id
+        event.revoked.reason = revocation.reason
+        await self._record(event.SerializeToString())
+
+    async def membership_changed(self, conversation_id: str, version: int) -> None:
+        event = Invalidation(conversationId=conversation_id, version=version, timestamp=self._wall_clock())
+        await self._record(event.SerializeToString())
+
+    async def notice(
+        self,
+        conversation_id: str,
+        version: int,
+        event: str,
+        *,
+        actor_id: int,
+        subject_ids: Sequence[int] = (),
+        text: str = "",
+    ) -> None:
+        notice = SystemNotice(event=event, actorId=actor_id, subjectIds=subject_ids, text=text)
+        request = SystemAppend(
+            # The version names the change, so that a repeat of this request writes nothing twice.
+            conversationId=conversation_id,
+            clientMsgId=f"{event}:{version}",
+            notice=notice,
+        )
+        subject = message_send(shard_of(conversation_id))
+        try:
+            payload = await self._bus.request(
+                subject, request.SerializeToString(), timeout_s=DEFAULT_TIMEOUT_S
+            )
+            failure = SystemAppended.FromString(payload).failure
+        except (NoResponder, BusFailure, TimeoutError, ServerBusy, DecodeError) as error:
+            self._log.warn(
+                "no {event} notice in {conversation_id}: {error!r}",
+                event=event,
+                conversation_id=conversation_id,
+                error=error,
+            )
+            return
+        if failure.code:
+            self._log.warn(
+                "no {event} notice in {conversation_id}: {message}",
+                event=event,
+                conversation_id=conversation_id,
+                message=failure.message,
+            )
+
+    async def _record(self, payload: bytes) -> None:
+        if not await self._publish(payload):
+            self._tasks.spawn("announce later", self._publish_later(payload))
+
+    async def _publish(self, payload: bytes) -> bool:
+        try:
+            await with_timeout(
+                self._bus.publish_durable(AUTH_INVALIDATE, payload),
+                timeout_s=DEFAULT_TIMEOUT_S,
+                clock=self._clock,
+            )
+        except Exception as error:
+            # Whatever it was: the change is committed, and must be told sooner or later.
+            self._log.error("the bus took no invalidation: {error!r}", error=error)
+            return False
+        return True
+
+    async def _publish_later(self, payload: bytes) -> None:
+        for attempt in range(_TRIES):
+            await sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)], clock=self._clock)
+            if await self._publish(payload):
+                return
+        self._log.critical("an invalidation was given up; caches of other roles end by their time-outs")

@@ -1,0 +1,206 @@
+"""Bodies of requests and answers, as JSON has them. 64-bit ids are strings: JavaScript cannot count so far."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+UserId = Annotated[str, Meta(pattern="^[1-9][0-9]{0,18}$", description="A user's id.")]
+ConversationId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+DeviceId = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Chosen by the client, kept for good.")
+]
+Handle = Annotated[str, Meta(min_length=3, max_length=32)]
+#: The exact limit is configured and checked with a message of its own; this one bounds the work.
+Password = Annotated[str, Meta(min_length=1, max_length=256)]
+Title = Annotated[str, Meta(min_length=1, max_length=128)]
+Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970.")]
+Role = Literal["member", "admin", "owner"]
+
+MEMBERS_PER_REQUEST = 500
+
+
+class Request(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of all request bodies: an unknown field is an error, not a wish granted silently."""
+
+
+class RegisterBody(Request):
+    """A new account, and the device it is made on."""
+
+    handle: Handle
+    password: Password
+    deviceId: DeviceId
+    displayName: Annotated[str, Meta(max_length=64)] = ""
+    platform: Annotated[str, Meta(max_length=32)] = ""
+
+
+class LoginBody(Request):
+    """Who, with what proof, on which device."""
+
+    handle: Handle
+    password: Password
+    deviceId: DeviceId
+    platform: Annotated[str, Meta(max_length=32)] = ""
+
+
+class LogoutBody(Request):
+    """Which device; the caller's own when left out."""
+
+    deviceId: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    everywhere: bool = False
+
+
+class PasswordBody(Request):
+    """The old password proves that it is not just a stolen token."""
+
+    oldPassword: Password
+    newPassword: Password
+
+
+class DirectBody(Request):
+    """With whom; one of the two."""
+
+    userId: UserId | None = None
+    handle: Handle | None = None
+
+
+class NewGroupBody(Request):
+    """A group of the caller and these."""
+
+    title: Title
+    memberIds: Annotated[list[UserId], Meta(max_length=MEMBERS_PER_REQUEST)] = field(default_factory=list)
+
+
+class GroupChangeBody(Request):
+    """What is to be different."""
+
+    title: Title
+
+
+class MemberIdsBody(Request):
+    """Whom to add or remove."""
+
+    userIds: Annotated[list[UserId], Meta(min_length=1, max_length=MEMBERS_PER_REQUEST)]
+
+
+class RoleBody(Request):
+    """Ownership is given away by transfer only."""
+
+    role: Literal["member", "admin"]
+
+
+class TransferBody(Request):
+    """The next owner."""
+
+    userId: UserId
+
+
+class SessionAnswer(Struct):
+    """A login with a fresh token; send it as ``Authorization: Bearer``, and in Connect."""
+
+    userId: UserId
+    handle: str
+    displayName: str
+    deviceId: str
+    token: str
+    expiresAt: Milliseconds
+    refreshAfter: Milliseconds
+    loginExpiresAt: Milliseconds
+
+    def __repr__(self) -> str:
+        return f"SessionAnswer(userId={self.userId!r}, deviceId={self.deviceId!r})"
+
+
+class DeviceAnswer(Struct):
+    """A device on which the user is logged in."""
+
+    deviceId: str
+    platform: str
+    loggedInAt: Milliseconds
+    lastRefreshAt: Milliseconds
+    current: bool
+
+
+class MeAnswer(Struct):
+    """The caller."""
+
+    userId: UserId
+    handle: str
+    displayName: str
+    createdAt: Milliseconds
+    devices: list[DeviceAnswer]
+
+
+class UserAnswer(Struct):
+    """Somebody."""
+
+    userId: UserId
+    handle: str
+    displayName: str
+
+
+class DirectAnswer(Struct):
+    """The 1:1 conversation with somebody."""
+
+    conversationId: ConversationId
+    peer: UserAnswer
+
+
+class ConversationAnswer(Struct):
+    """One of the caller's conversations; ``title`` of a 1:1 one is the other's name."""
+
+    conversationId: ConversationId
+    kind: Literal["direct", "group"]
+    title: str
+    memberCount: int
+    peerUserId: str
+
+
+class ConversationsAnswer(Struct):
+    """A page, by id; ``next`` goes into ``after``, empty: that was all."""
+
+    conversations: list[ConversationAnswer]
+    next: str
+
+
+class GroupAnswer(Struct):
+    """A group the caller is in. ``version`` rises with every change."""
+
+    conversationId: ConversationId
+    title: str
+    memberCount: int
+    version: int
+    role: Role
+    createdAt: Milliseconds
+
+
+class MemberAnswer(Struct):
+    """Somebody in a group."""
+
+    userId: UserId
+    handle: str
+    displayName: str
+    role: Role
+    joinedAt: Milliseconds
+
+
+class MembersAnswer(Struct):
+    """A page, by id; ``next`` goes into ``after``, empty: that was all."""
+
+    members: list[MemberAnswer]
+    next: str
+
+
+class MembersChangedAnswer(Struct):
+    """Whom the change really touched; who was in, or out, already is not among them."""
+
+    userIds: list[UserId]
+    memberCount: int
+    version: int
+
+
+class Done(Struct):
+    """It is as was asked."""
+
+    ok: bool = True

@@ -1,0 +1,56 @@
+"""An operation of the API as one record: what klein routes and what OpenAPI describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from imd.business.accounts.model import Caller
+from imd.business.rest.bodies import Request
+
+
+class Asked(NamedTuple):
+    """A request, everything about it already checked."""
+
+    caller: Caller
+    body: Any
+    path: dict[str, str]
+    query: dict[str, str]
+    address: str
+
+    def __repr__(self) -> str:
+        return f"Asked(user_id={self.caller.user_id}, path={self.path!r})"
+
+
+#: Who "asks" where no token is needed.
+NOBODY = Caller(0, "", "", (), 0)
+
+Serve = Callable[[Asked], Awaitable[Struct]]
+
+
+class Parameter(NamedTuple):
+    """Something in the path or the query."""
+
+    name: str
+    schema: dict[str, Any]
+    meaning: str
+
+
+class Operation(NamedTuple):
+    """One method of one path."""
+
+    method: str
+    #: With ``{names}``, below /api/v1.
+    path: str
+    name: str
+    summary: str
+    serve: Serve
+    answer: type[Struct]
+    body: type[Request] | None = None
+    body_required: bool = True
+    path_parameters: tuple[Parameter, ...] = ()
+    query_parameters: tuple[Parameter, ...] = ()
+    status: int = 200
+    public: bool = False

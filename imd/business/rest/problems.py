@@ -1,0 +1,62 @@
+"""Errors as HTTP answers: the same codes as on the wire, with a fitting status."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from imd.business.accounts.profile import NoSuchUser
+from imd.kernel.errors import Code, ImError, PayloadInvalid
+
+_STATUS = {
+    Code.AUTH_FAILED: 401,
+    Code.FORBIDDEN: 403,
+    Code.RATE_LIMITED: 429,
+    Code.PAYLOAD_INVALID: 400,
+    Code.MEDIA_REQUIRED: 400,
+    Code.IDEMPOTENT_CONFLICT: 409,
+    Code.SERVER_BUSY: 503,
+    Code.INTERNAL_ERROR: 500,
+}
+
+
+class Unanswerable(PayloadInvalid):
+    """A request that is wrong as HTTP, with the status that says how."""
+
+    def __init__(self, status: int, message: str, *, field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.status = status
+
+
+class ProblemDetail(Struct):
+    """What went wrong. ``code`` and ``name`` are stable, ``message`` is for people."""
+
+    code: int
+    name: str
+    message: str
+    retryable: bool
+    retryAfterMs: int
+    field: str
+
+
+class Problem(Struct):
+    """Every answer that is not 2xx."""
+
+    error: ProblemDetail
+
+
+def status_of(error: ImError) -> int:
+    """The HTTP status of an error."""
+    if isinstance(error, Unanswerable):
+        return error.status
+    if isinstance(error, NoSuchUser):
+        return 404
+    return _STATUS[error.code]
+
+
+def problem_of(error: ImError) -> Problem:
+    """The body of an error."""
+    return Problem(
+        ProblemDetail(
+            error.code, error.code.name, error.message, error.retryable, error.retry_after_ms, error.field
+        )
+    )

@@ -1,0 +1,248 @@
+"""The business role: accounts, groups, permission and their REST API, in the order they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from argon2 import PasswordHasher
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import IResource
+
+from imd.bus.port import Bus
+from imd.business.accounts.authenticate import Authenticate, Issue
+from imd.business.accounts.enter import LogIn, Refresh, Register
+from imd.business.accounts.leave import ChangePassword, LogOut
+from imd.business.accounts.passwords import Passwords, Threads
+from imd.business.accounts.ports import Accounts
+from imd.business.accounts.profile import Profiles
+from imd.business.accounts.secrets import SecretFile
+from imd.business.accounts.sessions import SessionCache
+from imd.business.accounts.sql import SqlAccounts
+from imd.business.accounts.tokens import Tokens
+from imd.business.announce import BusAnnouncements
+from imd.business.attempts import Attempts
+from imd.business.permission.authority import Authority
+from imd.business.rest.accounts import AccountApi
+from imd.business.rest.api import Api
+from imd.business.rest.bounded import BoundedRequest
+from imd.business.rest.openapi import with_description
+from imd.business.schema import open_business
+from imd.config.sections import Config
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.ids import Snowflake
+from imd.kernel.lifecycle import Stage
+from imd.kernel.tasks import Tasks
+from imd.storage.sql import Database
+
+#: SQLite has one writer at a time; the rest read.
+_SQL_THREADS = 4
+#: Handle look-ups: a person who types, not a crawler.
+_LOOKUPS_PER_S = 1.0
+_LOOKUP_BURST = 30.0
+
+
+class BusinessRole(NamedTuple):
+    """What has to be started, and what has to be served."""
+
+    stages: list[tuple[str, Stage]]
+    #: To be mounted at /api.
+    api: IResource
+    #: For the ``Site``: bounds what is kept of a body.
+    request_factory: type[BoundedRequest]
+
+
+class BusinessParts(NamedTuple):
+    """The role without its threads and files."""
+
+    passwords: Passwords
+    authority: Authority
+    api: Api
+    request_factory: type[BoundedRequest] = BoundedRequest
+
+
+def build_business(
+    config: Config,
+    *,
+    reactor: IReactorFromThreads,
+    clock: Clock,
+    wall_clock: WallClock,
+    bus: Bus,
+    data_dir: Path,
+) -> BusinessRole:
+    """Put the role together; nothing is opened or made before its stages start."""
+    sql_pool = ThreadPool(minthreads=1, maxthreads=_SQL_THREADS, name="business-sql")
+    hash_pool = ThreadPool(minthreads=0, maxthreads=config.accounts.hash_threads, name="password-hash")
+    secret = SecretFile(data_dir / "secrets" / "token.key")
+    database = Database(
+        connect=partial(open_business, data_dir / "business.db"),
+        threads=partial(deferToThreadPool, reactor, sql_pool),
+        clock=clock,
+    )
+    tasks = Tasks()
+    parts = assemble(
+        config,
+        database=database,
+        hasher=PasswordHasher(),
+        hash_threads=partial(deferToThreadPool, reactor, hash_pool),
+        secret=secret.value,
+        clock=clock,
+        wall_clock=wall_clock,
+        bus=bus,
+        tasks=tasks,
+    )
+    stages: list[tuple[str, Stage]] = [
+        ("token secret", secret),
+        ("SQL threads", _Pool(sql_pool)),
+        ("business database", database),
+        ("hash threads", _Pool(hash_pool)),
+        ("passwords", parts.passwords),
+        ("background work", _Background(tasks)),
+        ("authority", parts.authority),
+        ("REST API", parts.api),
+    ]
+    return BusinessRole(stages, parts.api, parts.request_factory)
+
+
+def assemble(
+    config: Config,
+    *,
+    database: Database,
+    hasher: PasswordHasher,
+    hash_threads: Threads,
+    secret: Callable[[], bytes],
+    clock: Clock,
+    wall_clock: WallClock,
+    bus: Bus,
+    tasks: Tasks,
+) -> BusinessParts:
+    """Every object of the role, each with what it needs and no more."""
+    accounts = SqlAccounts(database)
+    passwords = Passwords(
+        hasher=hasher,
+        threads=hash_threads,
+        slots=config.accounts.hash_threads + config.accounts.hash_queue,
+    )
+    tokens = Tokens(secret=secret, kind="access", wall_clock=wall_clock)
+    sessions = SessionCache(accounts=accounts, clock=clock, tasks=tasks)
+    authenticate = Authenticate(tokens=tokens, sessions=sessions)
+    announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
+    ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
+    account_api = _account_api(
+        config,
+        accounts=accounts,
+        passwords=passwords,
+        tokens=tokens,
+        sessions=sessions,
+        announcements=announcements,
+        ids=ids,
+        clock=clock,
+        wall_clock=wall_clock,
+    )
+    api = Api(
+        operations=with_description(account_api.operations(), version=_version()),
+        authenticate=authenticate,
+        origins=config.gateway.origins,
+    )
+    return BusinessParts(passwords, Authority(bus=bus, authenticate=authenticate), api)
+
+
+def _account_api(
+    config: Config,
+    *,
+    accounts: Accounts,
+    passwords: Passwords,
+    tokens: Tokens,
+    sessions: SessionCache,
+    announcements: BusAnnouncements,
+    ids: Snowflake,
+    clock: Clock,
+    wall_clock: WallClock,
+) -> AccountApi:
+    settings, limits = config.accounts, config.limits
+    issue = Issue(tokens=tokens, token_ttl_s=settings.token_ttl_s, login_ttl_s=settings.login_ttl_s)
+    logins = Attempts(
+        rate_per_s=limits.logins_per_min / 60, burst=limits.logins_per_min, what="login attempts", clock=clock
+    )
+    registrations = Attempts(
+        rate_per_s=limits.registrations_per_hour_per_ip / 3600,
+        burst=limits.registrations_per_hour_per_ip,
+        what="registrations from this address",
+        clock=clock,
+    )
+    lookups = Attempts(rate_per_s=_LOOKUPS_PER_S, burst=_LOOKUP_BURST, what="look-ups", clock=clock)
+    return AccountApi(
+        register=Register(
+            accounts=accounts,
+            passwords=passwords,
+            issue=issue,
+            ids=ids,
+            wall_clock=wall_clock,
+            by_address=registrations,
+            open_to_all=settings.registration,
+            password_min_length=settings.password_min_length,
+        ),
+        log_in=LogIn(
+            accounts=accounts,
+            passwords=passwords,
+            issue=issue,
+            sessions=sessions,
+            announcements=announcements,
+            wall_clock=wall_clock,
+            attempts=logins,
+            max_logins=config.gateway.max_devices_per_user,
+        ),
+        refresh=Refresh(
+            accounts=accounts, issue=issue, wall_clock=wall_clock, refresh_below_s=settings.refresh_below_s
+        ),
+        log_out=LogOut(accounts=accounts, sessions=sessions, announcements=announcements),
+        change_password=ChangePassword(
+            accounts=accounts,
+            passwords=passwords,
+            issue=issue,
+            sessions=sessions,
+            announcements=announcements,
+            attempts=logins,
+            password_min_length=settings.password_min_length,
+        ),
+        profiles=Profiles(accounts=accounts, lookups=lookups),
+        refresh_below_s=settings.refresh_below_s,
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("imd")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+class _Pool:
+    """A thread pool as a stage."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
+
+    async def start(self) -> None:
+        self._pool.start()
+
+    async def stop(self) -> None:
+        self._pool.stop()
+
+
+class _Background:
+    """Background tasks as a stage."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
