@@ -6,6 +6,7 @@ many events share one flush to the disk.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -220,6 +221,12 @@ class Journal:
         )
 
     def _connect(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            # Payloads are for nobody else's eyes; SQLite gives its log the mode of the database.
+            try:
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            except OSError as error:
+                raise StartupError(f"cannot write {self._path}: {error.strerror}") from error
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, self._path)
