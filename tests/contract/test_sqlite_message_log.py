@@ -6,15 +6,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor  # noqa: TID251 -- the live classes need the one that runs them
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.storage.sqlite import SqliteDatabase, Threads, start_thread
 from tests.contract import cursors, message_log
-from tests.contract.driving import drive
+from tests.storage.calls import Calls
 
 
 class AtOnce(SynchronousTestCase):
@@ -23,6 +20,7 @@ class AtOnce(SynchronousTestCase):
     threads: Threads | None = None
 
     def setUp(self) -> None:
+        self.calls = Calls()
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
 
@@ -37,21 +35,16 @@ class AtOnce(SynchronousTestCase):
         finally:
             await self.database.stop()
 
-    def drive(self, work: Coroutine[Any, Any, None]) -> Any:
-        drive(Clock(), self.to_the_end(work))
+    def drive(self, work: Coroutine[Any, Any, None]) -> None:
+        self.calls.drive(self.to_the_end(work))
 
 
-class Threaded(AtOnce, TestCase):
-    """Every job runs on a thread and comes back through the reactor."""
+class Threaded(AtOnce):
+    """Every job runs on a thread and comes back."""
 
-    threads = Threads(
-        start=start_thread,
-        call_in_reactor=reactor.callFromThread,  # type: ignore[attr-defined]
-    )
-    timeout = 20
-
-    def drive(self, work: Coroutine[Any, Any, None]) -> Any:
-        return Deferred.fromCoroutine(self.to_the_end(work))
+    def setUp(self) -> None:
+        super().setUp()
+        self.threads = Threads(start=start_thread, call_in_reactor=self.calls.call_in_reactor)
 
 
 class LogOnSqlite(AtOnce):
