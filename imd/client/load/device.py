@@ -108,6 +108,11 @@ class Device:
             self._counts.connected -= 1
         self.state = State.AWAY
 
+    @property
+    def sends_into(self) -> str:
+        """A sender's conversation: its first one."""
+        return next(iter(self.inboxes))
+
     def _cursors(self) -> list[tuple[str, int]]:
         return [(name, inbox.contiguous()) for name, inbox in self.inboxes.items()]
 

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from imd.client.load.device import Device, Shared
-from imd.client.load.frames import SendTemplate, identity
+from imd.client.load.frames import SendTemplate
 from imd.client.load.plan import Order, Report, WorkerPlan
 from imd.client.load.sender import Sender
 from imd.client.load.sockets import Sockets
-from imd.client.load.tally import Expected, Inbox
+from imd.client.load.verdict import Check, acknowledged
 from imd.wire.codec import require_fast_protobuf
 
 _POLL_S: Final = 0.02
@@ -29,7 +29,6 @@ _SECOND_NS: Final = 1_000_000_000
 #: Devices are tended in so many slices a second, so that their DeliverAcks do not come at once.
 _SLICES: Final = 50
 _CHECK_EVERY_NS: Final = 100_000_000
-_FINDINGS: Final = 5
 _ORDERS_BYTES: Final = 1 << 20
 
 
@@ -87,7 +86,7 @@ class Worker:
             self.sockets.watch(orders_fd, self._orders_ready)
         self._orders: deque[Order] = deque()
         self._partial = b""
-        self._expected: dict[str, Expected] = {}
+        self._check: Check | None = None
         self._awaited: tuple[str, int] | None = None
         self._wanted = 0
         self._cuts_seen = 0
@@ -185,7 +184,7 @@ class Worker:
             self.shared.refill = False
             self._awaited = ("stopped", deadline_ns)
         elif order.do == "check":
-            self._expect(order.stored)
+            self._check = Check(self.devices[: self._wanted], self.shared.ledger, elsewhere=order.stored)
             self._awaited = ("final", deadline_ns)
         self._watch_for_end(now_ns)
 
@@ -214,9 +213,11 @@ class Worker:
         if what == "connected" and (late or self.sockets.ready >= self._wanted):
             self._say("connected")
         elif what == "stopped" and (late or not self._unsettled()):
-            self._say("stopped", stored=self._stored())
-        elif what == "final" and (late or not self._missing()):
-            self._final()
+            # Only conversations that are shared with other processes matter to those.
+            shared = self._plan.many_receivers
+            self._say("stopped", stored=acknowledged(self.devices) if shared else {})
+        elif what == "final" and self._check and (late or not self._check.missing()):
+            self._final(self._check)
             self.done = True
         else:
             return
@@ -234,85 +235,26 @@ class Worker:
         )
         self._report(msgspec.json.encode(report) + b"\n")
 
-    def _stored(self) -> dict[str, list[int]]:
-        """What this process' senders have ACKed, for the other workers; in pairs nobody needs it."""
-        if not self._plan.many_receivers:
-            return {}
-        stored: dict[str, list[int]] = {}
-        for link in self._senders:
-            sender = link.device.sender
-            if sender is not None:
-                stored.setdefault(next(iter(link.device.inboxes)), []).extend(sender.stored_seqs())
-        return stored
-
-    def _expect(self, elsewhere: dict[str, list[int]]) -> None:
-        for conversation_id, seqs in elsewhere.items():
-            self._expected.setdefault(conversation_id, Expected()).add(seqs)
-        for link in self._senders:
-            sender = link.device.sender
-            if sender is not None:
-                conversation_id = next(iter(link.device.inboxes))
-                self._expected.setdefault(conversation_id, Expected()).add(sender.stored_seqs())
-
-    def _missing(self) -> list[tuple[int, Inbox, int]]:
-        """(device, inbox, how many) wherever something stored was not seen."""
-        return [
-            (link.number, inbox, missing)
-            for link in self.sockets.links[: self._wanted]
-            for inbox in link.device.inboxes.values()
-            if inbox.conversation_id in self._expected
-            and (missing := self._expected[inbox.conversation_id].missing(inbox))
-        ]
-
-    def _final(self) -> None:
-        missing = self._missing()
-        findings = [
-            f"device {number} misses {count} messages of {inbox.conversation_id}, the first after seq "
-            f"{inbox.contiguous()}"
-            for number, inbox, count in missing[:_FINDINGS]
-        ]
-        lost = sum(count for _, _, count in missing)
-        for conversation_id, expected in self._expected.items():
-            if expected.clashes:
-                findings.append(f"{expected.clashes} seqs of {conversation_id} were ACKed to two messages")
-                lost += expected.clashes
-        replaced = self._replaced()
-        if replaced:
-            findings.append(f"{replaced} messages were ACKed with a seq at which another one was delivered")
-        counts = self.shared.counts.as_dict() | {"cut": self.sockets.cut}
-        doubled = self.shared.ledger.doubled() + self.shared.ledger.conflicts
-        if doubled:
-            findings.append(f"{doubled} messages stand under two seqs, or two under one")
-        counts["duplicated"] += doubled
+    def _final(self, check: Check) -> None:
+        verdict = check.verdict()
+        shared = self.shared
+        counts = shared.counts.as_dict() | {"cut": self.sockets.cut}
+        counts["duplicated"] += verdict.duplicated
         report = Report(
             what="final",
             counts=counts,
             at_ns=self._clock_ns(),
-            errors=self.shared.errors,
-            delivery_latency=self.shared.delivery_latency.pairs(),
-            ack_latency=self.shared.ack_latency.pairs(),
-            delivery_max_ns=self.shared.delivery_latency.max_ns,
-            ack_max_ns=self.shared.ack_latency.max_ns,
-            lost=lost + replaced,
+            errors=shared.errors,
+            delivery_latency=shared.delivery_latency.pairs(),
+            ack_latency=shared.ack_latency.pairs(),
+            delivery_max_ns=shared.delivery_latency.max_ns,
+            ack_max_ns=shared.ack_latency.max_ns,
+            lost=verdict.lost,
             unsettled=self._unsettled(),
             cpu_s=time.process_time(),
-            findings=findings,
+            findings=verdict.findings,
         )
         self._report(msgspec.json.encode(report) + b"\n")
-
-    def _replaced(self) -> int:
-        """Messages ACKed STORED at a seq at which the devices of this process saw another message."""
-        replaced = 0
-        for link in self._senders:
-            sender = link.device.sender
-            if sender is None:
-                continue
-            conversation_id = next(iter(link.device.inboxes))
-            for number, seq in enumerate(sender.seqs, start=1):
-                if seq:
-                    seen = self.shared.ledger.at(conversation_id, seq)
-                    replaced += seen not in (0, identity(sender.index, number))
-        return replaced
 
 
 def raise_file_limit() -> None:
