@@ -50,6 +50,9 @@ def decode_json(text: str) -> Envelope:
 
     :raises PayloadInvalid: not an Envelope; the message says where.
     """
+    # json_format takes a list or a text for an object without fields.
+    if not text.lstrip().startswith("{"):
+        raise PayloadInvalid("this text is not a JSON Envelope: it is not an object")
     try:
         return Parse(text, Envelope(), ignore_unknown_fields=True, max_recursion_depth=JSON_DEPTH)
     except (ParseError, ValueError, RecursionError) as error:
