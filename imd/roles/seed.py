@@ -24,8 +24,8 @@ from imd.business.accounts.secrets import load_or_make, private_folder
 from imd.business.accounts.tokens import Tokens
 from imd.business.schema import (
     direct_conversations,
+    group_conversations,
     group_members,
-    groups,
     logins,
     open_business,
     users,
@@ -70,7 +70,7 @@ def seed(config: Config, crowd_wish: CrowdWish, *, wall_clock: WallClock) -> Cro
         insert_ignore(connection, users, [_user_row(account) for account in accounts])
         insert_ignore(connection, logins, [_login_row(login) for login in made])
         insert_ignore(connection, direct_conversations, rows.direct)
-        insert_ignore(connection, groups, rows.groups)
+        insert_ignore(connection, group_conversations, rows.groups)
         insert_ignore(connection, group_members, rows.members)
     engine.dispose()
     people = [

@@ -41,8 +41,12 @@ class Result:
             "lost": self.lost,
             "duplicated": self.counts.get("duplicated", 0),
             "reordered": self.counts.get("reordered", 0),
+            "sends never settled": self.unsettled,
         }
-        return [f"{count} {name}" for name, count in named.items() if count]
+        reasons = [f"{count} {name}" for name, count in named.items() if count]
+        if self.counts.get("sent") and not self.counts.get("stored"):
+            reasons.append("nothing was stored")
+        return reasons
 
     def as_dict(self) -> dict[str, Any]:
         """The object of --json."""
@@ -67,7 +71,7 @@ class Result:
             "unsettled": self.unsettled,
         }
         rest = {name: count for name, count in counts.items() if name not in main and name != "connected"}
-        return main | rest | self.extra | {"findings": self.findings, "errors": self.errors}
+        return main | rest | self.extra | {"findings": self.findings, "first_errors": self.errors}
 
     def as_json(self) -> str:
         return json.dumps(self.as_dict())

@@ -56,8 +56,8 @@ class LatencyTests(SynchronousTestCase):
         latencies = Latencies()
         for milliseconds in range(1, 101):
             latencies.add(milliseconds * 1_000_000)
-        self.assertAlmostEqual(percentile_ms(latencies.pairs(), 0.5) or 0, 50, delta=0.03)
-        self.assertAlmostEqual(percentile_ms(latencies.pairs(), 0.99) or 0, 99, delta=0.03)
+        self.assertApproximates(percentile_ms(latencies.pairs(), 0.5) or 0, 50, 0.03)
+        self.assertApproximates(percentile_ms(latencies.pairs(), 0.99) or 0, 99, 0.03)
         self.assertEqual(latencies.max_ns, 100_000_000)
 
     def test_merging_workers(self) -> None:
