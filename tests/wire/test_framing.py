@@ -184,8 +184,8 @@ class Cost(SynchronousTestCase):
 
     def test_linear(self) -> None:
         """Sixty-four times the bytes, one by one, cost about that much more work, not its square."""
-        small = min(self.dribble(1024) for _ in range(5))
-        self.assertLess(min(self.dribble(64 * 1024) for _ in range(3)), 200 * small)
+        small = min(self.dribble(4 * 1024) for _ in range(5))
+        self.assertLess(min(self.dribble(256 * 1024) for _ in range(2)), 150 * small)
 
     def test_memory(self) -> None:
         """A promised length takes no memory before its bytes have come."""
