@@ -96,8 +96,8 @@ class FolderLock:
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing. What fails before COMMIT is rolled back and becomes ``ServerBusy``."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
     except BaseException as error:
         with suppress(sqlite3.Error):
