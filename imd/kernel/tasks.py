@@ -44,6 +44,10 @@ class Tasks:
         self._stopped = True
         for running in list(self._running):
             ended: Deferred[None] = Deferred()
-            running.addBoth(lambda _, ended=ended: ended.callback(None))
+            running.addBoth(_fire, ended)
             running.cancel()
             await ended
+
+
+def _fire(_: object, ended: Deferred[None]) -> None:
+    ended.callback(None)

@@ -24,6 +24,6 @@ def with_timeout(
 
 def sleep(delay_s: float, *, clock: Clock) -> Deferred[None]:
     """Fires after ``delay_s``; can be cancelled."""
-    done: Deferred[None] = Deferred(lambda _: call.cancel())
-    call = clock.callLater(delay_s, done.callback, None)
+    done: Deferred[None] = Deferred(lambda _: delayed[0].cancel())
+    delayed = [clock.callLater(delay_s, done.callback, None)]
     return done

@@ -1,0 +1,70 @@
+"""The outcome of a send, on its way back to the device that sent it."""
+
+from __future__ import annotations
+
+from imd.core.gateway.session import Session
+from imd.core.message.sends import PendingSend
+from imd.kernel.errors import ImError, ServerBusy
+from imd.pb.delivery_pb2 import Ack
+from imd.pb.envelope_pb2 import Envelope
+from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED, STORED
+from imd.wire.outbound import control, error_payload
+
+#: Sends of one connection without a final answer; above, it is not read until half are answered.
+MAX_IN_FLIGHT = 256
+
+
+class Acks:
+    """``Submitter`` for sends that came over a connection."""
+
+    def accepted(self, send: PendingSend) -> None:
+        """See ``Submitter``."""
+        session = send.recipient
+        if isinstance(session, Session) and not session.acks_final_only:
+            conversation_id, _, client_msg_id = send.key
+            ack = Ack(clientMsgId=client_msg_id, conversationId=conversation_id, status=ACCEPTED)
+            session.push(control(Envelope(ack=ack)))
+
+    def stored(self, send: PendingSend, *, duplicate: bool) -> None:
+        """See ``Submitter``."""
+        conversation_id, _, client_msg_id = send.key
+        ack = Ack(
+            clientMsgId=client_msg_id,
+            serverMsgId=send.server_msg_id,
+            seq=send.seq,
+            status=STORED,
+            conversationId=conversation_id,
+            serverTime=send.server_time_ms,
+            duplicate=duplicate,
+        )
+        self._finish(send, ack)
+
+    def failed(self, send: PendingSend, error: ImError) -> None:
+        """See ``Submitter``."""
+        self._finish(send, _failure(send, FAILED, error))
+
+    def delayed(self, send: PendingSend) -> None:
+        """See ``Submitter``."""
+        if isinstance(send.recipient, Session):
+            error = ServerBusy("whether this message is stored is not known yet")
+            send.recipient.push(control(Envelope(ack=_failure(send, DELAYED, error))))
+
+    def _finish(self, send: PendingSend, ack: Ack) -> None:
+        session = send.recipient
+        if not isinstance(session, Session):
+            return
+        session.push(control(Envelope(ack=ack)))
+        session.in_flight -= 1
+        if session.reading_paused and session.in_flight <= MAX_IN_FLIGHT // 2:
+            session.reading_paused = False
+            session.link.resume_reading()
+
+
+def _failure(send: PendingSend, status: int, error: ImError) -> Ack:
+    conversation_id, _, client_msg_id = send.key
+    return Ack(
+        clientMsgId=client_msg_id,
+        conversationId=conversation_id,
+        status=status,  # type: ignore[arg-type]
+        error=error_payload(error),
+    )

@@ -1,0 +1,164 @@
+"""From Connect to Connected and the first SyncResp: who is it, and what has it missed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+from imd.core.directory import Claims, Directory
+from imd.core.gateway.registry import Registry
+from imd.core.gateway.replies import Replies, same_request
+from imd.core.gateway.session import Session
+from imd.core.gateway.watching import Watching
+from imd.core.message.catch_up import CatchUp
+from imd.core.message.live import LiveConversations
+from imd.kernel.clocks import WallClock
+from imd.kernel.errors import AuthFailed, ImError, InternalError, PayloadInvalid
+from imd.kernel.ids import Snowflake, check_id
+from imd.pb.connection_pb2 import ACK_FINAL_ONLY, Connect, Connected, Limits, TokenRefreshed
+from imd.pb.envelope_pb2 import Envelope
+from imd.pb.sync_pb2 import SyncReq
+from imd.wire.outbound import control
+from imd.wire.server import Do, Input
+
+#: Tokens are about 400 bytes; nobody makes us parse megabytes of them.
+MAX_TOKEN_BYTES = 4096
+#: A label for people, kept in presence.
+MAX_PLATFORM_LENGTH = 32
+
+
+class Greeting(NamedTuple):
+    """What every client is told in Connected. ``epoch`` is known when the data folder is open."""
+
+    server_id: str
+    epoch: Callable[[], str]
+    heartbeat_interval_s: float
+    idle_timeout_s: float
+    limits: Limits
+
+
+class Authenticator:
+    """Lets people in."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        greeting: Greeting,
+        max_devices_per_user: int,
+        registry: Registry,
+        replies: Replies,
+        directory: Directory,
+        live: LiveConversations,
+        catch_up: CatchUp,
+        watching: Watching,
+        ids: Snowflake,
+        wall_clock: WallClock,
+    ) -> None:
+        self._greeting = greeting
+        self._max_devices_per_user = max_devices_per_user
+        self._registry = registry
+        self._replies = replies
+        self._directory = directory
+        self._live = live
+        self._catch_up = catch_up
+        self._watching = watching
+        self._ids = ids
+        self._wall_clock = wall_clock
+
+    async def authenticate(self, session: Session, envelope: Envelope) -> None:
+        """Answer a Connect, one way or the other."""
+        connect = envelope.connect
+        request_id = envelope.header.requestId
+        try:
+            claims = await self._verified(connect)
+        except ImError as error:
+            if session.connection.step(Input.REFUSED) is Do.CLOSE:
+                self._replies.close(session, error, request_id)
+            return
+        except Exception:
+            self._logger.failure("authentication failed unexpectedly")
+            self._replies.close(session, InternalError("the server failed to check the token"), request_id)
+            return
+        if session.connection.step(Input.ACCEPTED) is not Do.GREET:
+            return
+        self._welcome(session, envelope, claims)
+        await self._first_sync(session, connect)
+
+    async def _verified(self, connect: Connect) -> Claims:
+        device_id = check_id(connect.deviceId, "connect.deviceId")
+        if not connect.token or len(connect.token) > MAX_TOKEN_BYTES:
+            raise AuthFailed("the token is missing or too long", field="connect.token")
+        if len(connect.platform) > MAX_PLATFORM_LENGTH or not connect.platform.isprintable():
+            raise PayloadInvalid(
+                f"platform must be at most {MAX_PLATFORM_LENGTH} printable characters",
+                field="connect.platform",
+            )
+        return await self._directory.verify(connect.token, device_id)
+
+    def _welcome(self, session: Session, envelope: Envelope, claims: Claims) -> None:
+        connect = envelope.connect
+        registry = self._registry
+        session.user_id = claims.user_id
+        session.device_id = claims.device_id
+        session.platform = connect.platform
+        session.login_id = claims.login_id
+        session.session_id = self._ids.next()
+        session.expires_at_ms = claims.expires_at_ms
+        session.acks_final_only = connect.acks == ACK_FINAL_ONLY
+        old = registry.find(claims.user_id, claims.device_id)
+        if old is not None:
+            self._replies.kick(old, "same_device")
+        others = registry.of_user(claims.user_id)
+        if len(others) >= self._max_devices_per_user:
+            self._replies.kick(others[0], "too_many_devices")
+        registry.enroll(session)
+        session.push(control(Envelope(header=same_request(envelope), connected=self._connected(session))))
+        self._watching.came(session)
+
+    def _connected(self, session: Session) -> Connected:
+        greeting = self._greeting
+        return Connected(
+            userId=session.user_id,
+            deviceId=session.device_id,
+            sessionId=f"{session.session_id:x}",
+            serverId=greeting.server_id,
+            epoch=greeting.epoch(),
+            serverTime=self._wall_clock(),
+            heartbeatIntervalS=int(greeting.heartbeat_interval_s),
+            idleTimeoutS=int(greeting.idle_timeout_s),
+            tokenExpiresAt=session.expires_at_ms,
+            limits=greeting.limits,
+        )
+
+    async def _first_sync(self, session: Session, connect: Connect) -> None:
+        """Listen to one's conversations first, then see what is missing: nothing falls in between."""
+        try:
+            entries = await self._directory.conversations_of(session.user_id)
+            if session.user is None:
+                return
+            self._live.arrived(session, [entry.conversation_id for entry in entries])
+            answer = await self._catch_up.sync(
+                session.user_id, SyncReq(cursors=connect.cursors), entries=entries
+            )
+        except ImError as error:
+            # Without it the client would not know what it misses; it tries again elsewhere or later.
+            self._replies.close(session, error)
+            return
+        session.push(control(Envelope(syncResp=answer)))
+
+    async def refresh_token(self, session: Session, envelope: Envelope) -> None:
+        """A new token for the live connection; it must be the same user's, on the same device."""
+        token = envelope.refreshToken.token
+        if not token or len(token) > MAX_TOKEN_BYTES:
+            raise AuthFailed("the token is missing or too long", field="refreshToken.token")
+        claims = await self._directory.verify(token, session.device_id)
+        if claims.user_id != session.user_id:
+            raise AuthFailed("this token is somebody else's", field="refreshToken.token")
+        session.expires_at_ms = claims.expires_at_ms
+        session.login_id = claims.login_id
+        refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
+        session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))

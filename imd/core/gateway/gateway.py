@@ -1,0 +1,181 @@
+"""The gateway: what the connection machine says is to be done, done.
+
+accept -> Connect -> verify -> (kick the same device) -> Connected -> first SyncResp -> requests.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imd.core.gateway.authenticate import Authenticator
+from imd.core.gateway.flush import FlushTick
+from imd.core.gateway.limits import Rates, bucket
+from imd.core.gateway.registry import Registry
+from imd.core.gateway.replies import Replies, same_request
+from imd.core.gateway.requests import Requests
+from imd.core.gateway.session import Link, QueueLimits, Session
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError, PayloadInvalid, RateLimited
+from imd.kernel.tasks import Tasks
+from imd.pb.connection_pb2 import Heartbeat
+from imd.pb.envelope_pb2 import Envelope
+from imd.wire.outbound import control
+from imd.wire.server import Do, Input, Received, ServerConnection, State
+
+#: Frames of one connection in one reactor turn; the others have theirs.
+FRAMES_PER_TURN = 64
+
+
+class GatewayLimits(NamedTuple):
+    """Of this node and of each connection, see ``config.sections.Gateway``."""
+
+    max_connections: int
+    max_strangers: int
+    envelope_bytes: int
+    queue: QueueLimits
+
+
+class Gateway:
+    """All connections of this node, whatever they came over."""
+
+    def __init__(
+        self,
+        *,
+        limits: GatewayLimits,
+        rates: Rates,
+        registry: Registry,
+        flush: FlushTick,
+        replies: Replies,
+        requests: Requests,
+        authenticator: Authenticator,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        self._limits = limits
+        self._rates = rates
+        self._registry = registry
+        self._flush = flush
+        self._replies = replies
+        self._requests = requests
+        self._authenticator = authenticator
+        self._clock = clock
+        self._tasks = tasks
+        self.draining = False
+
+    @property
+    def max_envelope_bytes(self) -> int:
+        """What a transport must be able to carry in one message."""
+        return self._limits.envelope_bytes
+
+    # From the transports
+
+    def open(self, link: Link) -> Session | None:
+        """A connection was accepted; None if it must be dropped at once."""
+        limits, registry = self._limits, self._registry
+        now_s = self._clock.seconds()
+        address = registry.address(link.address)
+        if self.draining or len(registry) >= limits.max_connections:
+            return None
+        if registry.stranger_count >= limits.max_strangers:
+            return None
+        if address.connects is not None and not address.connects.take(now_s):
+            return None
+        session = Session(
+            connection=ServerConnection(limit_bytes=self._limits.envelope_bytes),
+            link=link,
+            from_address=address,
+            request_flush=self._flush.request,
+            queue_limits=limits.queue,
+            now_s=now_s,
+        )
+        registry.opened(session)
+        return session
+
+    def received(self, session: Session) -> None:
+        """The session's machine was fed; act on at most ``FRAMES_PER_TURN`` frames, the rest next turn."""
+        now_s = self._clock.seconds()
+        connection = session.connection
+        for received in connection.take(FRAMES_PER_TURN, now_s):
+            session.heard_at_s = now_s
+            if received.do is Do.SERVE:
+                if self._within_rates(session, now_s, received):
+                    envelope = received.envelope
+                    assert envelope is not None
+                    self._requests.serve(session, received.payload, envelope, received.size_bytes)
+            else:
+                self._act(session, received, now_s)
+        if connection.partial:
+            if session.partial_since_s is None:
+                session.partial_since_s = now_s
+        else:
+            session.partial_since_s = None
+        if connection.backlog:
+            session.link.pause_reading()
+            self._clock.callLater(0, self._continue, session)
+
+    def _continue(self, session: Session) -> None:
+        if session.connection.state is State.CLOSED:
+            return
+        if not session.reading_paused:
+            session.link.resume_reading()
+        self.received(session)
+
+    def lost(self, session: Session) -> None:
+        """The connection is gone."""
+        session.connection.step(Input.LOST)
+        session.closing = True
+        if self._registry.closed(session):
+            self._replies.retire(session)
+
+    # What the machine wants done
+
+    def _act(self, session: Session, received: Received, now_s: float) -> None:
+        if received.do is Do.PONG:
+            if self._within_rates(session, now_s, received):
+                self._pong(session, received)
+        elif received.do is Do.AUTHENTICATE:
+            assert received.envelope is not None
+            self._tasks.spawn("authenticate", self._authenticator.authenticate(session, received.envelope))
+        elif received.do is Do.REFUSE:
+            assert received.envelope is not None and received.error is not None
+            self._replies.answer(session, received.envelope, received.error)
+        elif received.do is Do.CLOSE:
+            request_id = received.envelope.header.requestId if received.envelope is not None else 0
+            self._replies.close(session, received.error or PayloadInvalid("bad request"), request_id)
+
+    def _within_rates(self, session: Session, now_s: float, received: Received) -> bool:
+        tokens = session.device_bucket
+        if tokens is None and self._rates.device_frames_per_s:
+            tokens = session.device_bucket = bucket(self._rates.device_frames_per_s, now_s)
+        shared = session.from_address.frames
+        if tokens is not None and not tokens.take(now_s):
+            full = tokens
+        elif shared is not None and not shared.take(now_s):
+            full = shared
+        else:
+            return True
+        assert received.envelope is not None
+        error = RateLimited("too many frames", retry_after_ms=full.retry_after_ms())
+        if session.user is None:
+            self._replies.close(session, error)
+        else:
+            self._replies.answer(session, received.envelope, error)
+        return False
+
+    def _pong(self, session: Session, received: Received) -> None:
+        assert received.envelope is not None
+        pong = Heartbeat(sentAt=received.envelope.hb.sentAt, deliveredCount=session.delivered_count)
+        session.push(control(Envelope(header=same_request(received.envelope), hb=pong)))
+
+    def close(self, session: Session, error: ImError) -> None:
+        """Say why, then close."""
+        self._replies.close(session, error)
+
+    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str) -> int:
+        """End the sessions of a user whose logins were revoked; how many."""
+        ended = 0
+        for session in self._registry.of_user(user_id):
+            if device_id in ("", session.device_id) and session.device_id != except_device_id:
+                self._replies.kick(session, reason or "revoked")
+                ended += 1
+        return ended

@@ -1,0 +1,96 @@
+"""Looks after silent connections without a timer for each: a part of them every second."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+from imd.core.gateway.gateway import Gateway
+from imd.core.gateway.registry import Registry
+from imd.core.gateway.session import Session
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import AuthFailed, PayloadInvalid
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
+
+#: Every connection is looked at once in so many seconds.
+CYCLE_S = 5
+#: A peer that has not read for so long is cut off; its messages are in the log.
+MAX_BLOCKED_S = 30.0
+#: After a token's end, so that a refresh under way is not cut off.
+EXPIRY_GRACE_MS = 60_000
+
+
+class IdleTimeouts(NamedTuple):
+    """In seconds, see ``config.sections.Gateway``."""
+
+    auth_s: float
+    idle_s: float
+    frame_s: float
+
+
+class IdleScan:
+    """A stage that closes what has been silent, slow or expired for too long."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        registry: Registry,
+        clock: Clock,
+        wall_clock: WallClock,
+        tasks: Tasks,
+        timeouts: IdleTimeouts,
+    ) -> None:
+        self._gateway = gateway
+        self._registry = registry
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+        self._timeouts = timeouts
+        self._cycle: list[Session] = []
+        self._share = 0
+
+    async def start(self) -> None:
+        self._tasks.spawn("idle scan", self._run())
+
+    async def stop(self) -> None:
+        """Ended with its tasks."""
+
+    async def _run(self) -> None:
+        while True:
+            await sleep(1.0, clock=self._clock)
+            try:
+                self.scan()
+            except Exception:
+                self._logger.failure("the idle scan stumbled; it goes on")
+
+    def scan(self) -> None:
+        """One second's share, and all strangers."""
+        now_s = self._clock.seconds()
+        for stranger in self._registry.strangers:
+            if now_s - stranger.opened_at_s > self._timeouts.auth_s:
+                self._gateway.close(stranger, AuthFailed("no valid Connect in time"))
+        if not self._cycle:
+            self._cycle = list(self._registry)
+            self._share = len(self._cycle) // CYCLE_S + 1
+            self._registry.forget_idle()
+        share, self._cycle = self._cycle[: self._share], self._cycle[self._share :]
+        now_ms = self._wall_clock()
+        for session in share:
+            if not session.closing:
+                self._look_at(session, now_s, now_ms)
+
+    def _look_at(self, session: Session, now_s: float, now_ms: int) -> None:
+        timeouts = self._timeouts
+        if session.blocked_for_s(now_s) > MAX_BLOCKED_S:
+            session.link.abort()
+        elif now_s - session.heard_at_s > timeouts.idle_s:
+            self._gateway.close(session, PayloadInvalid("nothing was heard for too long; send heartbeats"))
+        elif session.partial_since_s is not None and now_s - session.partial_since_s > timeouts.frame_s:
+            self._gateway.close(session, PayloadInvalid("a frame was begun and not finished in time"))
+        elif session.user is not None and now_ms > session.expires_at_ms + EXPIRY_GRACE_MS:
+            self._gateway.close(session, AuthFailed("the token has expired"))

@@ -1,0 +1,64 @@
+"""Rates by user, device and address (spec 18.5); conversations have theirs in ``message.append``.
+
+Buckets are made when first needed, so that an idle connection costs nothing, and are held by
+those who use them, so that a frame costs no look-up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imd.kernel.token_bucket import TokenBucket
+
+
+class Rates(NamedTuple):
+    """0 switches a limit off."""
+
+    user_text_per_min: float
+    user_media_per_min: float
+    user_burst: float
+    device_frames_per_s: float
+    ip_frames_per_s: float
+    ip_connects_per_s: float
+
+
+def bucket(rate_per_s: float, now_s: float, *, burst: float = 0.0) -> TokenBucket | None:
+    """A full bucket, or None for no limit. Without a burst of its own it holds 2 s worth, at least 1."""
+    if not rate_per_s:
+        return None
+    return TokenBucket(rate_per_s=rate_per_s, burst=burst or max(1.0, 2 * rate_per_s), now_s=now_s)
+
+
+class UserRates:
+    """What one user may send, over all devices; kept for as long as a session of the user is here."""
+
+    __slots__ = ("media", "text")
+
+    def __init__(self, rates: Rates, now_s: float) -> None:
+        self.text = bucket(rates.user_text_per_min / 60, now_s, burst=rates.user_burst)
+        self.media = bucket(
+            rates.user_media_per_min / 60, now_s, burst=min(rates.user_burst, rates.user_media_per_min)
+        )
+
+    def full(self, now_s: float) -> bool:
+        """Whether forgetting these would change nothing."""
+        return _full(self.text, now_s) and _full(self.media, now_s)
+
+
+def _full(tokens: TokenBucket | None, now_s: float) -> bool:
+    return tokens is None or tokens.is_full(now_s)
+
+
+class Address:
+    """What all connections of one address share."""
+
+    __slots__ = ("connections", "connects", "frames")
+
+    def __init__(self, rates: Rates, now_s: float) -> None:
+        self.connections = 0
+        self.connects = bucket(rates.ip_connects_per_s, now_s)
+        self.frames = bucket(rates.ip_frames_per_s, now_s)
+
+    def full(self, now_s: float) -> bool:
+        """Whether forgetting these would change nothing."""
+        return _full(self.connects, now_s) and _full(self.frames, now_s)

@@ -1,0 +1,105 @@
+"""Who is connected to this node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from imd.core.gateway.limits import Address, Rates, UserRates
+from imd.core.gateway.session import Session, User
+from imd.kernel.clocks import Clock
+
+
+class Registry:
+    """All connections: those that have said who they are, by user, and the strangers."""
+
+    def __init__(self, *, rates: Rates, clock: Clock) -> None:
+        self._rates = rates
+        self._clock = clock
+        self._users: dict[int, User] = {}
+        self._addresses: dict[str, Address] = {}
+        self._sessions: dict[Session, None] = {}
+        self._strangers: dict[Session, None] = {}
+        self._resting: dict[int, UserRates] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions))
+
+    @property
+    def strangers(self) -> Sequence[Session]:
+        """Connections that have not said who they are, oldest first."""
+        return list(self._strangers)
+
+    @property
+    def stranger_count(self) -> int:
+        return len(self._strangers)
+
+    def address(self, name: str) -> Address:
+        """What all connections of an address share."""
+        address = self._addresses.get(name)
+        if address is None:
+            address = self._addresses[name] = Address(self._rates, self._clock.seconds())
+        return address
+
+    def opened(self, session: Session) -> None:
+        """A connection was accepted."""
+        self._sessions[session] = None
+        self._strangers[session] = None
+        session.from_address.connections += 1
+
+    def closed(self, session: Session) -> bool:
+        """A connection is gone; whether it had been a known user's."""
+        if session not in self._sessions:
+            return False
+        del self._sessions[session]
+        self._strangers.pop(session, None)
+        session.from_address.connections -= 1
+        return self.forget(session)
+
+    def find(self, user_id: int, device_id: str) -> Session | None:
+        """The live session of a device."""
+        user = self._users.get(user_id)
+        return user.devices.get(device_id) if user is not None else None
+
+    def enroll(self, session: Session) -> None:
+        """The connection is this user's from now on; its device has no other session."""
+        user = self._users.get(session.user_id)
+        if user is None:
+            rates = self._resting.pop(session.user_id, None)
+            user = User(rates or UserRates(self._rates, self._clock.seconds()))
+            self._users[session.user_id] = user
+        user.devices[session.device_id] = session
+        session.user = user
+        self._strangers.pop(session, None)
+
+    def forget(self, session: Session) -> bool:
+        """The opposite of ``enroll``; False if it was not enrolled."""
+        user = session.user
+        if user is None:
+            return False
+        session.user = None
+        if user.devices.get(session.device_id) is session:
+            del user.devices[session.device_id]
+        if not user.devices:
+            self._users.pop(session.user_id, None)
+            if not user.rates.full(self._clock.seconds()):
+                # Coming back must not refill the buckets.
+                self._resting[session.user_id] = user.rates
+        return True
+
+    def of_user(self, user_id: int) -> Sequence[Session]:
+        """The live sessions of a user."""
+        user = self._users.get(user_id)
+        return list(user.devices.values()) if user is not None else ()
+
+    def forget_idle(self) -> None:
+        """Drop the rates of addresses and users that are away and whose buckets are full again."""
+        now_s = self._clock.seconds()
+        for name, address in list(self._addresses.items()):
+            if not address.connections and address.full(now_s):
+                del self._addresses[name]
+        for user_id, rates in list(self._resting.items()):
+            if rates.full(now_s):
+                del self._resting[user_id]

@@ -1,0 +1,87 @@
+"""Answers, refusals and endings: the one place where an error becomes a frame."""
+
+from __future__ import annotations
+
+from imd.core.gateway.registry import Registry
+from imd.core.gateway.session import Session
+from imd.core.gateway.watching import Watching
+from imd.core.message.live import LiveConversations
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError, PayloadInvalid
+from imd.pb.connection_pb2 import Kicked
+from imd.pb.delivery_pb2 import Ack
+from imd.pb.envelope_pb2 import Envelope, Header
+from imd.pb.message_pb2 import FAILED
+from imd.wire.outbound import control, error_payload, refusal
+from imd.wire.server import Do, Input, State
+
+
+class Replies:
+    """Says no, and says goodbye."""
+
+    def __init__(
+        self, *, registry: Registry, live: LiveConversations, watching: Watching, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._live = live
+        self._watching = watching
+        self._clock = clock
+
+    def refuse(self, session: Session, envelope: Envelope, error: ImError) -> None:
+        """Answer a request that cannot be served; one that is malformed counts against the connection."""
+        if isinstance(error, PayloadInvalid) and session.connection.state is not State.CLOSED:
+            judged = session.connection.bad_request(error, envelope, self._clock.seconds())
+            if judged.do is Do.CLOSE:
+                self.answer(session, envelope, error)
+                self.close(session, PayloadInvalid("too many bad requests"))
+                return
+        self.answer(session, envelope, error)
+
+    def answer(self, session: Session, envelope: Envelope, error: ImError) -> None:
+        """A send or recall is answered by an ACK, since its client waits for its clientMsgId."""
+        payload = envelope.WhichOneof("payload")
+        request = envelope.send if payload == "send" else envelope.recall
+        if payload in ("send", "recall") and request.clientMsgId:
+            ack = Ack(
+                clientMsgId=request.clientMsgId[:64],
+                conversationId=request.conversationId[:64],
+                status=FAILED,
+                error=error_payload(error),
+            )
+            session.push(control(Envelope(header=same_request(envelope), ack=ack)))
+            return
+        session.push(refusal(error, request_id=envelope.header.requestId))
+
+    def close(self, session: Session, error: ImError, request_id: int = 0) -> None:
+        """Say why, then close."""
+        self._finish(
+            session,
+            Envelope(
+                header=Header(requestId=request_id) if request_id else None,
+                error=error_payload(error, closing=True),
+            ),
+        )
+
+    def kick(self, session: Session, reason: str) -> None:
+        """End a session for good; nothing goes out after this."""
+        self._finish(session, Envelope(kicked=Kicked(reason=reason)))
+
+    def _finish(self, session: Session, last: Envelope) -> None:
+        session.connection.step(Input.REFUSED)
+        session.push(control(last))
+        session.flush()
+        session.closing = True
+        session.link.close()
+        if self._registry.forget(session):
+            self.retire(session)
+
+    def retire(self, session: Session) -> None:
+        """A session is not live any more: nobody delivers to it."""
+        self._live.departed(session)
+        self._watching.gone(session)
+
+
+def same_request(envelope: Envelope) -> Header | None:
+    """The header that ties an answer to its request."""
+    request_id = envelope.header.requestId
+    return Header(requestId=request_id) if request_id else None

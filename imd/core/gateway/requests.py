@@ -1,0 +1,206 @@
+"""What a known client asks for: each payload and the feature that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from twisted.logger import Logger
+
+from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
+from imd.core.gateway.replies import Replies, same_request
+from imd.core.gateway.session import Session
+from imd.core.message.append import Appender
+from imd.core.message.catch_up import CatchUp
+from imd.core.message.content import (
+    MEDIA_TYPES,
+    ContentLimits,
+    Origin,
+    check_send,
+    content_hash,
+    sent_body,
+)
+from imd.core.message.fanout import Fanout
+from imd.core.message.live import LiveConversations
+from imd.core.message.recall import Recaller
+from imd.core.message.receipts import Receipts
+from imd.core.message.sends import PendingSend, SendKey
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import Forbidden, ImError, InternalError, PayloadInvalid, RateLimited, ServerBusy
+from imd.kernel.ids import Snowflake, check_id, direct_conversation_id
+from imd.kernel.tasks import Tasks
+from imd.pb.delivery_pb2 import Typing
+from imd.pb.envelope_pb2 import Envelope
+from imd.wire.codec import encode
+from imd.wire.outbound import Outbound, Priority, control, with_raw_payload
+
+#: Reads of one connection at a time; a client that wants more at once waits its turn.
+MAX_REQUESTS = 16
+_HISTORY_RESP_FIELD = 42
+
+Serve = Callable[[Session, Envelope], Awaitable[None]]
+
+
+class Requests:
+    """Serves the requests of live sessions."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        appender: Appender,
+        acks: Acks,
+        live: LiveConversations,
+        fanout: Fanout,
+        receipts: Receipts,
+        catch_up: CatchUp,
+        recaller: Recaller,
+        others: dict[str, Serve],
+        replies: Replies,
+        ids: Snowflake,
+        clock: Clock,
+        wall_clock: WallClock,
+        tasks: Tasks,
+        content_limits: ContentLimits,
+    ) -> None:
+        self._appender = appender
+        self._acks = acks
+        self._live = live
+        self._fanout = fanout
+        self._receipts = receipts
+        self._catch_up = catch_up
+        self._recaller = recaller
+        self._refuse = replies.refuse
+        self._ids = ids
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+        self._content_limits = content_limits
+        self._serve: dict[str, Serve] = {
+            "read": self._read,
+            "deliverAck": self._deliver_ack,
+            "typing": self._typing,
+            "historyReq": self._history,
+            "syncReq": self._sync,
+            "queryMessageStatusReq": self._status,
+            "conversationListReq": self._conversations,
+            "recall": self._recall,
+            **others,
+        }
+
+    def serve(self, session: Session, payload: str, envelope: Envelope, size_bytes: int) -> None:
+        """Answer one request, now or later; never raises."""
+        if payload == "send":
+            try:
+                self._send(session, envelope, size_bytes)
+            except ImError as error:
+                self._refuse(session, envelope, error)
+            return
+        if session.requests >= MAX_REQUESTS:
+            self._refuse(session, envelope, ServerBusy("too many requests at once", retry_after_ms=200))
+            return
+        session.requests += 1
+        self._tasks.spawn(payload, self._run(self._serve[payload], session, envelope))
+
+    async def _run(self, serve: Serve, session: Session, envelope: Envelope) -> None:
+        try:
+            await serve(session, envelope)
+        except ImError as error:
+            self._refuse(session, envelope, error)
+        except Exception:
+            self._logger.failure("a request failed")
+            self._refuse(session, envelope, InternalError("the server failed to answer this"))
+        finally:
+            session.requests -= 1
+
+    def _send(self, session: Session, envelope: Envelope, size_bytes: int) -> None:
+        request = envelope.send
+        if request.peerUserId:
+            _fill_conversation(session.user_id, envelope)
+        check_send(request, size_bytes=size_bytes, limits=self._content_limits)
+        is_media = request.type in MEDIA_TYPES
+        self._check_rate(session, is_media)
+        key = SendKey(request.conversationId, session.user_id, request.clientMsgId)
+        server_msg_id = self._ids.next()
+        now_ms = self._wall_clock()
+        origin = Origin(key[0], key[1], session.device_id, key[2], server_msg_id, now_ms)
+        session.in_flight += 1
+        self._appender.submit(
+            PendingSend(
+                key=key,
+                body=sent_body(request, origin),
+                content_hash=content_hash(request),
+                server_msg_id=server_msg_id,
+                server_time_ms=now_ms,
+                submitter=self._acks,
+                recipient=session,
+                is_media=is_media,
+                peer_user_id=request.peerUserId,
+            )
+        )
+        if session.in_flight >= MAX_IN_FLIGHT and not session.reading_paused:
+            session.reading_paused = True
+            session.link.pause_reading()
+
+    def _check_rate(self, session: Session, is_media: bool) -> None:
+        user = session.user
+        if user is None:
+            return
+        tokens = user.rates.media if is_media else user.rates.text
+        if tokens is not None and not tokens.take(self._clock.seconds()):
+            what = "media" if is_media else "messages"
+            raise RateLimited(f"too many {what} a minute", retry_after_ms=tokens.retry_after_ms())
+
+    async def _read(self, session: Session, envelope: Envelope) -> None:
+        receipt = envelope.read
+        check_id(receipt.conversationId, "read.conversationId")
+        await self._receipts.take(session, receipt.conversationId, delivered=0, read=receipt.readSeq)
+
+    async def _deliver_ack(self, session: Session, envelope: Envelope) -> None:
+        ack = envelope.deliverAck
+        check_id(ack.conversationId, "deliverAck.conversationId")
+        await self._receipts.take(session, ack.conversationId, delivered=ack.seq, read=0)
+
+    async def _typing(self, session: Session, envelope: Envelope) -> None:
+        typing = envelope.typing
+        conversation_id = check_id(typing.conversationId, "typing.conversationId")
+        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
+        if live is None or live.membership is None or session.user_id not in live.membership.roles:
+            raise Forbidden("this conversation does not exist or you are not in it")
+        notice = Typing(conversationId=conversation_id, userId=session.user_id, active=typing.active)
+        outbound = Outbound(encode(Envelope(typing=notice)), Priority.BULK)
+        self._fanout.broadcast(live, outbound, session)
+
+    async def _history(self, session: Session, envelope: Envelope) -> None:
+        payload = await self._catch_up.history(session.user_id, envelope.historyReq)
+        session.push(with_raw_payload(envelope.header.requestId, _HISTORY_RESP_FIELD, payload))
+
+    async def _sync(self, session: Session, envelope: Envelope) -> None:
+        answer = await self._catch_up.sync(session.user_id, envelope.syncReq)
+        session.push(control(Envelope(header=same_request(envelope), syncResp=answer)))
+
+    async def _status(self, session: Session, envelope: Envelope) -> None:
+        answer = await self._catch_up.status(session.user_id, envelope.queryMessageStatusReq)
+        session.push(control(Envelope(header=same_request(envelope), queryMessageStatusResp=answer)))
+
+    async def _conversations(self, session: Session, envelope: Envelope) -> None:
+        answer = await self._catch_up.conversations(session.user_id, envelope.conversationListReq)
+        session.push(control(Envelope(header=same_request(envelope), conversationListResp=answer)))
+
+    async def _recall(self, session: Session, envelope: Envelope) -> None:
+        send = await self._recaller.prepare(session, envelope.recall, self._acks)
+        session.in_flight += 1
+        self._appender.submit(send)
+
+
+def _fill_conversation(user_id: int, envelope: Envelope) -> None:
+    """The 1:1 conversation has one name only; a client need not know it, but must not name another."""
+    request = envelope.send
+    if request.peerUserId < 0 or request.peerUserId == user_id:
+        raise PayloadInvalid("peerUserId must be another user", field="send.peerUserId")
+    conversation_id = direct_conversation_id(user_id, request.peerUserId)
+    if request.conversationId not in ("", conversation_id):
+        raise PayloadInvalid(
+            "conversationId is not the conversation with peerUserId", field="send.conversationId"
+        )
+    request.conversationId = conversation_id

@@ -1,0 +1,41 @@
+"""Logins that were revoked elsewhere end their live connections here."""
+
+from __future__ import annotations
+
+from imd.bus.port import Bus
+from imd.bus.subjects import AUTH_INVALIDATE
+from imd.core.directory_bus import MembershipCache
+from imd.core.gateway.gateway import Gateway
+from imd.pb.bus_pb2 import Invalidation
+
+
+class Revocations:
+    """A stage that takes ``im.auth.invalidate`` to the membership cache and to the gateway.
+
+    One consumer for both, so that a node sees the events in one order.
+    """
+
+    def __init__(self, *, bus: Bus, members: MembershipCache, gateway: Gateway, node: str) -> None:
+        self._bus = bus
+        self._members = members
+        self._gateway = gateway
+        self._node = node
+
+    async def start(self) -> None:
+        self._bus.consume(AUTH_INVALIDATE, f"core-{self._node}", self._invalidated)
+
+    async def stop(self) -> None:
+        """The bus forgets its consumers when it stops."""
+
+    async def _invalidated(self, subject: str, payload: bytes) -> None:
+        event = Invalidation.FromString(payload)
+        if event.WhichOneof("what") == "revoked":
+            revoked = event.revoked
+            self._gateway.revoke(
+                revoked.userId,
+                device_id=revoked.deviceId,
+                except_device_id=revoked.exceptDeviceId,
+                reason=revoked.reason,
+            )
+        else:
+            await self._members.invalidated(subject, payload)

@@ -1,0 +1,219 @@
+"""One connection: its machine, who it is, and the bounded queue of what goes out.
+
+A session is small on purpose (most are idle): no timer, no dict, nothing that is not used yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from imd.core.gateway.limits import Address, UserRates
+from imd.kernel.token_bucket import TokenBucket
+from imd.pb.delivery_pb2 import Resync
+from imd.pb.envelope_pb2 import Envelope
+from imd.wire.outbound import Outbound, Priority, control
+from imd.wire.server import ServerConnection
+
+#: While the peer reads well, so much is handed to the transport at once instead of waiting for the tick.
+EAGER_FLUSH_COUNT = 64
+EAGER_FLUSH_BYTES = 64 * 1024
+#: Control frames (ACKs, answers) are never dropped, but a peer that reads none of so many is cut off.
+MAX_CONTROL_QUEUED = 10_000
+
+
+class Link(Protocol):
+    """The transport below a session. ``send`` takes frames in order and never fails."""
+
+    @property
+    def address(self) -> str: ...
+
+    def send(self, batch: list[Outbound]) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        """Close after what was sent is out; abort when that takes longer than 5 s."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+class QueueLimits(NamedTuple):
+    """Of one connection (spec 18.1); above, the queue is dropped and the client told to resync."""
+
+    messages: int
+    bytes: int
+
+
+class User:
+    """The sessions of one user here, by device, and what they share."""
+
+    __slots__ = ("devices", "rates")
+
+    def __init__(self, rates: UserRates) -> None:
+        self.devices: dict[str, Session] = {}
+        self.rates = rates
+
+
+class Session:
+    """A connection from accept to close."""
+
+    __slots__ = (
+        "_blocked_since_s",
+        "_queue",
+        "_queue_limits",
+        "_queued_bytes",
+        "_request_flush",
+        "_shed",
+        "_unsorted",
+        "acks_final_only",
+        "closing",
+        "connection",
+        "delivered_count",
+        "device_bucket",
+        "device_id",
+        "expires_at_ms",
+        "from_address",
+        "heard_at_s",
+        "in_flight",
+        "link",
+        "login_id",
+        "opened_at_s",
+        "partial_since_s",
+        "platform",
+        "queued_to_flush",
+        "reading_paused",
+        "requests",
+        "session_id",
+        "user",
+        "user_id",
+        "watcher",
+    )
+
+    def __init__(
+        self,
+        *,
+        connection: ServerConnection,
+        link: Link,
+        from_address: Address,
+        request_flush: Callable[[Session], None],
+        queue_limits: QueueLimits,
+        now_s: float,
+    ) -> None:
+        self.connection = connection
+        self.link = link
+        self.from_address = from_address
+        self._request_flush = request_flush
+        self._queue_limits = queue_limits
+        self._queue: list[Outbound] = []
+        self._queued_bytes = 0
+        self._unsorted = False
+        self._shed = False
+        self._blocked_since_s: float | None = None
+        self.queued_to_flush = False
+        self.reading_paused = False
+        self.opened_at_s = self.heard_at_s = now_s
+        self.partial_since_s: float | None = None
+        self.closing = False
+        self.delivered_count = 0
+        self.in_flight = 0
+        self.requests = 0
+        self.device_bucket: TokenBucket | None = None
+        # Known after Connect.
+        self.user_id = 0
+        self.device_id = ""
+        self.platform = ""
+        self.login_id = ""
+        self.session_id = 0
+        self.expires_at_ms = 0
+        self.acks_final_only = False
+        self.user: User | None = None
+        self.watcher: object | None = None
+
+    def push(self, outbound: Outbound) -> None:
+        """Queue for the next flush; a peer that does not read has its queue dropped instead."""
+        if self.closing:
+            return
+        queue = self._queue
+        if self._blocked_since_s is None:
+            if queue and outbound.priority < queue[-1].priority:
+                self._unsorted = True
+            queue.append(outbound)
+            self._queued_bytes += len(outbound.frames)
+            self.delivered_count += outbound.counted
+            if not self.queued_to_flush:
+                self.queued_to_flush = True
+                self._request_flush(self)
+            elif len(queue) >= EAGER_FLUSH_COUNT or self._queued_bytes >= EAGER_FLUSH_BYTES:
+                self.flush()
+            return
+        self._push_blocked(outbound)
+
+    def _push_blocked(self, outbound: Outbound) -> None:
+        """The transport is full: keep what fits below this priority's water mark (spec 7.4)."""
+        # Counted even if dropped: the client then hears in the next heartbeat that it lost some.
+        self.delivered_count += outbound.counted
+        queue = self._queue
+        if outbound.priority is Priority.CONTROL:
+            queue.append(outbound)
+            self._queued_bytes += len(outbound.frames)
+            self._unsorted = True
+            if len(queue) > MAX_CONTROL_QUEUED:
+                self.link.abort()
+            return
+        if self._shed:
+            return
+        messages, size_bytes = self._queue_limits
+        share = max(len(queue) / messages, (self._queued_bytes + len(outbound.frames)) / size_bytes)
+        if share > 1.0:
+            self._drop_queue("queue full")
+        elif share > (1.0, 0.95, 0.85, 0.70)[outbound.priority]:
+            self._drop_queue("slow reader") if outbound.priority is Priority.NORMAL else self._announce_loss()
+        else:
+            queue.append(outbound)
+            self._queued_bytes += len(outbound.frames)
+            self._unsorted = True
+
+    def _drop_queue(self, reason: str) -> None:
+        """Everything but control frames goes; one Resync takes its place."""
+        self._queue = [outbound for outbound in self._queue if outbound.priority is Priority.CONTROL]
+        self._queued_bytes = sum(len(outbound.frames) for outbound in self._queue)
+        self._shed = True
+        self._queue.append(control(Envelope(resync=Resync(reason=reason))))
+
+    def _announce_loss(self) -> None:
+        self._shed = True
+        self._queue.append(control(Envelope(resync=Resync(reason="low priority dropped"))))
+
+    def flush(self) -> None:
+        """Hand what is queued to the transport, control first, each priority in its order."""
+        if self._blocked_since_s is not None or not self._queue:
+            return
+        queue, self._queue = self._queue, []
+        self._queued_bytes = 0
+        if self._unsorted:
+            self._unsorted = False
+            queue.sort(key=_priority)
+        self.link.send(queue)
+
+    def blocked(self, now_s: float) -> None:
+        """The transport takes no more for now."""
+        if self._blocked_since_s is None:
+            self._blocked_since_s = now_s
+
+    def unblocked(self) -> None:
+        """The transport takes more again."""
+        self._blocked_since_s = None
+        self._shed = False
+        self.flush()
+
+    def blocked_for_s(self, now_s: float) -> float:
+        """How long the peer has not been reading."""
+        return 0.0 if self._blocked_since_s is None else now_s - self._blocked_since_s
+
+
+def _priority(outbound: Outbound) -> int:
+    return outbound.priority

@@ -1,0 +1,236 @@
+"""Admission: who may write, is it new, is there room. Then the group commit takes over.
+
+Sends of one conversation keep the order in which they were submitted, also while its members are
+being looked up. On a hot conversation a send costs no await.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from imd.core.message.fanout import Fanout
+from imd.core.message.group_commit import GroupCommit
+from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.message.model import StoredKey
+from imd.core.message.ports import MessageLog
+from imd.core.message.receipts import Receipts
+from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import Forbidden, IdempotentConflict, ImError, InternalError, RateLimited, ServerBusy
+from imd.kernel.tasks import Tasks
+from imd.kernel.token_bucket import TokenBucket
+from imd.wire.outbound import Priority
+
+#: Results remembered so that a resend is answered without the store (spec 9.7); about 300 B each.
+RECENT_SENDS = 100_000
+#: Sends waiting for one conversation's members; the rest of the node must not pay for it.
+MAX_WAITING_PER_CONVERSATION = 1000
+#: Above so many members a conversation is large: it yields to smaller ones under load.
+LARGE_GROUP_MEMBERS = 1000
+
+#: Share of the queue above which a priority is turned away (spec 7.4).
+WATER_MARKS = {
+    Priority.BULK: 0.70,
+    Priority.LARGE_GROUP: 0.85,
+    Priority.NORMAL: 0.95,
+    Priority.CONTROL: 1.0,
+}
+
+_NOT_YOURS = "this conversation does not exist or you are not in it"
+
+
+class Appender:
+    """Takes messages in; each gets one final answer through its ``Submitter``."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        live: LiveConversations,
+        fanout: Fanout,
+        receipts: Receipts,
+        logs: Sequence[MessageLog],
+        partition_of: Callable[[str], int],
+        tasks: Tasks,
+        clock: Clock,
+        batch_size: int,
+        queue_size: int,
+        conversation_per_s: float,
+        recent_sends: int = RECENT_SENDS,
+    ) -> None:
+        self._live = live
+        self._fanout = fanout
+        self._receipts = receipts
+        self._commits = [
+            GroupCommit(log=log, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self)
+            for log in logs
+        ]
+        self._partition_of = partition_of
+        self._tasks = tasks
+        self._clock = clock
+        self._room = {priority: int(queue_size * share) for priority, share in WATER_MARKS.items()}
+        self._conversation_per_s = conversation_per_s
+        self._recent_limit = recent_sends
+        self._recent: dict[SendKey, StoredKey] = {}
+        self._in_flight: dict[SendKey, PendingSend] = {}
+        self._waiting: dict[str, deque[PendingSend]] = {}
+        self._waiting_count = 0
+
+    @property
+    def unsettled(self) -> int:
+        """Sends without a final answer."""
+        return len(self._in_flight) + self._waiting_count
+
+    def submit(self, send: PendingSend) -> None:
+        """Take a checked message in; the answer comes through its submitter, maybe before this returns."""
+        conversation_id = send.key.conversation_id
+        waiting = self._waiting.get(conversation_id)
+        live = None if waiting is not None else self._live.hot(conversation_id)
+        if live is not None:
+            self._admit(send, live)
+        elif waiting is None:
+            self._waiting[conversation_id] = deque([send])
+            self._waiting_count += 1
+            self._tasks.spawn("look up a conversation", self._look_up(conversation_id))
+        elif len(waiting) < MAX_WAITING_PER_CONVERSATION and self.unsettled < self._room[Priority.CONTROL]:
+            waiting.append(send)
+            self._waiting_count += 1
+        else:
+            send.submitter.failed(send, ServerBusy("too many messages wait here", retry_after_ms=1000))
+
+    async def _look_up(self, conversation_id: str) -> None:
+        live: LiveConversation | None = None
+        error: ImError | None = None
+        try:
+            live = await self._live.load(conversation_id)
+            for send in list(self._waiting[conversation_id]):
+                if live is None and send.peer_user_id:
+                    live = await self._live.open_direct(send.key.sender_id, send.peer_user_id)
+        except ImError as refused:
+            error = refused
+        except Exception:
+            self._logger.failure("looking up conversation {id} failed", id=conversation_id)
+            error = InternalError("the server failed to look this conversation up")
+        for send in self._waiting.pop(conversation_id):
+            self._waiting_count -= 1
+            if live is not None:
+                self._admit(send, live)
+            else:
+                send.submitter.failed(send, error or Forbidden(_NOT_YOURS))
+
+    def _admit(self, send: PendingSend, live: LiveConversation) -> None:
+        key = send.key
+        membership = live.membership
+        if key.sender_id != SYSTEM_SENDER_ID and (
+            membership is None or key.sender_id not in membership.roles
+        ):
+            send.submitter.failed(send, Forbidden(_NOT_YOURS))
+            return
+        stored = self._recent.get(key)
+        if stored is not None:
+            self._answer_known(send, stored)
+            return
+        first = self._in_flight.get(key)
+        if first is not None:
+            self._join(first, send)
+            return
+        refusal = self._no_room(send, live)
+        if refusal is not None:
+            send.submitter.failed(send, refusal)
+            return
+        send.live = live
+        live.in_use += 1
+        self._in_flight[key] = send
+        send.submitter.accepted(send)
+        self._commits[self._partition_of(key.conversation_id)].submit(send)
+
+    def _no_room(self, send: PendingSend, live: LiveConversation) -> ImError | None:
+        """The reason why this message cannot be taken now, and its priority."""
+        if send.key.sender_id == SYSTEM_SENDER_ID:
+            send.priority = Priority.CONTROL
+        elif live.member_count > LARGE_GROUP_MEMBERS:
+            send.priority = Priority.BULK if send.is_media else Priority.LARGE_GROUP
+        if self.unsettled >= self._room[send.priority]:
+            return ServerBusy("the server is busy", retry_after_ms=1000)
+        rate = self._conversation_per_s
+        if rate and send.priority is not Priority.CONTROL:
+            now_s = self._clock.seconds()
+            if live.bucket is None:
+                live.bucket = TokenBucket(rate_per_s=rate, burst=rate, now_s=now_s)
+            if not live.bucket.take(now_s):
+                return RateLimited(
+                    "this conversation is too busy", retry_after_ms=live.bucket.retry_after_ms()
+                )
+        return None
+
+    def _join(self, first: PendingSend, send: PendingSend) -> None:
+        if first.content_hash != send.content_hash:
+            send.submitter.failed(send, _conflict())
+            return
+        send.submitter.accepted(send)
+        if first.twins is None:
+            first.twins = []
+        first.twins.append(send)
+
+    def _answer_known(self, send: PendingSend, stored: StoredKey) -> None:
+        if stored.content_hash != send.content_hash:
+            send.submitter.failed(send, _conflict())
+            return
+        send.seq = stored.seq
+        send.server_msg_id = stored.server_msg_id
+        send.server_time_ms = stored.server_time_ms
+        send.submitter.stored(send, duplicate=True)
+
+    # Settlement, called by the group commits
+
+    def committed(self, sends: Sequence[PendingSend]) -> None:
+        """See ``Settlement``. ACKs first, then the fan-out of the whole batch."""
+        recent = self._recent
+        for send in sends:
+            stored = StoredKey(send.seq, send.server_msg_id, send.server_time_ms, send.content_hash, False)
+            recent[send.key] = stored
+            self._release(send)
+            send.submitter.stored(send, duplicate=False)
+            if send.twins:
+                for twin in send.twins:
+                    self._answer_known(twin, stored)
+        while len(recent) > self._recent_limit:
+            del recent[next(iter(recent))]
+        self._fanout.deliver(sends)
+        # Who writes has read what came before.
+        written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
+        for (conversation_id, sender_id), seq in written.items():
+            self._receipts.advance(conversation_id, sender_id, delivered=seq, read=seq)
+
+    def found(self, send: PendingSend, stored: StoredKey) -> None:
+        """See ``Settlement``. A write whose outcome was unknown ends here too: then nobody has seen it yet."""
+        self._recent[send.key] = stored
+        self._release(send)
+        for each in (send, *(send.twins or ())):
+            self._answer_known(each, stored)
+        live = send.live
+        if stored.seq > live.fanned_seq:
+            self._fanout.hint(live, stored.seq)
+
+    def failed(self, send: PendingSend, error: ImError) -> None:
+        """See ``Settlement``."""
+        self._release(send)
+        for each in (send, *(send.twins or ())):
+            each.submitter.failed(each, error)
+
+    def in_doubt(self, send: PendingSend) -> None:
+        """See ``Settlement``."""
+        for each in (send, *(send.twins or ())):
+            each.submitter.delayed(each)
+
+    def _release(self, send: PendingSend) -> None:
+        self._in_flight.pop(send.key, None)
+        send.live.in_use -= 1
+
+
+def _conflict() -> IdempotentConflict:
+    return IdempotentConflict("this clientMsgId was used for another message", field="send.clientMsgId")

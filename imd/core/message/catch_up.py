@@ -1,0 +1,225 @@
+"""Catching up: history, sync after a reconnect, what became of a send, the conversation list.
+
+Everything read back is passed through as stored bytes; a page is put together without decoding
+a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imd.core.directory import ConversationEntry, Directory
+from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.message.model import CursorRow, StoredKey
+from imd.core.message.ports import Cursors, MessageLog
+from imd.kernel.errors import Forbidden, PayloadInvalid
+from imd.kernel.ids import check_id, is_client_msg_id
+from imd.pb.delivery_pb2 import Ack
+from imd.pb.message_pb2 import REVOKED, STORED, Message
+from imd.pb.sync_pb2 import (
+    BACKWARD,
+    Conversation,
+    ConversationListReq,
+    ConversationListResp,
+    ConversationState,
+    HistoryReq,
+    HistoryResp,
+    QueryMessageStatusReq,
+    QueryMessageStatusResp,
+    SyncReq,
+    SyncResp,
+)
+from imd.wire.framing import encode_varint
+
+HISTORY_PAGE = 200
+HISTORY_DEFAULT = 50
+HISTORY_PAGE_BYTES = 256 * 1024
+SYNC_PAGE = 200
+#: Cursors in one request; the rest go into another.
+MAX_SYNC_CURSORS = 2000
+STATUS_QUERY_IDS = 200
+LIST_PAGE = 100
+LIST_DEFAULT = 50
+#: Conversations looked up in the store at a time.
+STORE_BATCH = 500
+#: Tag of HistoryResp.messages (field 2).
+_MESSAGES_TAG = b"\x12"
+
+
+class CatchUp:
+    """Reads for clients; every method checks that the caller may see what it asks for."""
+
+    def __init__(
+        self, *, live: LiveConversations, directory: Directory, log: MessageLog, cursors: Cursors
+    ) -> None:
+        self._live = live
+        self._directory = directory
+        self._log = log
+        self._cursors = cursors
+
+    async def _mine(self, user_id: int, conversation_id: str, field: str) -> LiveConversation:
+        check_id(conversation_id, field)
+        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
+        if live is None or live.membership is None or user_id not in live.membership.roles:
+            raise Forbidden("this conversation does not exist or you are not in it")
+        return live
+
+    async def history(self, user_id: int, request: HistoryReq) -> bytes:
+        """A serialised HistoryResp."""
+        conversation_id = request.conversationId
+        live = await self._mine(user_id, conversation_id, "historyReq.conversationId")
+        if not 0 <= request.limit <= HISTORY_PAGE:
+            raise PayloadInvalid(f"limit must be 1 to {HISTORY_PAGE}", field="historyReq.limit")
+        if request.fromSeq < 0:
+            raise PayloadInvalid("fromSeq must not be negative", field="historyReq.fromSeq")
+        backward = request.direction == BACKWARD
+        last_seq = live.last_seq or 0
+        from_seq = request.fromSeq
+        if backward and (from_seq == 0 or from_seq > last_seq):
+            from_seq = last_seq
+        page = await self._log.page(
+            conversation_id,
+            from_seq=max(from_seq, 1),
+            limit=request.limit or HISTORY_DEFAULT,
+            max_bytes=HISTORY_PAGE_BYTES,
+            backward=backward,
+        )
+        if page.messages:
+            last_seq = max(last_seq, page.messages[-1].seq)
+        head = HistoryResp(conversationId=conversation_id, more=page.more, lastSeq=last_seq)
+        parts = [head.SerializeToString()]
+        for message in page.messages:
+            parts += (_MESSAGES_TAG, encode_varint(len(message.body)), message.body)
+        return b"".join(parts)
+
+    async def _last_seqs(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        last_seqs: dict[str, int] = {}
+        for start in range(0, len(conversation_ids), STORE_BATCH):
+            last_seqs.update(await self._log.last_seqs(conversation_ids[start : start + STORE_BATCH]))
+        return last_seqs
+
+    async def sync(
+        self,
+        user_id: int,
+        request: SyncReq,
+        entries: Sequence[ConversationEntry] | None = None,
+    ) -> SyncResp:
+        """The conversations in which the server is ahead of the client's cursors, a page of them.
+
+        :param entries: the user's conversations, if the caller has just asked for them.
+        """
+        if len(request.cursors) > MAX_SYNC_CURSORS:
+            raise PayloadInvalid(f"at most {MAX_SYNC_CURSORS} cursors a request", field="syncReq.cursors")
+        held = {cursor.conversationId: cursor.lastSeq for cursor in request.cursors}
+        if entries is None:
+            entries = await self._directory.conversations_of(user_id)
+        wanted = sorted(
+            entry.conversation_id
+            for entry in entries
+            if entry.conversation_id > request.pageToken
+            and (not request.onlyListed or entry.conversation_id in held)
+        )
+        last_seqs = await self._last_seqs(wanted)
+        behind = [
+            (conversation_id, last_seqs[conversation_id])
+            for conversation_id in wanted
+            if last_seqs.get(conversation_id, 0) > held.get(conversation_id, 0)
+        ]
+        page = behind[:SYNC_PAGE]
+        cursors = await self._read_cursors(user_id, [conversation_id for conversation_id, _ in page])
+        states = [
+            ConversationState(
+                conversationId=conversation_id, lastSeq=last_seq, readSeq=_read(cursors, conversation_id)
+            )
+            for conversation_id, last_seq in page
+        ]
+        more = page[-1][0] if len(behind) > SYNC_PAGE else ""
+        return SyncResp(behind=states, nextPageToken=more)
+
+    async def _read_cursors(self, user_id: int, conversation_ids: Sequence[str]) -> Mapping[str, CursorRow]:
+        if not conversation_ids:
+            return {}
+        return await self._cursors.of_user(user_id, conversation_ids)
+
+    async def status(self, user_id: int, request: QueryMessageStatusReq) -> QueryMessageStatusResp:
+        """What became of the caller's own sends."""
+        conversation_id = request.conversationId
+        ids = list(request.clientMsgIds[: STATUS_QUERY_IDS + 1])
+        if len(ids) > STATUS_QUERY_IDS:
+            raise PayloadInvalid(
+                f"at most {STATUS_QUERY_IDS} ids a request", field="queryMessageStatusReq.clientMsgIds"
+            )
+        if not all(is_client_msg_id(each) for each in ids):
+            raise PayloadInvalid("malformed id", field="queryMessageStatusReq.clientMsgIds")
+        await self._mine(user_id, conversation_id, "queryMessageStatusReq.conversationId")
+        found = await self._log.find(conversation_id, user_id, ids)
+        acks = [_status_ack(conversation_id, each, found.get(each)) for each in ids]
+        return QueryMessageStatusResp(conversationId=conversation_id, acks=acks)
+
+    async def conversations(self, user_id: int, request: ConversationListReq) -> ConversationListResp:
+        """The caller's conversations, newest first, with last message and unread count."""
+        if not 0 <= request.limit <= LIST_PAGE:
+            raise PayloadInvalid(f"limit must be 1 to {LIST_PAGE}", field="conversationListReq.limit")
+        start = _offset(request.pageToken)
+        limit = request.limit or LIST_DEFAULT
+        entries = list(await self._directory.conversations_of(user_id))
+        ids = [entry.conversation_id for entry in entries]
+        bodies: dict[str, bytes] = {}
+        for first in range(0, len(ids), STORE_BATCH):
+            bodies.update(await self._log.last_bodies(ids[first : first + STORE_BATCH]))
+        last = {each: Message.FromString(body) for each, body in bodies.items()}
+        entries.sort(key=lambda entry: _newest_first(last.get(entry.conversation_id)))
+        page = entries[start : start + limit]
+        cursors = await self._read_cursors(user_id, [entry.conversation_id for entry in page])
+        rows = [
+            _conversation(entry, last.get(entry.conversation_id), _read(cursors, entry.conversation_id))
+            for entry in page
+        ]
+        more = str(start + limit) if len(entries) > start + limit else ""
+        return ConversationListResp(conversations=rows, nextPageToken=more)
+
+
+def _read(cursors: Mapping[str, CursorRow], conversation_id: str) -> int:
+    cursor = cursors.get(conversation_id)
+    return cursor.read_seq if cursor is not None else 0
+
+
+def _newest_first(last: Message | None) -> int:
+    return -last.serverMsgId if last is not None else 0
+
+
+def _offset(page_token: str) -> int:
+    if not page_token:
+        return 0
+    if not page_token.isascii() or not page_token.isdigit() or len(page_token) > 6:
+        raise PayloadInvalid("pageToken is not one of ours", field="conversationListReq.pageToken")
+    return int(page_token)
+
+
+def _conversation(entry: ConversationEntry, last: Message | None, read_seq: int) -> Conversation:
+    last_seq = last.seq if last is not None else 0
+    return Conversation(
+        conversationId=entry.conversation_id,
+        kind=entry.kind,  # type: ignore[arg-type]
+        peerUserId=entry.peer_user_id,
+        title=entry.title,
+        lastSeq=last_seq,
+        readSeq=read_seq,
+        unread=max(0, last_seq - read_seq),
+        lastMessage=last,
+        memberCount=entry.member_count,
+        updatedAt=last.serverTime if last is not None else 0,
+    )
+
+
+def _status_ack(conversation_id: str, client_msg_id: str, stored: StoredKey | None) -> Ack:
+    if stored is None:
+        return Ack(conversationId=conversation_id, clientMsgId=client_msg_id)
+    return Ack(
+        conversationId=conversation_id,
+        clientMsgId=client_msg_id,
+        serverMsgId=stored.server_msg_id,
+        seq=stored.seq,
+        serverTime=stored.server_time_ms,
+        status=REVOKED if stored.revoked else STORED,
+    )

@@ -1,0 +1,171 @@
+"""From the log to everybody who is here: once a batch, one push a receiver.
+
+A message is encoded once and its bytes are shared. Large conversations and large bodies go as a
+hint, and are pulled by those who look (spec 7.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.message.recipients import Recipient
+from imd.core.message.sends import PendingSend
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError
+from imd.kernel.tasks import Tasks
+from imd.pb.delivery_pb2 import Hint
+from imd.pb.envelope_pb2 import Envelope
+from imd.wire.codec import encode
+from imd.wire.outbound import Outbound, Priority, deliver, joined
+
+#: A conversation that was slow to fan out is hinted for so long, then tried again.
+HINT_PENALTY_S = 60.0
+#: Deliveries joined into one push; more would burst a receiver's queue at a stroke.
+MAX_JOINED_BYTES = 64 * 1024
+
+
+class HintThresholds(NamedTuple):
+    """When to hint instead of deliver (spec 7.4)."""
+
+    members_online: int
+    body_bytes: int
+    fanout_s: float
+    #: Large bodies still go directly to conversations of at most so many members.
+    small_group_members: int
+
+
+class Fanout:
+    """Tells the members at this node."""
+
+    _logger = Logger()
+
+    def __init__(
+        self, *, live: LiveConversations, tasks: Tasks, clock: Clock, thresholds: HintThresholds
+    ) -> None:
+        self._live = live
+        self._tasks = tasks
+        self._clock = clock
+        self._thresholds = thresholds
+        self._held: dict[LiveConversation, list[PendingSend]] = {}
+
+    def deliver(self, sends: Sequence[PendingSend]) -> None:
+        """Fan out sends that just became durable, in their order."""
+        if len(sends) == 1:
+            self._deliver_to(sends[0].live, sends)
+            return
+        by_conversation: dict[LiveConversation, list[PendingSend]] = {}
+        for send in sends:
+            by_conversation.setdefault(send.live, []).append(send)
+        for live, batch in by_conversation.items():
+            self._deliver_to(live, batch)
+
+    def _deliver_to(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+        if live.audience is None or live in self._held:
+            self._hold(live, sends)
+            return
+        last_seq = sends[-1].seq
+        live.fanned_seq = max(live.fanned_seq, last_seq)
+        self._remember_senders(live, sends)
+        if not live.audience:
+            return
+        if self._wants_hint(live, sends):
+            self._push_hint(live, last_seq, sends[0].priority)
+            return
+        started_s = self._clock.seconds()
+        if len(sends) == 1:
+            send = sends[0]
+            _push_to_others(live.audience, deliver(send.stored_body, send.priority), send.recipient)
+        else:
+            _push_batch(live.audience, sends)
+        if self._clock.seconds() - started_s > self._thresholds.fanout_s:
+            live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
+
+    def _wants_hint(self, live: LiveConversation, sends: Sequence[PendingSend]) -> bool:
+        limits = self._thresholds
+        if len(live.audience or ()) > limits.members_online or live.hint_until_s > self._clock.seconds():
+            return True
+        if live.member_count <= limits.small_group_members:
+            return False
+        return any(len(send.stored_body) > limits.body_bytes for send in sends)
+
+    def _remember_senders(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+        """Receipts of a group go to those who wrote in it lately."""
+        if live.senders is None:
+            live.senders = set()
+        for send in sends:
+            live.senders.add(send.key.sender_id)
+
+    def hint(self, live: LiveConversation, last_seq: int) -> None:
+        """Tell everybody here that there is something up to ``last_seq``."""
+        live.fanned_seq = max(live.fanned_seq, last_seq)
+        self._push_hint(live, last_seq, Priority.NORMAL)
+
+    def _push_hint(self, live: LiveConversation, last_seq: int, priority: Priority) -> None:
+        hint = Envelope(hint=Hint(conversationId=live.conversation_id, lastSeq=last_seq))
+        _push_to_others(live.audience or (), Outbound(encode(hint), priority, 1), None)
+
+    def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Recipient | None) -> None:
+        """Something that is not stored (typing) to everybody here but one."""
+        _push_to_others(live.audience or (), outbound, besides)
+
+    def _hold(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+        """The membership changed while these were written: find out who is in, then deliver in order."""
+        held = self._held.get(live)
+        if held is not None:
+            held.extend(sends)
+            return
+        self._held[live] = list(sends)
+        self._tasks.spawn("find the audience", self._deliver_held(live))
+
+    async def _deliver_held(self, live: LiveConversation) -> None:
+        current: LiveConversation | None = None
+        try:
+            current = await self._live.load(live.conversation_id)
+        except ImError as error:
+            # Not lost: the sweep finds fanned_seq behind last_seq and hints.
+            self._logger.warn(
+                "fan-out of {id} waits for the sweep: {why}", id=live.conversation_id, why=error
+            )
+        finally:
+            sends = self._held.pop(live)
+        if current is not None:
+            self._deliver_to(current, sends)
+
+
+def _push_to_others(audience: Iterable[Recipient], outbound: Outbound, besides: Recipient | None) -> None:
+    for recipient in audience:
+        if recipient is not besides:
+            recipient.push(outbound)
+
+
+def _push_batch(audience: Iterable[Recipient], sends: Sequence[PendingSend]) -> None:
+    """Several messages of one conversation: joined for those who sent none of them."""
+    parts = [deliver(send.stored_body, send.priority) for send in sends]
+    senders = {send.recipient for send in sends}
+    runs = _runs(parts)
+    for recipient in audience:
+        if recipient in senders:
+            for send, part in zip(sends, parts, strict=True):
+                if send.recipient is not recipient:
+                    recipient.push(part)
+        else:
+            for run in runs:
+                recipient.push(run)
+
+
+def _runs(parts: list[Outbound]) -> list[Outbound]:
+    runs: list[Outbound] = []
+    current: list[Outbound] = []
+    size_bytes = 0
+    for part in parts:
+        if current and size_bytes + len(part.frames) > MAX_JOINED_BYTES:
+            runs.append(joined(current, current[0].priority))
+            current, size_bytes = [], 0
+        current.append(part)
+        size_bytes += len(part.frames)
+    runs.append(joined(current, current[0].priority) if len(current) > 1 else current[0])
+    return runs

@@ -1,0 +1,217 @@
+"""Conversations that this node is busy with: who is in, who is here, what came last.
+
+A conversation is *hot* when its members, its last seq and its audience are known; then a send
+costs no await. Everything here can be forgotten at any time and is read again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from twisted.internet.defer import Deferred
+
+from imd.core.directory import Directory, Membership
+from imd.core.directory_bus import MembershipCache
+from imd.core.message.ports import MessageLog
+from imd.core.message.recipients import LocalSessions, Recipient
+from imd.kernel.token_bucket import TokenBucket
+
+#: As many as the membership cache holds; a conversation costs about 1 KiB and its audience.
+MAX_LIVE = 100_000
+
+
+class LiveConversation:
+    """What is known of one conversation. ``None`` means: not known, ask.
+
+    ``last_seq`` comes only from a durable insert or a durable read; ``tail`` runs ahead of it
+    while a batch is being written. ``fanned_seq`` is how far the members here have been told.
+    """
+
+    __slots__ = (
+        "audience",
+        "bucket",
+        "conversation_id",
+        "fanned_seq",
+        "hint_until_s",
+        "in_use",
+        "last_seq",
+        "membership",
+        "senders",
+        "tail",
+    )
+
+    def __init__(self, conversation_id: str) -> None:
+        self.conversation_id = conversation_id
+        self.membership: Membership | None = None
+        self.audience: dict[Recipient, None] | None = None
+        self.last_seq: int | None = None
+        self.tail = 0
+        self.fanned_seq = 0
+        self.hint_until_s = 0.0
+        self.in_use = 0
+        self.bucket: TokenBucket | None = None
+        self.senders: set[int] | None = None
+
+    @property
+    def member_count(self) -> int:
+        return len(self.membership.roles) if self.membership is not None else 0
+
+
+class LiveConversations:
+    """All conversations in use here, the least recently used forgotten first."""
+
+    def __init__(
+        self,
+        *,
+        members: MembershipCache,
+        directory: Directory,
+        log: MessageLog,
+        sessions: LocalSessions,
+        max_live: int = MAX_LIVE,
+    ) -> None:
+        self._members = members
+        self._directory = directory
+        self._log = log
+        self._sessions = sessions
+        self._max_live = max_live
+        self._live: OrderedDict[str, LiveConversation] = OrderedDict()
+        self._joined: dict[Recipient, set[LiveConversation]] = {}
+        self._loading: dict[str, list[Deferred[LiveConversation | None]]] = {}
+        members.on_changed(self.changed)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveConversation]:
+        return iter(list(self._live.values()))
+
+    def hot(self, conversation_id: str) -> LiveConversation | None:
+        """The conversation, if a message can be admitted and fanned out without asking anybody."""
+        live = self._live.get(conversation_id)
+        if live is None or live.last_seq is None:
+            return None
+        membership = self._members.peek(conversation_id)
+        if membership is None:
+            return None
+        if membership is not live.membership or live.audience is None:
+            self._rebuild(live, membership)
+        return live
+
+    def known(self, conversation_id: str) -> LiveConversation | None:
+        """The conversation as far as it is known, hot or not."""
+        return self._live.get(conversation_id)
+
+    async def load(self, conversation_id: str) -> LiveConversation | None:
+        """Make it hot; None if there is no such conversation.
+
+        :raises ServerBusy: members or last seq cannot be learned now.
+        """
+        live = self.hot(conversation_id)
+        if live is not None:
+            return live
+        waiting = self._loading.get(conversation_id)
+        if waiting is not None:
+            joined: Deferred[LiveConversation | None] = Deferred()
+            waiting.append(joined)
+            return await joined
+        self._loading[conversation_id] = []
+        try:
+            live = await self._load(conversation_id)
+        except BaseException as error:
+            for waiter in self._loading.pop(conversation_id):
+                waiter.errback(error)
+            raise
+        for waiter in self._loading.pop(conversation_id):
+            waiter.callback(live)
+        return live
+
+    async def _load(self, conversation_id: str) -> LiveConversation | None:
+        membership = await self._members.get(conversation_id)
+        if membership is None:
+            self._forget(conversation_id)
+            return None
+        live = self._live.get(conversation_id)
+        if live is None or live.last_seq is None:
+            last_seq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
+            live = self._live.get(conversation_id)
+            if live is None:
+                live = self._add(conversation_id)
+            if live.last_seq is None:
+                live.last_seq = live.tail = last_seq
+                live.fanned_seq = max(live.fanned_seq, last_seq)
+        self._live.move_to_end(conversation_id)
+        self._rebuild(live, self._members.peek(conversation_id) or membership)
+        return live
+
+    async def open_direct(self, user_id: int, peer_user_id: int) -> LiveConversation | None:
+        """The 1:1 conversation of two users, made if need be, hot.
+
+        :raises Forbidden: there is no such peer, or it may not be written to.
+        """
+        conversation_id = await self._directory.open_direct(user_id, peer_user_id)
+        self._members.forget(conversation_id)
+        return await self.load(conversation_id)
+
+    def _add(self, conversation_id: str) -> LiveConversation:
+        if len(self._live) >= self._max_live:
+            for old in self._live.values():
+                if not old.in_use:
+                    self._forget(old.conversation_id)
+                    break
+        live = self._live[conversation_id] = LiveConversation(conversation_id)
+        return live
+
+    def _rebuild(self, live: LiveConversation, membership: Membership) -> None:
+        """Find out who of the members is here. Costs a look-up a member, once a change."""
+        self._clear_audience(live)
+        live.membership = membership
+        audience = live.audience = {}
+        of_user = self._sessions.of_user
+        for user_id in membership.roles:
+            for recipient in of_user(user_id):
+                audience[recipient] = None
+                self._joined.setdefault(recipient, set()).add(live)
+
+    def _clear_audience(self, live: LiveConversation) -> None:
+        for recipient in live.audience or ():
+            joined = self._joined.get(recipient)
+            if joined is not None:
+                joined.discard(live)
+        live.audience = None
+
+    def _forget(self, conversation_id: str) -> None:
+        live = self._live.pop(conversation_id, None)
+        if live is not None:
+            self._clear_audience(live)
+
+    def changed(self, conversation_id: str) -> None:
+        """Its membership is not what it was; the audience is found anew when it is next needed."""
+        live = self._live.get(conversation_id)
+        if live is not None:
+            self._clear_audience(live)
+            live.membership = None
+
+    def arrived(self, recipient: Recipient, conversation_ids: Sequence[str]) -> None:
+        """A session has come: put it into the audiences of those of its conversations that are in use."""
+        for conversation_id in conversation_ids:
+            live = self._live.get(conversation_id)
+            if live is None or live.audience is None or live.membership is None:
+                continue
+            if recipient.user_id in live.membership.roles:
+                live.audience[recipient] = None
+                self._joined.setdefault(recipient, set()).add(live)
+
+    def departed(self, recipient: Recipient) -> None:
+        """A session has gone."""
+        for live in self._joined.pop(recipient, ()):
+            if live.audience is not None:
+                live.audience.pop(recipient, None)
+
+    def with_audience(self) -> list[LiveConversation]:
+        """Conversations that somebody here is in, for the sweep."""
+        return [live for live in self._live.values() if live.audience]
+
+    def counts(self) -> dict[str, int]:
+        """Sizes, for whoever watches memory."""
+        return {"live": len(self._live), "joined": len(self._joined)}

@@ -1,0 +1,139 @@
+"""How far everybody has come: delivered and read cursors, kept, and told to those whom it concerns.
+
+Cursors never go back. They are gathered for a moment, written in one statement, and then told: in
+1:1 conversations to the other side, in groups to those who wrote lately, and always to the user's
+own other devices. Large groups are not told (spec 4.4).
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from imd.core.directory import P2P
+from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.message.model import CursorRow
+from imd.core.message.ports import Cursors
+from imd.core.message.recipients import LocalSessions, Recipient
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
+from imd.pb.delivery_pb2 import MemberCursor, ReceiptNotice
+from imd.pb.envelope_pb2 import Envelope
+from imd.wire.codec import encode
+from imd.wire.outbound import Outbound, Priority
+
+#: A person does not notice so much; a thousand receipts become one write.
+WINDOW_S = 0.1
+#: Groups are gathered longer, since a message there brings a receipt from every member.
+GROUP_WINDOW_S = 1.0
+#: Cursor rows in one write.
+MAX_ROWS = 500
+
+
+class Receipts:
+    """Takes cursors in, writes them, tells them on."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        live: LiveConversations,
+        cursors: Cursors,
+        sessions: LocalSessions,
+        tasks: Tasks,
+        clock: Clock,
+        max_members: int,
+    ) -> None:
+        self._live = live
+        self._cursors = cursors
+        self._sessions = sessions
+        self._tasks = tasks
+        self._clock = clock
+        self._max_members = max_members
+        self._unwritten: dict[tuple[str, int], CursorRow] = {}
+        self._untold: dict[str, dict[int, CursorRow]] = {}
+        self._told_groups_s = 0.0
+        self._running = False
+
+    async def take(self, recipient: Recipient, conversation_id: str, *, delivered: int, read: int) -> None:
+        """A client's own word on how far it has come.
+
+        :raises Forbidden: not its conversation. PayloadInvalid: a seq that does not exist.
+        """
+        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
+        if live is None or live.membership is None or recipient.user_id not in live.membership.roles:
+            raise Forbidden("this conversation does not exist or you are not in it")
+        if max(delivered, read) > (live.last_seq or 0) or min(delivered, read) < 0:
+            raise PayloadInvalid("there is no message with this seq yet", field="seq")
+        self.advance(conversation_id, recipient.user_id, delivered=max(delivered, read), read=read)
+
+    def advance(self, conversation_id: str, user_id: int, *, delivered: int, read: int) -> None:
+        """Raise a cursor that is known to be right (who writes has read what came before)."""
+        key = (conversation_id, user_id)
+        old = self._unwritten.get(key)
+        if old is not None:
+            delivered = max(delivered, old.delivered_seq)
+            read = max(read, old.read_seq)
+        self._unwritten[key] = CursorRow(conversation_id, user_id, delivered, read)
+        if not self._running:
+            self._running = True
+            self._tasks.spawn("receipts", self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._unwritten or self._untold:
+                await sleep(WINDOW_S, clock=self._clock)
+                await self._write_some()
+                self._tell()
+        finally:
+            self._running = False
+
+    async def _write_some(self) -> None:
+        keys = list(self._unwritten)[:MAX_ROWS]
+        rows = [self._unwritten.pop(key) for key in keys]
+        if not rows:
+            return
+        try:
+            await self._cursors.advance(rows)
+        except ImError as error:
+            # Lost cursors come again with the client's next receipt; see Cursors.
+            self._logger.warn("{count} cursors not written: {error}", count=len(rows), error=error)
+            return
+        for row in rows:
+            self._untold.setdefault(row.conversation_id, {})[row.user_id] = row
+
+    def _tell(self) -> None:
+        now_s = self._clock.seconds()
+        groups_too = now_s - self._told_groups_s >= GROUP_WINDOW_S
+        if groups_too:
+            self._told_groups_s = now_s
+        for conversation_id in list(self._untold):
+            live = self._live.known(conversation_id)
+            direct = live is None or live.membership is None or live.membership.kind == P2P
+            if direct or groups_too:
+                rows = self._untold.pop(conversation_id)
+                if live is not None and live.audience:
+                    self._tell_one(live, rows)
+
+    def _tell_one(self, live: LiveConversation, rows: dict[int, CursorRow]) -> None:
+        own_only = live.member_count > self._max_members
+        everything = _notice(live.conversation_id, list(rows.values()))
+        for recipient in list(live.audience or ()):
+            own = rows.get(recipient.user_id)
+            concerned = live.membership is not None and (
+                live.membership.kind == P2P or recipient.user_id in (live.senders or ())
+            )
+            if concerned and not own_only and (own is None or len(rows) > 1):
+                recipient.push(everything)
+            elif own is not None and len(self._sessions.of_user(recipient.user_id)) > 1:
+                recipient.push(_notice(live.conversation_id, [own]))
+
+
+def _notice(conversation_id: str, rows: list[CursorRow]) -> Outbound:
+    cursors = [
+        MemberCursor(userId=row.user_id, deliveredSeq=row.delivered_seq, readSeq=row.read_seq) for row in rows
+    ]
+    notice = ReceiptNotice(conversationId=conversation_id, cursors=cursors)
+    return Outbound(encode(Envelope(receiptNotice=notice)), Priority.NORMAL)

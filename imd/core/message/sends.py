@@ -1,0 +1,102 @@
+"""One message on its way through the pipeline."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from imd.core.message.live import LiveConversation
+from imd.core.message.recipients import Recipient
+from imd.kernel.errors import ImError
+from imd.wire.outbound import Priority
+
+#: The sender of system notices.
+SYSTEM_SENDER_ID = 0
+
+
+class SendKey(NamedTuple):
+    """The idempotency key."""
+
+    conversation_id: str
+    sender_id: int
+    client_msg_id: str
+
+
+class Submitter(Protocol):
+    """Whoever handed a message in and wants to know what became of it."""
+
+    def accepted(self, send: PendingSend) -> None:
+        """Admitted and queued; proves nothing."""
+        ...
+
+    def stored(self, send: PendingSend, *, duplicate: bool) -> None:
+        """Durable, with ``send.seq``, ``send.server_msg_id`` and ``send.server_time_ms``."""
+        ...
+
+    def failed(self, send: PendingSend, error: ImError) -> None:
+        """Provably not stored."""
+        ...
+
+    def delayed(self, send: PendingSend) -> None:
+        """Not known yet; ``stored`` or ``failed`` follows."""
+        ...
+
+
+class PendingSend:
+    """A message between admission and its final answer.
+
+    ``body`` is the stored form without its seq, ``stored_body`` with it. ``revokes`` is (seq,
+    body) of the message that this one takes back. ``twins`` are resends that came while this one
+    was being written. ``live`` is set at admission.
+    """
+
+    __slots__ = (
+        "body",
+        "content_hash",
+        "is_media",
+        "key",
+        "live",
+        "outcome_unknown",
+        "peer_user_id",
+        "priority",
+        "recipient",
+        "revokes",
+        "seq",
+        "server_msg_id",
+        "server_time_ms",
+        "stored_body",
+        "submitter",
+        "told_delayed",
+        "twins",
+    )
+    live: LiveConversation
+
+    def __init__(
+        self,
+        *,
+        key: SendKey,
+        body: bytes,
+        content_hash: bytes,
+        server_msg_id: int,
+        server_time_ms: int,
+        submitter: Submitter,
+        recipient: Recipient | None,
+        is_media: bool = False,
+        peer_user_id: int = 0,
+        revokes: tuple[int, bytes] | None = None,
+    ) -> None:
+        self.key = key
+        self.body = body
+        self.content_hash = content_hash
+        self.server_msg_id = server_msg_id
+        self.server_time_ms = server_time_ms
+        self.submitter = submitter
+        self.recipient = recipient
+        self.is_media = is_media
+        self.peer_user_id = peer_user_id
+        self.revokes = revokes
+        self.seq = 0
+        self.stored_body = b""
+        self.priority = Priority.NORMAL
+        self.outcome_unknown = False
+        self.told_delayed = False
+        self.twins: list[PendingSend] | None = None

@@ -1,0 +1,248 @@
+"""The core role: the gateway and the message pipeline, in the order they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from imd.bus.port import Bus
+from imd.config.sections import Config
+from imd.core.directory_bus import BusDirectory, MembershipCache
+from imd.core.gateway.acks import Acks
+from imd.core.gateway.authenticate import Authenticator, Greeting
+from imd.core.gateway.drain import Drain
+from imd.core.gateway.flush import FlushTick
+from imd.core.gateway.gateway import Gateway, GatewayLimits
+from imd.core.gateway.idle import IdleScan, IdleTimeouts
+from imd.core.gateway.limits import Rates
+from imd.core.gateway.registry import Registry
+from imd.core.gateway.replies import Replies
+from imd.core.gateway.requests import Requests
+from imd.core.gateway.revocations import Revocations
+from imd.core.gateway.session import QueueLimits
+from imd.core.gateway.watching import Watching
+from imd.core.message.append import Appender
+from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
+from imd.core.message.content import ContentLimits
+from imd.core.message.fanout import Fanout, HintThresholds
+from imd.core.message.live import LiveConversations
+from imd.core.message.recall import Recaller
+from imd.core.message.receipts import Receipts
+from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
+from imd.core.message.sweep import TailSweep
+from imd.core.message.system import SystemMessages
+from imd.core.presence.presence import Presence
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.ids import Snowflake
+from imd.kernel.lifecycle import Stage
+from imd.kernel.tasks import Tasks
+from imd.pb.connection_pb2 import Limits
+from imd.storage.sqlite import Threads
+from imd.wire.codec import require_fast_protobuf
+
+#: An Envelope may be so much longer than the largest content in it.
+ENVELOPE_OVERHEAD_BYTES = 4 * 1024
+
+
+class CoreRole(NamedTuple):
+    """What has to be started (the last stage drains, listeners come after it), and who takes connections."""
+
+    stages: list[tuple[str, Stage]]
+    gateway: Gateway
+
+
+class _Background:
+    """Background work as a stage: cancelled and awaited at stop."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    async def start(self) -> None:
+        require_fast_protobuf()
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+
+def build_core(
+    config: Config,
+    *,
+    clock: Clock,
+    wall_clock: WallClock,
+    bus: Bus,
+    threads: Threads,
+    data_dir: Path,
+    epoch: Callable[[], str],
+) -> CoreRole:
+    """Put the role together; nothing is opened before its stages start."""
+    gateway_config, messages, limits = config.gateway, config.messages, config.limits
+    tasks = Tasks()
+    ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
+    rates = Rates(
+        user_text_per_min=limits.user_text_per_min,
+        user_media_per_min=limits.user_media_per_min,
+        user_burst=limits.user_burst,
+        device_frames_per_s=limits.device_frames_per_s,
+        ip_frames_per_s=limits.ip_frames_per_s,
+        ip_connects_per_s=limits.ip_connects_per_s,
+    )
+    database = message_database(folder=data_dir, threads=threads)
+    log = SqliteMessageLog(database=database)
+    cursors = SqliteCursors(database=database)
+    registry = Registry(rates=rates, clock=clock)
+    directory = BusDirectory(bus=bus)
+    members = MembershipCache(directory=directory, clock=clock, random=Random().random)
+    live = LiveConversations(members=members, directory=directory, log=log, sessions=registry)
+    fanout = Fanout(
+        live=live,
+        tasks=tasks,
+        clock=clock,
+        thresholds=HintThresholds(
+            members_online=messages.hint_members_online,
+            body_bytes=messages.hint_body_bytes,
+            fanout_s=messages.hint_fanout_ms / 1000,
+            small_group_members=messages.small_group_members,
+        ),
+    )
+    receipts = Receipts(
+        live=live,
+        cursors=cursors,
+        sessions=registry,
+        tasks=tasks,
+        clock=clock,
+        max_members=messages.receipts_max_members,
+    )
+    appender = Appender(
+        live=live,
+        fanout=fanout,
+        receipts=receipts,
+        logs=[log],
+        partition_of=lambda _conversation_id: 0,
+        tasks=tasks,
+        clock=clock,
+        batch_size=messages.batch_size,
+        queue_size=messages.queue_size,
+        conversation_per_s=limits.conversation_per_s,
+    )
+    catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
+    presence = Presence(
+        clock=clock,
+        wall_clock=wall_clock,
+        directory=directory,
+        merge_window_s=config.presence.merge_window_s,
+        max_watched=config.presence.max_watched,
+    )
+    watching = Watching(presence=presence)
+    replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
+    content_limits = ContentLimits(gateway_config.text_bytes, gateway_config.binary_bytes)
+    envelope_bytes = gateway_config.binary_bytes + ENVELOPE_OVERHEAD_BYTES
+    authenticator = Authenticator(
+        greeting=Greeting(
+            server_id=f"core-{config.node_id}",
+            epoch=epoch,
+            heartbeat_interval_s=gateway_config.heartbeat_interval_s,
+            idle_timeout_s=gateway_config.idle_timeout_s,
+            limits=Limits(
+                textBytes=content_limits.text_bytes,
+                binaryBytes=content_limits.binary_bytes,
+                envelopeBytes=envelope_bytes,
+                historyPage=HISTORY_PAGE,
+                syncPage=SYNC_PAGE,
+                presenceUsers=config.presence.max_watched,
+            ),
+        ),
+        max_devices_per_user=gateway_config.max_devices_per_user,
+        registry=registry,
+        replies=replies,
+        directory=directory,
+        live=live,
+        catch_up=catch_up,
+        watching=watching,
+        ids=ids,
+        wall_clock=wall_clock,
+    )
+    requests = Requests(
+        appender=appender,
+        acks=Acks(),
+        live=live,
+        fanout=fanout,
+        receipts=receipts,
+        catch_up=catch_up,
+        recaller=Recaller(
+            live=live, log=log, ids=ids, wall_clock=wall_clock, window_s=messages.recall_window_s
+        ),
+        others={
+            "refreshToken": authenticator.refresh_token,
+            "presenceSubscribeReq": watching.subscribe,
+        },
+        replies=replies,
+        ids=ids,
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
+        content_limits=content_limits,
+    )
+    gateway = Gateway(
+        limits=GatewayLimits(
+            max_connections=gateway_config.max_connections,
+            max_strangers=int(gateway_config.max_connections * gateway_config.max_unauthenticated_share),
+            envelope_bytes=envelope_bytes,
+            queue=QueueLimits(gateway_config.queue_messages, gateway_config.queue_bytes),
+        ),
+        rates=rates,
+        registry=registry,
+        flush=FlushTick(clock=clock, interval_s=gateway_config.flush_interval_ms / 1000),
+        replies=replies,
+        requests=requests,
+        authenticator=authenticator,
+        clock=clock,
+        tasks=tasks,
+    )
+    stages: list[tuple[str, Stage]] = [
+        ("message store", database),
+        ("background work", _Background(tasks)),
+        (
+            "invalidations",
+            Revocations(bus=bus, members=members, gateway=gateway, node=str(config.node_id)),
+        ),
+        ("system messages", SystemMessages(bus=bus, appender=appender, ids=ids, wall_clock=wall_clock)),
+        (
+            "tail sweep",
+            TailSweep(
+                live=live,
+                log=log,
+                fanout=fanout,
+                tasks=tasks,
+                clock=clock,
+                interval_s=messages.sweep_interval_s,
+            ),
+        ),
+        (
+            "idle scan",
+            IdleScan(
+                gateway=gateway,
+                registry=registry,
+                clock=clock,
+                wall_clock=wall_clock,
+                tasks=tasks,
+                timeouts=IdleTimeouts(
+                    auth_s=gateway_config.auth_timeout_s,
+                    idle_s=gateway_config.idle_timeout_s,
+                    frame_s=gateway_config.frame_timeout_s,
+                ),
+            ),
+        ),
+        (
+            "drain",
+            Drain(
+                gateway=gateway,
+                registry=registry,
+                clock=clock,
+                timeout_s=gateway_config.drain_timeout_s,
+                remaining_share=gateway_config.drain_remaining_share,
+            ),
+        ),
+    ]
+    return CoreRole(stages, gateway)

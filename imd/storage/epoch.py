@@ -1,0 +1,41 @@
+"""The incarnation of a data folder: clients drop their cursors when it changes (after a restore)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from imd.kernel.errors import StartupError
+from imd.kernel.ids import is_id
+
+
+class EpochFile:
+    """A stage that reads the epoch, and makes it at first start. ``value`` is known once it is up."""
+
+    def __init__(self, path: Path, *, random_hex: Callable[[int], str]) -> None:
+        self._path = path
+        self._random_hex = random_hex
+        self._value = ""
+
+    def value(self) -> str:
+        return self._value
+
+    async def start(self) -> None:
+        try:
+            if not self._path.exists():
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(self._random_hex(8) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            self._value = self._path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartupError(f"cannot read {self._path}: {error}; check its owner and mode") from error
+        if not is_id(self._value):
+            raise StartupError(
+                f"{self._path} holds no epoch; if nothing else is damaged, remove it: clients then sync anew"
+            )
+
+    async def stop(self) -> None:
+        """Nothing is held."""

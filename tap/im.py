@@ -1,0 +1,59 @@
+"""``twistd im``: options and service of the one-process server."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from typing import Any, ClassVar
+
+if "twisted.internet.reactor" not in sys.modules:
+    # Here, because twistd imports this module before the reactor; ``--reactor`` has been obeyed by then.
+    from twisted.internet import asyncioreactor
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncioreactor.install()
+    else:
+        asyncioreactor.install(uvloop.new_event_loop())
+
+from twisted.application.service import Service
+from twisted.internet import reactor as _reactor
+from twisted.python.usage import Options as BaseOptions
+from twisted.python.usage import UsageError
+
+from imd.config.load import ConfigError, load
+from imd.config.sections import Config
+from imd.roles.im import build
+
+reactor: Any = _reactor
+
+
+class Options(BaseOptions):
+    """``--config FILE``; every key can also be set by the environment, as IM__SECTION__KEY."""
+
+    optParameters: ClassVar = [["config", "c", "", "TOML file; without one the defaults hold (see etc/im.toml)"]]
+    synopsis = "[--config FILE]"
+    settings: Config
+
+    def postOptions(self) -> None:
+        try:
+            self.settings = load(self["config"], os.environ)
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+
+
+def makeService(options: Options) -> Service:
+    """The server; when it cannot start, the process ends with exit code 1."""
+    # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
+    reactor.seconds = time.monotonic
+    return build(options.settings, reactor=reactor, on_failed=_give_up)
+
+
+def _give_up(error: BaseException) -> None:
+    sys.stderr.write(f"imd: {error}\n")
+    # twistd has no way to return a code of ours; what had started is stopped already.
+    atexit.register(os._exit, 1)
+    reactor.stop()
