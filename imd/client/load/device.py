@@ -27,6 +27,8 @@ FRAME_LIMIT: Final = 1024 * 1024
 #: Bodies remembered when many devices get the same bytes; then the memory starts anew.
 _KNOWN_BODIES: Final = 4096
 _RETRY_AFTER_NS: Final = 50_000_000
+#: About seconds; then a pull is begun anew.
+_STALLED_TICKS: Final = 5
 _KEPT_ERRORS: Final = 5
 #: Statuses that prove that the message is on disk.
 _STORED: Final = (STORED, DELIVERED, READ)
@@ -88,13 +90,17 @@ class Device:
         self._cutter = FrameDecoder(limit_bytes=FRAME_LIMIT)
         #: Deliver and Hint frames of this connection, compared with what a heartbeat tells.
         self._pushed = 0
+        #: How many of them the server has counted; a heartbeat may overtake what it counts.
+        self._owed = 0
+        #: Ticks since a pull last got an answer.
+        self._stalled_ticks = 0
         self._first_sync = True
 
     def connected(self) -> None:
         """The transport is up: introduce yourself."""
         self.state = State.CONNECTING
         self._cutter = FrameDecoder(limit_bytes=FRAME_LIMIT)
-        self._pushed = 0
+        self._pushed = self._owed = self._stalled_ticks = 0
         for inbox in self.inboxes.values():
             inbox.pulling = True
             inbox.target = 0
@@ -250,9 +256,7 @@ class Device:
         elif kind == "resync":
             self.resync()
         elif kind == "hb":
-            if envelope.hb.deliveredCount > self._pushed:
-                self._pushed = envelope.hb.deliveredCount
-                self.resync()
+            self._owed = max(self._owed, envelope.hb.deliveredCount)
         elif kind == "error":
             self._failed(envelope, now_ns)
         elif kind == "kicked":
@@ -275,6 +279,7 @@ class Device:
         self.out.append(frames.sync_frame(self._cursors()))
 
     def _synced(self, answer: SyncResp) -> None:
+        self._stalled_ticks = 0
         for behind in answer.behind:
             inbox = self.inboxes.get(behind.conversationId)
             if inbox is None:
@@ -311,6 +316,7 @@ class Device:
         inbox = self.inboxes.get(page.conversationId)
         if inbox is None:
             return
+        self._stalled_ticks = 0
         last = 0
         for message in page.messages:
             _, seq, who, due_ns = frames.delivery(message)
@@ -351,12 +357,26 @@ class Device:
         """About once a second: acknowledge what was delivered, and now and then say hello."""
         if self.state is not State.READY:
             return
+        self._notice_loss()
         for inbox in self.inboxes.values():
             cursor = inbox.to_acknowledge()
             if cursor:
                 self.out.append(frames.deliver_ack_frame(inbox.conversation_id, cursor))
         if heartbeat:
             self.out.append(frames.heartbeat_frame(now_ms))
+
+    def _notice_loss(self) -> None:
+        """The server pushed more than arrived within a tick, or a request was never answered."""
+        if self._pushed < self._owed:
+            self._pushed = self._owed
+            self.resync()
+        elif self.caught_up:
+            self._stalled_ticks = 0
+        else:
+            self._stalled_ticks += 1
+            if self._stalled_ticks > _STALLED_TICKS:
+                self._stalled_ticks = 0
+                self.resync()
 
     def send_new(self, due_ns: int) -> bool:
         """Send one more message, if there is room in the window."""

@@ -184,14 +184,32 @@ class CatchUpTests(SynchronousTestCase):
         self.assertEqual(run.problems, {})
 
     def test_heartbeat_that_counted_more_deliveries(self) -> None:
-        """The server says it has pushed more than arrived: the device syncs, as the protocol asks."""
+        """The server has pushed more than arrived, also a moment later: the device syncs, as the protocol asks."""
         run = Run(faults=Faults(lose={2}))
         run.send(2)
         beat = Envelope()
         beat.hb.deliveredCount = 2
         run.devices[1].received(encode(beat), 1)
+        self.assertEqual(run.devices[1].out, [])
+        run.devices[1].tick(1, heartbeat=False)
         run.pump()
         self.assertEqual((run.shared.counts.resyncs, run.shared.counts.pulled), (1, 1))
+        self.assertEqual(run.problems, {})
+
+    def test_unanswered_pull_is_begun_anew(self) -> None:
+        """A request whose answer never came does not leave the device behind for ever."""
+        run = Run(faults=Faults(hint={1}))
+        receiver = run.devices[1]
+        run.devices[0].send_new(1)
+        run._sessions[run.devices[0]].received(run.devices[0].out.pop())
+        for to, data in run._to_device:
+            to.received(data, 1)
+        run._to_device.clear()
+        receiver.out.clear()
+        for _ in range(6):
+            receiver.tick(1, heartbeat=False)
+        run.pump()
+        self.assertTrue(receiver.caught_up)
         self.assertEqual(run.problems, {})
 
     def test_reconnect_pulls_what_was_missed_in_many_pages(self) -> None:
