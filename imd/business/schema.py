@@ -61,8 +61,8 @@ direct_conversations = Table(
 )
 
 # Dissolved groups stay, so that their version goes on rising and their id is never used again.
-groups = Table(
-    "groups",
+group_conversations = Table(
+    "group_conversations",
     SCHEMA,
     Column("id", String(40), primary_key=True),
     Column("title", String(128), nullable=False),
@@ -75,7 +75,9 @@ groups = Table(
 group_members = Table(
     "group_members",
     SCHEMA,
-    Column("group_id", String(40), ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "group_id", String(40), ForeignKey("group_conversations.id", ondelete="CASCADE"), primary_key=True
+    ),
     Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
     Column("role", SmallInteger, nullable=False),
     Column("joined_at_ms", Id, nullable=False),

@@ -27,10 +27,16 @@ from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
 from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
+from imd.business.groups.direct import OpenDirect
+from imd.business.groups.manage import ManageGroups
+from imd.business.groups.people import GroupPeople
+from imd.business.groups.sql import SqlGroups
+from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
 from imd.business.rest.accounts import AccountApi
 from imd.business.rest.api import Api
 from imd.business.rest.bounded import BoundedRequest
+from imd.business.rest.groups import GroupApi
 from imd.business.rest.openapi import with_description
 from imd.business.schema import open_business
 from imd.config.sections import Config
@@ -133,9 +139,16 @@ def assemble(
     authenticate = Authenticate(tokens=tokens, sessions=sessions)
     announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
+    memberships = SqlMemberships(database)
+    profiles = Profiles(
+        accounts=accounts,
+        lookups=Attempts(rate_per_s=_LOOKUPS_PER_S, burst=_LOOKUP_BURST, what="look-ups", clock=clock),
+    )
+    open_direct = OpenDirect(directs=SqlDirects(database), announcements=announcements, wall_clock=wall_clock)
     account_api = _account_api(
         config,
         accounts=accounts,
+        profiles=profiles,
         passwords=passwords,
         tokens=tokens,
         sessions=sessions,
@@ -144,18 +157,35 @@ def assemble(
         clock=clock,
         wall_clock=wall_clock,
     )
+    groups = SqlGroups(
+        database,
+        max_members=config.accounts.group_max_members,
+        groups_per_user=config.accounts.groups_per_user,
+    )
+    group_api = GroupApi(
+        open_direct=open_direct,
+        manage=ManageGroups(groups=groups, announcements=announcements, ids=ids, wall_clock=wall_clock),
+        people=GroupPeople(groups=groups, announcements=announcements, wall_clock=wall_clock),
+        memberships=memberships,
+        profiles=profiles,
+    )
+    operations = [*account_api.operations(), *group_api.operations()]
     api = Api(
-        operations=with_description(account_api.operations(), version=_version()),
+        operations=with_description(operations, version=_version()),
         authenticate=authenticate,
         origins=config.gateway.origins,
     )
-    return BusinessParts(passwords, Authority(bus=bus, authenticate=authenticate), api)
+    authority = Authority(
+        bus=bus, authenticate=authenticate, memberships=memberships, open_direct=open_direct
+    )
+    return BusinessParts(passwords, authority, api)
 
 
 def _account_api(
     config: Config,
     *,
     accounts: Accounts,
+    profiles: Profiles,
     passwords: Passwords,
     tokens: Tokens,
     sessions: SessionCache,
@@ -175,7 +205,6 @@ def _account_api(
         what="registrations from this address",
         clock=clock,
     )
-    lookups = Attempts(rate_per_s=_LOOKUPS_PER_S, burst=_LOOKUP_BURST, what="look-ups", clock=clock)
     return AccountApi(
         register=Register(
             accounts=accounts,
@@ -210,7 +239,7 @@ def _account_api(
             attempts=logins,
             password_min_length=settings.password_min_length,
         ),
-        profiles=Profiles(accounts=accounts, lookups=lookups),
+        profiles=profiles,
         refresh_below_s=settings.refresh_below_s,
     )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imd.business.accounts.model import ACTIVE, Account, Caller, Login, fold_handle
 from imd.business.accounts.ports import Accounts
 from imd.business.attempts import Attempts
-from imd.kernel.errors import AuthFailed, PayloadInvalid
+from imd.kernel.errors import AuthFailed, Forbidden, PayloadInvalid
 
 
 class NoSuchUser(PayloadInvalid):
@@ -42,4 +42,11 @@ class Profiles:
         stored = await self._accounts.by_handle(fold_handle(handle))
         if stored is None or stored.account.status != ACTIVE:
             raise NoSuchUser("nobody has this handle", field="handle")
+        return stored.account
+
+    async def of(self, user_id: int) -> Account:
+        """Somebody by their id; Forbidden if there is nobody."""
+        stored = await self._accounts.by_id(user_id)
+        if stored is None or stored.account.status != ACTIVE:
+            raise Forbidden("there is no such user", field="userId")
         return stored.account

@@ -8,11 +8,32 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from imd.bus.port import Bus
-from imd.bus.subjects import AUTH_TOKEN
+from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
 from imd.business.accounts.authenticate import Authenticate
+from imd.business.groups.direct import OpenDirect
+from imd.business.groups.ports import Memberships
 from imd.kernel.errors import ImError, PayloadInvalid
-from imd.pb.bus_pb2 import Failure, TokenCheck, TokenVerdict
+from imd.kernel.ids import is_id
+from imd.pb.bus_pb2 import (
+    ConversationsAnswer,
+    ConversationsQuery,
+    DirectAnswer,
+    DirectQuery,
+    Failure,
+    Member,
+    MembersAnswer,
+    MembersQuery,
+    TokenCheck,
+    TokenVerdict,
+    VisibleAnswer,
+    VisibleQuery,
+)
 from imd.pb.connection_pb2 import ErrorCode
+from imd.pb.sync_pb2 import ConversationKind
+
+#: An answer on the bus has at most 1 MB; an entry about 150 bytes.
+MAX_CONVERSATIONS = 5_000
+MAX_TARGETS = 1_000
 
 Query = TypeVar("Query", bound=Message)
 
@@ -26,13 +47,21 @@ class Answer(Protocol):
 class Authority:
     """Answers on the bus. An expected no is a ``Failure`` in the answer, never an exception."""
 
-    def __init__(self, *, bus: Bus, authenticate: Authenticate) -> None:
+    def __init__(
+        self, *, bus: Bus, authenticate: Authenticate, memberships: Memberships, open_direct: OpenDirect
+    ) -> None:
         self._bus = bus
         self._authenticate = authenticate
+        self._memberships = memberships
+        self._open_direct = open_direct
 
     async def start(self) -> None:
         """From here on, core gets answers."""
         self._respond(AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
+        self._respond(AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
+        self._respond(AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
+        self._respond(AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
+        self._respond(AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
 
     async def stop(self) -> None:
         """The bus stops asking when it stops."""
@@ -65,6 +94,45 @@ class Authority:
             scopes=caller.scopes,
             loginId=caller.login_id,
         )
+
+    async def _members(self, query: MembersQuery) -> MembersAnswer:
+        if not is_id(query.conversationId):
+            return MembersAnswer(found=False)
+        membership = await self._memberships.membership(query.conversationId)
+        if membership is None:
+            return MembersAnswer(found=False)
+        return MembersAnswer(
+            found=True,
+            kind=ConversationKind.Name(membership.kind),
+            version=membership.version,
+            members=[
+                Member(userId=user_id, role=role)  # type: ignore[arg-type]
+                for user_id, role in membership.roles
+            ],
+            title=membership.title,
+        )
+
+    async def _direct(self, query: DirectQuery) -> DirectAnswer:
+        conversation_id = await self._open_direct(query.userId, query.peerUserId)
+        return DirectAnswer(conversationId=conversation_id)
+
+    async def _conversations(self, query: ConversationsQuery) -> ConversationsAnswer:
+        answer = ConversationsAnswer()
+        for one in await self._memberships.conversations_of(query.userId, limit=MAX_CONVERSATIONS):
+            answer.conversations.add(
+                conversationId=one.conversation_id,
+                kind=ConversationKind.Name(one.kind),
+                peerUserId=one.peer_user_id,
+                title=one.title,
+                memberCount=one.member_count,
+            )
+        return answer
+
+    async def _visible(self, query: VisibleQuery) -> VisibleAnswer:
+        if len(query.targetIds) > MAX_TARGETS:
+            raise PayloadInvalid(f"at most {MAX_TARGETS} users at once", field="targetIds")
+        visible = await self._memberships.visible(query.userId, list(query.targetIds))
+        return VisibleAnswer(visibleIds=sorted(visible))
 
 
 def _failure(error: ImError) -> Any:

@@ -1,0 +1,168 @@
+"""Questions about conversations, and the 1:1 ones, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, case, func, literal, or_, select, union_all
+
+from imd.business.accounts.model import ACTIVE
+from imd.business.groups.model import (
+    DIRECT,
+    GROUP,
+    MEMBER,
+    VISIBLE_GROUP_MEMBERS,
+    Conversation,
+    Member,
+    Membership,
+    Standing,
+)
+from imd.business.groups.ports import Directs, Memberships
+from imd.business.groups.sql import read_standing
+from imd.business.schema import direct_conversations, group_conversations, group_members, users
+from imd.kernel.errors import Forbidden
+from imd.storage.sql import Database, insert_ignore
+
+
+class SqlMemberships:
+    """See ``Memberships``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def standing(self, conversation_id: str, user_id: int) -> Standing | None:
+        return await self._database.read(lambda c: read_standing(c, conversation_id, user_id, lock=False))
+
+    async def members(self, conversation_id: str, *, after: int, limit: int) -> Sequence[Member]:
+        query = (
+            select(
+                users.c.id,
+                users.c.handle,
+                users.c.display_name,
+                group_members.c.role,
+                group_members.c.joined_at_ms,
+            )
+            .join_from(group_members, users)
+            .where(group_members.c.group_id == conversation_id, group_members.c.user_id > after)
+            .order_by(group_members.c.user_id)
+            .limit(limit)
+        )
+        rows = await self._database.read(lambda c: c.execute(query).all())
+        return [Member(*row) for row in rows]
+
+    async def membership(self, conversation_id: str) -> Membership | None:
+        def work(connection: Connection) -> Membership | None:
+            pair = connection.execute(
+                select(direct_conversations.c.user_low, direct_conversations.c.user_high).where(
+                    direct_conversations.c.id == conversation_id
+                )
+            ).first()
+            if pair is not None:
+                return Membership(DIRECT, 1, "", [(user_id, MEMBER) for user_id in pair])
+            group = connection.execute(
+                select(group_conversations.c.version, group_conversations.c.title).where(
+                    group_conversations.c.id == conversation_id,
+                    group_conversations.c.dissolved_at_ms == 0,
+                )
+            ).first()
+            if group is None:
+                return None
+            roles = connection.execute(
+                select(group_members.c.user_id, group_members.c.role).where(
+                    group_members.c.group_id == conversation_id
+                )
+            ).all()
+            return Membership(GROUP, group.version, group.title, [(row[0], row[1]) for row in roles])
+
+        return await self._database.read(work)
+
+    async def conversations_of(
+        self, user_id: int, *, after: str = "", limit: int | None = None
+    ) -> Sequence[Conversation]:
+        both = union_all(_groups_of(user_id), _directs_of(user_id)).subquery()
+        query = select(both).where(both.c.id > after).order_by(both.c.id).limit(limit)
+        rows = await self._database.read(lambda c: c.execute(query).all())
+        return [Conversation(*row) for row in rows]
+
+    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
+        low, high = direct_conversations.c.user_low, direct_conversations.c.user_high
+        mine, theirs = group_members.alias("mine"), group_members.alias("theirs")
+        queries: list[Select[Any]] = [
+            select(high).where(low == user_id, high.in_(target_ids)),
+            select(low).where(high == user_id, low.in_(target_ids)),
+            select(theirs.c.user_id)
+            .distinct()
+            .join_from(theirs, mine, mine.c.group_id == theirs.c.group_id)
+            .join(group_conversations, group_conversations.c.id == mine.c.group_id)
+            .where(
+                mine.c.user_id == user_id,
+                theirs.c.user_id.in_(target_ids),
+                group_conversations.c.member_count <= VISIBLE_GROUP_MEMBERS,
+            ),
+        ]
+
+        def work(connection: Connection) -> frozenset[int]:
+            seen = {user_id} & set(target_ids)
+            for query in queries:
+                seen.update(connection.execute(query).scalars())
+            return frozenset(seen)
+
+        return await self._database.read(work)
+
+
+def _groups_of(user_id: int) -> Select[Any]:
+    return (
+        select(
+            group_conversations.c.id,
+            literal(GROUP).label("kind"),
+            group_conversations.c.title,
+            group_conversations.c.member_count,
+            literal(0).label("peer_user_id"),
+        )
+        .join_from(group_members, group_conversations)
+        .where(group_members.c.user_id == user_id)
+    )
+
+
+def _directs_of(user_id: int) -> Select[Any]:
+    low, high = direct_conversations.c.user_low, direct_conversations.c.user_high
+    peer = case((low == user_id, high), else_=low)
+    return (
+        select(
+            direct_conversations.c.id,
+            literal(DIRECT).label("kind"),
+            users.c.display_name,
+            literal(2).label("member_count"),
+            peer.label("peer_user_id"),
+        )
+        .join_from(direct_conversations, users, users.c.id == peer)
+        .where(or_(low == user_id, high == user_id))
+    )
+
+
+class SqlDirects:
+    """See ``Directs``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exists(self, conversation_id: str) -> bool:
+        query = select(direct_conversations.c.id).where(direct_conversations.c.id == conversation_id)
+        return await self._database.read(lambda c: c.execute(query).first() is not None)
+
+    async def open(self, conversation_id: str, user_id: int, peer_id: int, now_ms: int) -> bool:
+        low, high = sorted((user_id, peer_id))
+        row = {"id": conversation_id, "user_low": low, "user_high": high, "created_at_ms": now_ms}
+
+        def work(connection: Connection) -> bool:
+            both = users.c.id.in_((low, high)) & (users.c.status == ACTIVE)
+            if connection.execute(select(func.count()).select_from(users).where(both)).scalar_one() != 2:
+                raise Forbidden("there is no such user", field="userId")
+            return insert_ignore(connection, direct_conversations, [row]) == 1
+
+        return await self._database.write(work)
+
+
+_memberships: type[Memberships] = SqlMemberships
+_directs: type[Directs] = SqlDirects
