@@ -24,6 +24,7 @@ PAGE = 200
 #: A stranger's Connect may have 4 KiB; a SyncReq 256 KiB. The rest is left for token and names.
 CONNECT_CURSOR_BYTES = 2 * 1024
 SYNC_CURSOR_BYTES = 192 * 1024
+MAX_SYNC_CURSORS = 2000
 #: The server serves history at its lowest priority; a few at a time keep it friendly.
 MAX_PULLS = 4
 #: What is missing may be on its way, an ACK or another queue of the server; ask only after this.
@@ -185,7 +186,7 @@ class Catchup:
         for conversation_id, seq in reversed(list(self._cursors.all().items())):
             cursor = ConversationCursor(conversationId=conversation_id, lastSeq=seq)
             max_bytes -= cursor.ByteSize() + 4
-            if max_bytes < 0:
+            if max_bytes < 0 or len(cursors) == MAX_SYNC_CURSORS:
                 break
             cursors.append(cursor)
         return cursors
@@ -203,12 +204,17 @@ class Catchup:
             try:
                 answer = await self._ask(envelope)
             except ImError as error:
-                if self._live:
+                if self._live and error.retryable:
                     await sleep(error.retry_after_ms / 1000 or RETRY_S, clock=self._clock)
+                else:
+                    break
             if not self._live:
-                self._asking = self._again = False
-                return
+                break
         self._asking = False
+        if answer is None or not self._live:
+            # The next connection begins with a sync of its own.
+            self._again = False
+            return
         self.behind(answer.syncResp)
         if self._again and not self._asking:
             self._again = False

@@ -13,6 +13,9 @@ from imd.pb.envelope_pb2 import Envelope
 #: One DeliverAck a conversation and second; the first goes sooner, so that a sender sees his tick.
 INTERVAL_S = 1.0
 FIRST_WAIT_S = 0.02
+#: The server works on 16 requests of a connection at a time and refuses more.
+AT_ONCE = 10
+BREATH_S = 0.05
 #: Receipts kept while there is no connection.
 MAX_READS = 10_000
 
@@ -61,16 +64,21 @@ class Marks:
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _flush(self) -> None:
         self._timer = None
         self._not_before_s = self._clock.seconds() + INTERVAL_S
-        delivered, self._delivered = self._delivered, {}
-        for conversation_id, seq in delivered.items():
+        for conversation_id in list(self._delivered)[:AT_ONCE]:
+            seq = self._delivered.pop(conversation_id)
             envelope = Envelope()
             envelope.deliverAck.conversationId = conversation_id
             envelope.deliverAck.seq = seq
             self._tell(envelope)
+        if self._delivered:
+            self._timer = self._clock.callLater(BREATH_S, self._flush)
         self._cursors.save()
 
 

@@ -201,7 +201,7 @@ class SendTests(SynchronousTestCase):
         scene = Scene().live()
         sending = run(scene.client.send_text("hi", conversation_id="c"))
         [send] = scene.link.take("send")
-        scene.link.say(Envelope(hb={}))  # type: ignore[arg-type]
+        scene.link.say(Envelope(hb={}))
         scene.pass_time(ACK_TIMEOUT_S + 2)
         [again] = scene.link.take("send")
         self.assertEqual(again, send)
@@ -342,7 +342,7 @@ class ReconnectTests(SynchronousTestCase):
         run(scene.client.start())
         scene.server.accept(expires_in_ms=100_000)
         scene.clock.advance(29)
-        scene.link.say(Envelope(hb={}))  # type: ignore[arg-type]
+        scene.link.say(Envelope(hb={}))
         scene.clock.advance(22)
         [(request_id, refresh)] = scene.link.take_requests("refreshToken")
         self.assertEqual(refresh.token, "two")

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.kernel.errors import AuthFailed, RateLimited
-from imd.pb.connection_pb2 import Connect, Connected
+from imd.pb.connection_pb2 import AUTH_FAILED, RATE_LIMITED, Connect, Connected
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.client import (
     CONNECTED_TIMEOUT_S,
@@ -38,11 +38,12 @@ def sent_by(machine: ClientConnection) -> list[Envelope]:
     return envelopes
 
 
-def live(**connected: int) -> ClientConnection:
+def live(*, heartbeatIntervalS: int = 0, idleTimeoutS: int = 0) -> ClientConnection:
     """A machine that has said hello and was let in, at second 0."""
     machine = ClientConnection()
     machine.hello(Connect(token="t", deviceId="d"), 0.0)
-    machine.feed(encode(Envelope(connected=Connected(userId=7, **connected))), 0.0)
+    connected = Connected(userId=7, heartbeatIntervalS=heartbeatIntervalS, idleTimeoutS=idleTimeoutS)
+    machine.feed(encode(Envelope(connected=connected)), 0.0)
     machine.take_outgoing()
     return machine
 
@@ -66,7 +67,7 @@ def _make(happened: Input, machine: ClientConnection) -> list[Event]:
     elif happened is Input.FRAME:
         envelope.hint.lastSeq = 1
     elif happened is Input.ERROR:
-        envelope.error.code = 1005
+        envelope.error.code = RATE_LIMITED
     elif happened is Input.FINAL_ERROR:
         envelope.error.closing = True
     elif happened is Input.RECONNECT:
@@ -144,7 +145,7 @@ class GreetingTests(SynchronousTestCase):
         machine = ClientConnection()
         machine.hello(Connect(), 0.0)
         refusal = Envelope()
-        refusal.error.code = 1001
+        refusal.error.code = AUTH_FAILED
         refusal.error.message = "expired"
         [event] = machine.feed(encode(refusal), 0.1)
         assert isinstance(event, Ended)
@@ -232,7 +233,7 @@ class RequestTests(SynchronousTestCase):
         machine = live()
         refusal = Envelope()
         refusal.header.requestId = 4
-        refusal.error.code = 1005
+        refusal.error.code = RATE_LIMITED
         refusal.error.retryAfterMs = 250
         [event] = machine.feed(encode(refusal), 0.0)
         assert isinstance(event, Refusal)
