@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from imd.bus.journal import Journal
 from imd.bus.local import LocalBus
@@ -34,8 +34,7 @@ from imd.ops.health import Probe
 from imd.roles.business import BusinessRole, build_business
 from imd.roles.core import CoreRole, build_core
 from imd.storage.epoch import EpochFile
-from imd.storage.folder_lock import FolderLock
-from imd.storage.sqlite import Threads, start_thread
+from imd.storage.sqlite import FolderLock, Threads, start_thread
 
 #: An HTTP connection that says nothing for so long is closed; an open WebSocket is the gateway's.
 HTTP_IDLE_TIMEOUT_S = 60
@@ -135,6 +134,13 @@ def _site(
     root.putChild(b"healthz", Probe(lambda: True))
     root.putChild(b"readyz", Probe(ready))
     return Site(root, requestFactory=business.request_factory, timeout=HTTP_IDLE_TIMEOUT_S, reactor=reactor)
+
+
+class _QuietSite(Site):
+    """No access log: a line a request is a proxy's business."""
+
+    def log(self, request: Request) -> None:
+        """Nothing is written."""
 
 
 def _tls_options(tls: Tls) -> CertificateOptions:

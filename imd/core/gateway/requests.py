@@ -35,7 +35,6 @@ from imd.wire.outbound import Outbound, Priority, control, with_raw_payload
 
 #: Reads of one connection at a time; a client that wants more at once waits its turn.
 MAX_REQUESTS = 16
-_HISTORY_RESP_FIELD = 42
 
 Serve = Callable[[Session, Envelope], Awaitable[None]]
 
@@ -173,7 +172,7 @@ class Requests:
 
     async def _history(self, session: Session, envelope: Envelope) -> None:
         payload = await self._catch_up.history(session.user_id, envelope.historyReq)
-        session.push(with_raw_payload(envelope.header.requestId, _HISTORY_RESP_FIELD, payload))
+        session.push(with_raw_payload(envelope.header.requestId, Envelope.HISTORYRESP_FIELD_NUMBER, payload))
 
     async def _sync(self, session: Session, envelope: Envelope) -> None:
         answer = await self._catch_up.sync(session.user_id, envelope.syncReq)
