@@ -105,6 +105,11 @@ class AppendContract(MessageLogCase):
         await log.append([message(1), message(2)])
         rows = [message(1, conversation="c2"), message(2, key="other"), message(2, conversation="c2")]
         self.assertEqual(await log.append(rows), AppendResult(1, SeqTaken()))
+        # That another sender has the same key makes it no duplicate.
+        same_key = message(2, sender=BOB, key=message(1).client_msg_id)
+        self.assertEqual(await log.append([same_key]), AppendResult(0, SeqTaken()))
+        same_key = message(2, sender=ANN - 1, key=message(1).client_msg_id)
+        self.assertEqual(await log.append([same_key]), AppendResult(0, SeqTaken()))
         self.assertEqual(await log.last_seqs(["c1", "c2"]), {"c1": 2, "c2": 1})
         self.assertEqual(await log.read_one("c1", 2), message(2).body)
 

@@ -8,9 +8,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.message.model import AppendResult
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
+from imd.kernel.errors import ServerBusy
 from imd.storage.sqlite import SqliteDatabase, Threads, start_thread
 from tests.contract import cursors, message_log
+from tests.contract.message_log import message
 from tests.storage.calls import Calls
 
 
@@ -71,3 +74,31 @@ class SqliteMessageLogLiveTests(Threaded, LogOnSqlite, message_log.MessageLogCon
 
 class SqliteCursorsLiveTests(Threaded, CursorsOnSqlite, cursors.CursorsContract):
     """SqliteCursors keeps the contract on threads."""
+
+
+class FullDiskTests(LogOnSqlite):
+    """What a full disk does to the log."""
+
+    def test_full(self) -> None:
+        """An append on a full disk stores nothing of its batch; the same batch goes in when there is space again."""
+
+        async def work() -> None:
+            log = await self.make()
+            await log.append([message(1, conversation="old")])
+            for conversation, seq in (("old", 2), ("new", 1)):
+                batch = [message(seq + n, conversation=conversation, body=b"x" * 5000) for n in range(20)]
+                await self.limit_pages(12)
+                for _ in range(2):
+                    with self.assertRaises(ServerBusy):
+                        await log.append(batch)
+                expected = {"old": 1} if conversation == "old" else {"old": 21}
+                self.assertEqual(await log.last_seqs(["old", "new"]), expected)
+                await self.limit_pages(1_000_000)
+                self.assertEqual(await log.append(batch), AppendResult(stored=20))
+                self.assertEqual(await log.read_one(conversation, seq + 19), batch[19].body)
+
+        self.drive(work())
+
+    async def limit_pages(self, pages: int) -> None:
+        sql = f"PRAGMA max_page_count = {pages}"
+        await self.database.write(lambda connection: connection.execute(sql).fetchone())
