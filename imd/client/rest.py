@@ -230,7 +230,7 @@ class RestClient:
     async def _exchange(
         self, method: str, path: str, body: dict[str, Any] | None
     ) -> tuple[int, dict[str, Any]]:
-        headers = {"Accept": "application/json"}
+        headers: dict[bytes | str, bytes | str] = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         data: bytes | None = None
