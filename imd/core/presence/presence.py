@@ -1,0 +1,227 @@
+"""Who is online at this node, and telling it to those who watch."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
+from typing import NamedTuple
+
+from twisted.internet.interfaces import IDelayedCall
+
+from imd.core.directory import Directory
+from imd.core.presence.last_seen import SeenTimes
+from imd.core.presence.model import Device, PresenceState
+from imd.core.presence.ports import LastSeen, Watcher
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import PayloadInvalid
+
+#: The next look at pending changes comes no sooner: changes that are due close together go out in one notice.
+_TICK_S = 0.05
+#: Users told about in one turn of the reactor; each may have hundreds of watchers.
+_TOLD_PER_TURN = 1_000
+
+
+class _Session(NamedTuple):
+    """One session; a user's sessions are a tuple of these, which is the smallest there is."""
+
+    session_id: int
+    platform: str
+    since_ms: int
+
+
+class _Watched:
+    """A user somebody watches: who, and what all of them were told last."""
+
+    __slots__ = ("told", "watchers")
+
+    def __init__(self, told: PresenceState) -> None:
+        self.told = told
+        self.watchers: dict[Watcher, None] = {}
+
+
+class Presence:
+    """Users, their sessions, and watchers.
+
+    A change is told when ``merge_window_s`` have passed since the first change that was not told
+    yet, and only if the user then is not what the watchers know: who goes and comes back in
+    between is not worth a word. Without a ``last_seen`` store, nobody was seen before this start.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        wall_clock: WallClock,
+        directory: Directory,
+        merge_window_s: float,
+        max_watched: int,
+        last_seen: LastSeen | None = None,
+    ) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._directory = directory
+        self._merge_window_s = merge_window_s
+        self._max_watched = max_watched
+        self._seen = SeenTimes(store=last_seen, clock=clock)
+        self._online: dict[int, tuple[_Session, ...]] = {}
+        self._watched: dict[int, _Watched] = {}
+        self._watching: dict[Watcher, tuple[int, ...]] = {}
+        #: The newest question of each watcher that has not been answered yet.
+        self._asking: dict[Watcher, object] = {}
+        #: When which user's change is told; in order, since the window is the same for all.
+        self._pending: OrderedDict[int, float] = OrderedDict()
+        self._timer: IDelayedCall | None = None
+
+    async def start(self) -> None:
+        """Sessions may come at any time; nothing to open."""
+
+    async def stop(self) -> None:
+        """Forget the watchers, and write down who was seen."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._pending.clear()
+        now_ms = self._wall_clock()
+        for user_id in self._online:
+            self._seen.note(user_id, now_ms)
+        await self._seen.stop()
+
+    def session_online(self, user_id: int, session_id: int, platform: str) -> None:
+        """A session has begun; telling it twice changes nothing."""
+        sessions = self._online.get(user_id, ())
+        if any(session.session_id == session_id for session in sessions):
+            return
+        now_ms = self._wall_clock()
+        self._online[user_id] = (*sessions, _Session(session_id, intern(platform), now_ms))
+        # So that a crash does not make somebody who is here look long gone.
+        self._seen.note(user_id, now_ms)
+        self._changed(user_id)
+
+    def session_offline(self, user_id: int, session_id: int) -> None:
+        """A session has ended; one that is not known changes nothing."""
+        sessions = self._online.get(user_id, ())
+        left = tuple(session for session in sessions if session.session_id != session_id)
+        if len(left) == len(sessions):
+            return
+        if left:
+            self._online[user_id] = left
+        else:
+            del self._online[user_id]
+        self._seen.note(user_id, self._wall_clock())
+        self._changed(user_id)
+
+    async def subscribe(
+        self, watcher: Watcher, watcher_user_id: int, user_ids: Sequence[int]
+    ) -> list[PresenceState]:
+        """Watch these users instead of those before; what they are now, in the order of asking.
+
+        Who may not be seen looks like who does not exist: offline, never seen. A later call, or
+        ``unsubscribe``, wins over one that is still waiting for the directory.
+
+        :raises PayloadInvalid: too many at once.
+        :raises ServerBusy: the directory or the store does not answer; what was watched still is.
+        """
+        if len(user_ids) > self._max_watched:
+            raise PayloadInvalid(
+                f"at most {self._max_watched} users can be watched", field="presenceSubscribeReq.userIds"
+            )
+        wanted = tuple(dict.fromkeys(user_ids))
+        question = self._asking[watcher] = object()
+        try:
+            visible = await self._directory.visible(watcher_user_id, wanted) if wanted else frozenset()
+            stored = await self._seen.load([user_id for user_id in wanted if user_id in visible])
+        finally:
+            current = self._asking.get(watcher) is question
+            if current:
+                del self._asking[watcher]
+        if current:
+            self._watch(watcher, tuple(user_id for user_id in wanted if user_id in visible), stored)
+        return [
+            self._as_told(user_id, stored) if user_id in visible else PresenceState(user_id)
+            for user_id in wanted
+        ]
+
+    def unsubscribe(self, watcher: Watcher) -> None:
+        """The watcher has gone; it is not called any more."""
+        self._asking.pop(watcher, None)
+        self._release(watcher, self._watching.pop(watcher, ()))
+
+    def counts(self) -> dict[str, int]:
+        """Sizes, for whoever watches memory."""
+        return {
+            "online": len(self._online),
+            "watched": len(self._watched),
+            "watchers": len(self._watching),
+            "pending": len(self._pending),
+        }
+
+    def _watch(self, watcher: Watcher, user_ids: tuple[int, ...], stored: Mapping[int, int]) -> None:
+        for user_id in user_ids:
+            watched = self._watched.get(user_id)
+            if watched is None:
+                watched = self._watched[user_id] = _Watched(self._state(user_id, stored.get(user_id, 0)))
+            watched.watchers[watcher] = None
+        self._release(watcher, set(self._watching.pop(watcher, ())).difference(user_ids))
+        if user_ids:
+            self._watching[watcher] = user_ids
+
+    def _release(self, watcher: Watcher, user_ids: Iterable[int]) -> None:
+        for user_id in user_ids:
+            watched = self._watched[user_id]
+            del watched.watchers[watcher]
+            if not watched.watchers:
+                del self._watched[user_id]
+                self._pending.pop(user_id, None)
+
+    def _state(self, user_id: int, last_seen_ms: int) -> PresenceState:
+        """The user now; ``last_seen_ms`` is what is known besides."""
+        sessions = self._online.get(user_id)
+        if sessions is None:
+            return PresenceState(user_id, last_seen_ms=max(last_seen_ms, self._seen.recent(user_id)))
+        devices = tuple(Device(session.platform, session.since_ms) for session in sessions)
+        return PresenceState(user_id, online=True, devices=devices)
+
+    def _as_told(self, user_id: int, stored: Mapping[int, int]) -> PresenceState:
+        """What all watchers of the user know, so that a new one can be told the same as they from now on."""
+        watched = self._watched.get(user_id)
+        return self._state(user_id, stored.get(user_id, 0)) if watched is None else watched.told
+
+    def _changed(self, user_id: int) -> None:
+        if user_id in self._watched and user_id not in self._pending:
+            self._pending[user_id] = self._clock.seconds() + self._merge_window_s
+            self._look_again(self._merge_window_s)
+
+    def _look_again(self, delay_s: float) -> None:
+        """One timer for all: what is pending after the first is due later than that."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(delay_s, self._tell_due)
+
+    def _tell_due(self) -> None:
+        self._timer = None
+        now_s = self._clock.seconds()
+        news: dict[Watcher, list[PresenceState]] = {}
+        for _ in range(_TOLD_PER_TURN):
+            if not self._pending:
+                break
+            user_id, due_s = next(iter(self._pending.items()))
+            if due_s > now_s:
+                self._look_again(max(due_s - now_s, _TICK_S))
+                break
+            del self._pending[user_id]
+            self._gather(user_id, news)
+        if self._pending:
+            self._look_again(0)
+        for watcher, states in news.items():
+            # One that was told may have made another one leave.
+            if watcher in self._watching:
+                watcher.presence_changed(states)
+
+    def _gather(self, user_id: int, news: dict[Watcher, list[PresenceState]]) -> None:
+        """Put the user's state into the notices of all who do not know it."""
+        watched = self._watched[user_id]
+        state = self._state(user_id, watched.told.last_seen_ms)
+        if not state.looks_like(watched.told):
+            for watcher in watched.watchers:
+                news.setdefault(watcher, []).append(state)
+        watched.told = state
