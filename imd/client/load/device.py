@@ -327,6 +327,11 @@ class Device:
                 inbox.grow(seq)
             if inbox.seen[seq]:
                 continue
+            if self.sender is not None and frames.sender_of(who) == self.sender.index:
+                # The ACK was cut off with the connection; it comes again after the resend.
+                inbox.own(seq)
+                self._shared.ledger.note(inbox.conversation_id, seq, who)
+                continue
             self._hold(inbox, seq, who, PULLED)
             self._counts.pulled += 1
             if who != FOREIGN:

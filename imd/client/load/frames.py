@@ -81,7 +81,7 @@ Delivery = tuple[str, int, int, int]
 def delivery(message: Message) -> Delivery:
     """What counts of a delivered message."""
     sender, number, due_ns = read_id(message.clientMsgId)
-    who = FOREIGN if sender == FOREIGN else sender << _NUMBER_BITS | number
+    who = FOREIGN if sender == FOREIGN else identity(sender, number)
     return message.conversationId, message.seq, who, due_ns
 
 

@@ -19,8 +19,8 @@ SEEN: Final = 1
 OWN: Final = 3
 PULLED: Final = 5
 #: One bucket of a latency histogram, and how many; what is slower lands in the last.
-BUCKET_NS: Final = 20_000
-_BUCKETS: Final = 500_000
+BUCKET_NS: Final = 50_000
+_BUCKETS: Final = 1_200_000
 
 
 class Counts:
@@ -77,7 +77,7 @@ class Counts:
 
 
 class Latencies:
-    """A histogram with buckets of 20 us, up to 10 s."""
+    """A histogram with buckets of 50 us, up to a minute."""
 
     __slots__ = ("_buckets", "max_ns")
 

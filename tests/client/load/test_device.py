@@ -240,6 +240,18 @@ class CatchUpTests(SynchronousTestCase):
         self.assertEqual(run.shared.counts.stored, 1)
         self.assertEqual(run.problems, {})
 
+    def test_own_message_in_history_is_no_delivery(self) -> None:
+        """What a sender finds of its own in history, its ACK cut off, is held but not counted as delivered."""
+        run = Run()
+        sender = run.devices[0]
+        run.send(1)
+        sender.send_new(1)
+        run._sessions[sender].received(sender.out.pop())
+        run.cut(sender)
+        run.connect(sender)
+        self.assertEqual((run.shared.counts.stored, run.shared.counts.delivered), (2, 2))
+        self.assertEqual(run.problems, {})
+
     def test_pushed_while_pulling_is_held_back(self) -> None:
         """A live message that overtakes the history page is applied after it, and is no fault."""
         run = Run()

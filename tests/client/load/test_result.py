@@ -56,20 +56,20 @@ class LatencyTests(SynchronousTestCase):
         latencies = Latencies()
         for milliseconds in range(1, 101):
             latencies.add(milliseconds * 1_000_000)
-        self.assertApproximates(percentile_ms(latencies.pairs(), 0.5) or 0, 50, 0.03)
-        self.assertApproximates(percentile_ms(latencies.pairs(), 0.99) or 0, 99, 0.03)
+        self.assertApproximates(percentile_ms(latencies.pairs(), 0.5) or 0, 50, 0.06)
+        self.assertApproximates(percentile_ms(latencies.pairs(), 0.99) or 0, 99, 0.06)
         self.assertEqual(latencies.max_ns, 100_000_000)
 
     def test_merging_workers(self) -> None:
         """Pairs of several processes are one distribution."""
-        self.assertEqual(percentile_ms([(0, 1), (9, 1), (0, 98)], 0.99), 0.02)
+        self.assertEqual(percentile_ms([(0, 1), (9, 1), (0, 98)], 0.99), 0.05)
 
     def test_slower_than_the_histogram(self) -> None:
-        """A minute is counted in the last bucket, and kept as the maximum."""
+        """A minute and a half is counted in the last bucket, and kept as the maximum."""
         latencies = Latencies()
-        latencies.add(60_000_000_000)
-        self.assertEqual(percentile_ms(latencies.pairs(), 0.5), 10_000)
-        self.assertEqual(latencies.max_ns, 60_000_000_000)
+        latencies.add(90_000_000_000)
+        self.assertEqual(percentile_ms(latencies.pairs(), 0.5), 60_000)
+        self.assertEqual(latencies.max_ns, 90_000_000_000)
 
     def test_nothing(self) -> None:
         """No messages, no latency."""
