@@ -70,13 +70,11 @@ def metadata() -> MetaData:
 
 def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose keys are not there yet; how many that were."""
-    inserted = 0
+    if not rows:
+        return 0
     mysql = connection.dialect.name in ("mysql", "mariadb")
     statement = insert(table).prefix_with("IGNORE" if mysql else "OR IGNORE")
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        batch = rows[start : start + ROWS_PER_STATEMENT]
-        inserted += connection.execute(statement.values(batch)).rowcount
-    return inserted
+    return connection.execute(statement, rows).rowcount
 
 
 class Database:
@@ -210,7 +208,7 @@ def _on_begin(connection: Connection) -> None:
 
 def _check_file(engine: Engine, path: Path) -> None:
     try:
-        with engine.connect() as connection:
+        with engine.connect().execution_options(imd_begin="DEFERRED") as connection:
             journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
             health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()

@@ -127,7 +127,7 @@ class Api(Resource):
             self._log.failure("{name} failed", name=operation.name)
             return self._problem(request, InternalError("the server made a mistake"))
         request.setResponseCode(operation.status)
-        return _ENCODER.encode(answer)
+        return _sized(request, answer)
 
     async def _read(
         self, operation: Operation, decoder: Any, request: Request, path: dict[str, str]
@@ -165,7 +165,7 @@ class Api(Resource):
         if error.retryable:
             seconds = max(1, -(-error.retry_after_ms // 1000))
             request.setHeader(b"retry-after", str(seconds).encode())
-        return _ENCODER.encode(problem_of(error))
+        return _sized(request, problem_of(error))
 
     def _finish(self, request: Request, error: ImError) -> int:
         request.write(self._problem(request, error))
@@ -189,6 +189,12 @@ class Api(Resource):
             request.setHeader(b"access-control-allow-headers", b"Authorization, Content-Type")
             request.setHeader(b"access-control-expose-headers", b"Retry-After")
             request.setHeader(b"access-control-max-age", str(_PREFLIGHT_S).encode())
+
+
+def _sized(request: Request, answer: Struct) -> bytes:
+    body = _ENCODER.encode(answer)
+    request.setHeader(b"content-length", str(len(body)).encode())
+    return body
 
 
 def _pass_on(result: bytes, ended: Deferred[None]) -> bytes:

@@ -42,6 +42,10 @@ class BoundedRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of it has come."""
         if not self._refused:
+            # Twisted would take forms apart, and answer broken ones by itself; nothing here takes any.
+            kind = self.requestHeaders.getRawHeaders(b"content-type", [b""])[0].lower()
+            if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
+                self.requestHeaders.setRawHeaders(b"content-type", [b"application/octet-stream"])
             super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
     def _refuse(self) -> None:
