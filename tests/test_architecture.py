@@ -64,7 +64,8 @@ class Modules(SynchronousTestCase):
             if (lines := source.count("\n")) > MAX_FILE_LINES:
                 long.append(f"{name}: {lines} lines")
             for node in ast.walk(tree):
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                # A role is one list of what it is made of, read from top to bottom.
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "/roles/" not in name:
                     lines = own_lines(node)
                     if lines > MAX_FUNCTION_LINES:
                         long.append(f"{name}:{node.lineno} {node.name}: {lines} lines")

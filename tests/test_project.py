@@ -6,6 +6,7 @@ import ast
 import configparser
 import re
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -15,6 +16,10 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+#: Parts of what is required: Twisted[tls] needs these in every version.
+BROUGHT_ALONG = {"zope.interface", "cryptography", "pyopenssl", "hyperlink"}
 
 
 def setup_cfg() -> configparser.ConfigParser:
@@ -28,6 +33,22 @@ def requirements(text: str) -> dict[str, str]:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     parts = [re.match(r"([A-Za-z0-9_-]+)(?:\[[a-z,]+\])?\s*(.*)", line) for line in lines]
     return {part[1].lower(): part[2] for part in parts if part is not None}
+
+
+def imported(*folders: str) -> Iterator[tuple[str, set[str]]]:
+    """(path, the distributions that may own it) of every import from others in these folders."""
+    owners = packages_distributions()
+    ours = sys.stdlib_module_names | {"imd", "tap", "tests"}
+    for path in [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for top in {name.partition(".")[0] for name in names} - ours:
+                yield str(path.relative_to(ROOT)), {owner.lower() for owner in owners.get(top, [top])}
 
 
 class Requirements(SynchronousTestCase):
@@ -44,32 +65,26 @@ class Requirements(SynchronousTestCase):
                 self.assertTrue(above.startswith("# "), f"no reason above {line!r}")
 
     def test_imports_are_required(self) -> None:
-        """Whatever imd and tap import from others is in install_requires, or is looked for with care."""
+        """Whatever imd and tap import is in install_requires, and what tests import there or in the test extra."""
+        runtime = set(requirements(setup_cfg()["options"]["install_requires"])) | BROUGHT_ALONG
+        extras = setup_cfg()["options.extras_require"]
+        runtime |= set(requirements(extras["uvloop"]))
+        missing = [
+            f"{path}: {'/'.join(owners)}"
+            for folders, asked in (
+                (("imd", "tap"), runtime),
+                (("tests",), runtime | set(requirements(extras["test"]))),
+            )
+            for path, owners in imported(*folders)
+            if not asked & owners
+        ]
+        self.assertEqual(missing, [])
+
+    def test_requirements_are_imported(self) -> None:
+        """Nothing is asked for that nobody uses."""
         asked = set(requirements(setup_cfg()["options"]["install_requires"]))
-        # Parts of what is required: Twisted needs these in every version.
-        asked |= {
-            "zope.interface",
-            "cryptography",
-            "pyopenssl",
-            "service-identity",
-            "hyperlink",
-            "constantly",
-        }
-        distributions = packages_distributions()
-        missing = set()
-        for path in [*(ROOT / "imd").rglob("*.py"), *(ROOT / "tap").rglob("*.py")]:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom):
-                    names = [node.module or ""]
-                elif isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                else:
-                    continue
-                for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"imd", "tap"}:
-                    owners = {owner.lower() for owner in distributions.get(top, [top])}
-                    if top != "uvloop" and not owners & asked:
-                        missing.add(f"{path.relative_to(ROOT)}: {top}")
-        self.assertEqual(missing, set())
+        used = {owner for _, owners in imported("imd", "tap") for owner in owners}
+        self.assertEqual(asked - used - {"werkzeug"}, set())
 
     def test_gencode_is_not_newer_than_the_floor(self) -> None:
         """The oldest protobuf that setup.cfg accepts runs the committed generated code."""
