@@ -89,7 +89,6 @@ class Consumer:
         self._running: Deferred[None] | None = None
         self._retry: Deferred[None] | None = None
         self._quiet: Deferred[None] | None = None
-        self._news = False
         #: Subjects done with since the last write, and the last event of any of them.
         self._done: set[str] = set()
         self._done_id = 0
@@ -100,8 +99,11 @@ class Consumer:
         self._running = Deferred.fromCoroutine(self._run())
 
     def wake(self) -> None:
-        """Something was recorded."""
-        self._news = True
+        """Something was recorded.
+
+        The journal answers in the order of asking, so a reading that is under way either sees it or
+        has left the consumer quiet before this is called.
+        """
         if self._quiet is not None:
             quiet, self._quiet = self._quiet, None
             quiet.callback(None)
@@ -128,7 +130,6 @@ class Consumer:
 
     async def _follow(self, position: int, tries: int) -> None:
         while True:
-            self._news = False
             events = await self._journal.read(position)
             for event in events:
                 if self._stopping:
@@ -139,7 +140,7 @@ class Consumer:
                 position = event.id
             if self._stopping:
                 return
-            if not (events or self._news):
+            if not events:
                 self._quiet = Deferred()
                 await self._quiet
 

@@ -229,6 +229,26 @@ class DurableSubjectsTests(DurableCase):
         self.run_(durable.stop())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 5)
 
+    def test_tries_are_of_one_event(self) -> None:
+        """A try that failed and was made good does not count against the next event."""
+        self.run_(self.one_failure())
+        self.assertEqual(self.seen, [b"1", b"1"])
+        self.assertEqual(self.rows("select acked_id, tries from consumer"), [(1, 0)])
+        self.flushLoggedErrors(ValueError)
+
+    async def one_failure(self) -> None:
+        async def chokes_first(_: str, payload: bytes) -> None:
+            self.seen.append(payload)
+            if len(self.seen) == 1:
+                raise ValueError("bitter")
+
+        durable = DurableSubjects(clock=self.clock, journal=self.journal())
+        await durable.start()
+        durable.consume("a", "consumer", chokes_first)
+        await durable.publish("a", b"1")
+        self.clock.advance(RETRY_DELAY_S)
+        await durable.stop()
+
     def test_stop_waits_for_the_handler(self) -> None:
         """Stop waits for the event that is being handled, and leaves the next for the next start."""
         gate: Deferred[None] = Deferred()

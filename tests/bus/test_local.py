@@ -47,6 +47,20 @@ class LocalBusTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.seen, [b"first", b"somebody's timer", b"second"])
 
+    def test_sent_to_one_who_is_next(self) -> None:
+        """What was sent in this turn waits for the next, even if its subscriber is about to be served."""
+
+        async def forward(_: str, payload: bytes) -> None:
+            self.bus.publish("b", b"new")
+
+        self.bus.subscribe("a", forward)
+        self.bus.subscribe("b", self.see)
+        self.bus.publish("a", b"")
+        self.bus.publish("b", b"old")
+        self.clock.callLater(0, self.seen.append, b"somebody's timer")
+        self.clock.advance(0)
+        self.assertEqual(self.seen, [b"old", b"somebody's timer", b"new"])
+
     def test_many_messages(self) -> None:
         """A full queue for a subscriber that returns at once does not nest a thousand deep."""
         gate: Deferred[None] = Deferred()

@@ -52,6 +52,19 @@ class LastSeenTests(SynchronousTestCase):
         self.world.clock.advance(WRITE_INTERVAL_S)
         self.assertEqual(self.store.seen, {BO: 1_005_000, CY: 1_000_000})
 
+    def test_newer_than_what_failed(self) -> None:
+        """What was noted while a write was failing is newer than what the write held."""
+        self.presence.session_online(BO, 10, "ios")
+        gate: Deferred[None] = Deferred()
+        self.store.gate = gate
+        self.world.clock.advance(WRITE_INTERVAL_S)
+        self.presence.session_offline(BO, 10)
+        self.store.busy = True
+        gate.callback(None)
+        self.store.busy = False
+        self.world.clock.advance(WRITE_INTERVAL_S)
+        self.assertEqual(self.store.writes, [{BO: 1_005_000}])
+
     def test_stop(self) -> None:
         """A clean stop writes who is still here as seen now, after the write under way; no timer stays."""
         self.presence.session_online(BO, 10, "ios")

@@ -72,6 +72,14 @@ class PresenceTests(SynchronousTestCase):
         self.presence.session_offline(BO, 10)
         self.assertEqual(self.later(), [[PresenceState(BO, last_seen_ms=1_001_000)]])
 
+    def test_window_does_not_grow(self) -> None:
+        """Who comes and goes all the time is told about once a window, not never."""
+        self.watch(BO)
+        self.presence.session_online(BO, 10, "ios")
+        self.world.clock.advance(WINDOW_S - 1)
+        self.presence.session_online(BO, 11, "web")
+        self.assertEqual(len(self.later(1)), 1)
+
     def test_second_device(self) -> None:
         """Another device is a change; the user goes offline with the last one."""
         self.presence.session_online(BO, 10, "ios")
