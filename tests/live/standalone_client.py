@@ -230,7 +230,8 @@ class Client:
         self._pulling.discard(conversation_id)
         for message in page.get("messages", []):
             self._place(message)
-        self._catch_up(conversation_id, int(page.get("lastSeq", "0")))
+        if page.get("messages"):
+            self._catch_up(conversation_id, int(page.get("lastSeq", "0")))
 
     # Order
 
