@@ -11,21 +11,28 @@ import fcntl
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy, StartupError
+from imd.storage.lanes import Lane, Threads, Work, start_thread
+
+__all__ = [
+    "FolderLock",
+    "SqliteDatabase",
+    "Threads",
+    "read_error",
+    "start_thread",
+    "transaction",
+    "write_error",
+]
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
 
 #: Below it a checkpoint comes so often that it costs a third of the throughput (35,000 rows/s at 1,000
 #: pages, 57,000 at 4,000); above, each one holds up a commit for longer (18 ms, at 16,000 pages 30 ms).
@@ -34,8 +41,6 @@ _WAL_AUTOCHECKPOINT_PAGES = 4000
 _WRITER_CACHE_KIB = 32 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS = 2
-#: Jobs that wait for one kind of thread; more means that the disk does not keep up.
-_MOST_QUEUED = 1000
 #: After an unclean stop the whole file is checked up to this size, about a second; larger ones
 #: rest on SQLite's own recovery and on the checks of every page it reads.
 _CHECKED_BYTES = 256 * 1024 * 1024
@@ -45,18 +50,6 @@ _BUSY_TIMEOUT_S = 2.0
 #: 5 ms on end, starves all other threads: commits took 1 to 2 seconds. With this they took 2 ms more
 #: than on an idle reactor, which itself did not become slower.
 _SWITCH_INTERVAL_S = 50e-6
-
-
-class Threads(NamedTuple):
-    """How to start a thread (name, what to run), and how to get back to the reactor (``callFromThread``)."""
-
-    start: Callable[[str, Callable[[], None]], object]
-    call_in_reactor: Callable[..., object]
-
-
-def start_thread(name: str, run: Callable[[], None]) -> None:
-    """A real thread; it does not keep the process alive, since what is committed is safe anyway."""
-    Thread(target=run, name=name, daemon=True).start()
 
 
 class FolderLock:
@@ -113,12 +106,19 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _settle(connection: sqlite3.Connection) -> None:
+    """The smallest commit there is: the same number again rewrites the first page."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
 def write_error(error: sqlite3.Error) -> ImError:
     """What a failed write means.
 
     SQLite has rolled it back, and nobody in this process will see it. But when the file system fails
     while a commit is written or synced (SQLITE_IOERR), its frames may be whole in the log on disk, and
-    a crash before the next commit overwrites them would bring them back at the next start: in doubt.
+    a crash before the next commit overwrites them would bring them back at the next start: in doubt,
+    until ``read_settled``.
     A full disk (SQLITE_FULL) cuts the frames before the one that commits; their checksums then
     fail, as with every error before the log is written (busy, read-only, no memory): not stored.
     """
@@ -130,81 +130,6 @@ def write_error(error: sqlite3.Error) -> ImError:
 def read_error(_error: sqlite3.Error) -> ImError:
     """What a failed read means: nothing was done, try again later."""
     return ServerBusy("the store cannot read now")
-
-
-class _Lane:
-    """Jobs for one kind of connection, in order; a thread for each connection, or none at all."""
-
-    def __init__(
-        self,
-        name: str,
-        connections: Sequence[sqlite3.Connection],
-        *,
-        threads: Threads | None,
-        translate: Callable[[sqlite3.Error], ImError],
-        on_outcome: Callable[[BaseException | None], None],
-    ) -> None:
-        self._connections = connections
-        self._threads = threads
-        self._translate = translate
-        self._on_outcome = on_outcome
-        self._jobs: SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = SimpleQueue()
-        self._waiting = 0
-        self._running = 0
-        self._ended: Deferred[None] = Deferred()
-        if threads is not None:
-            for number, connection in enumerate(connections):
-                self._running += 1
-                threads.start(f"{name}-{number}", partial(self._serve, connection))
-
-    def submit(self, work: Work[T]) -> Deferred[T]:
-        if self._waiting >= _MOST_QUEUED:
-            return fail(ServerBusy("the store has too much to do", retry_after_ms=1000))
-        done: Deferred[T] = Deferred()
-        self._waiting += 1
-        if self._threads is None:
-            self._finish(done, *self._run(work, self._connections[0]))
-        else:
-            self._jobs.put((work, done))
-        return done
-
-    def _serve(self, connection: sqlite3.Connection) -> None:
-        assert self._threads is not None
-        call_in_reactor = self._threads.call_in_reactor
-        while (job := self._jobs.get()) is not None:
-            work, done = job
-            call_in_reactor(self._finish, done, *self._run(work, connection))
-        call_in_reactor(self._thread_ended)
-
-    def _run(self, work: Work[T], connection: sqlite3.Connection) -> tuple[T | None, Exception | None]:
-        try:
-            return work(connection), None
-        except sqlite3.Error as error:
-            translated = self._translate(error)
-            translated.__cause__ = error
-            return None, translated
-        except Exception as error:
-            return None, error
-
-    def _finish(self, done: Deferred[Any], result: object, error: Exception | None) -> None:
-        self._waiting -= 1
-        self._on_outcome(error)
-        if error is None:
-            done.callback(result)
-        else:
-            done.errback(error)
-
-    def _thread_ended(self) -> None:
-        self._running -= 1
-        if not self._running:
-            self._ended.callback(None)
-
-    async def drain(self) -> None:
-        """Returns when all that was submitted is done and the threads have ended."""
-        if self._threads is not None:
-            for _ in self._connections:
-                self._jobs.put(None)
-            await self._ended
 
 
 class SqliteDatabase:
@@ -228,9 +153,10 @@ class SqliteDatabase:
         self._migrations = migrations
         self._threads = threads
         self._connections: list[sqlite3.Connection] = []
-        self._writer: _Lane | None = None
-        self._reader: _Lane | None = None
+        self._writer: Lane | None = None
+        self._reader: Lane | None = None
         self._failing = False
+        self._in_doubt = False
 
     def write(self, work: Work[T]) -> Deferred[T]:
         """Run ``work`` on the writing connection. Outside of ``transaction`` each statement commits itself."""
@@ -243,6 +169,17 @@ class SqliteDatabase:
         if self._reader is None:
             return fail(ServerBusy("the store is closed"))
         return self._reader.submit(work)
+
+    async def read_settled(self, work: Work[T]) -> T:
+        """A read on which somebody's fate may rest: what it does not show will never come back.
+
+        After a write in doubt, a commit is made first, over the frames of the one that failed;
+        if that fails too, so does this.
+        """
+        if self._in_doubt:
+            await self.write(_settle)
+            self._in_doubt = False
+        return await self.read(work)
 
     async def start(self) -> None:
         """Open, check and bring the schema up to date, or say why not. Blocks: nothing else runs yet.
@@ -258,14 +195,14 @@ class SqliteDatabase:
             self._close()
             raise
         name = self._path.stem
-        self._writer = _Lane(
+        self._writer = Lane(
             f"{name}-write",
             [writer],
             threads=self._threads,
             translate=write_error,
             on_outcome=self._note_write,
         )
-        self._reader = _Lane(
+        self._reader = Lane(
             f"{name}-read",
             readers,
             threads=self._threads,
@@ -289,6 +226,8 @@ class SqliteDatabase:
                 self._connections.pop().close()
 
     def _note_write(self, error: BaseException | None) -> None:
+        if isinstance(error, OutcomeUnknown):
+            self._in_doubt = True
         if error is None:
             if self._failing:
                 self._failing = False

@@ -18,13 +18,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.message.model import NewMessage
 from imd.core.message.sqlite import SqliteMessageLog, message_database
+from imd.storage import sqlite
 from imd.storage.sqlite import SqliteDatabase
 from tests.contract.message_log import message
 
 T = TypeVar("T")
 
 SECTOR = 512
-COMMITS = 120
+COMMITS = 80
 #: Small, so that the log is folded in and begun anew several times.
 CHECKPOINT_PAGES = 60
 #: Between syncs only some of the calls are tried; all would take minutes.
@@ -40,13 +41,26 @@ class Call(NamedTuple):
     data: bytes = b""
 
 
+class Recorder(apsw.VFS):
+    """The machine's file system, with notes; a number among them is how many rows were promised by then."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call | int] = []
+        self.sync_fails = False
+        super().__init__("recorder", "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> Recorded:
+        return Recorded(name, flags, self)
+
+
 class Recorded(apsw.VFSFile):
     """A file that notes what is done to it."""
 
-    def __init__(self, vfs: str, name: Any, flags: list[int], calls: list[Call | int]) -> None:
-        super().__init__(vfs, name, flags)
+    def __init__(self, name: Any, flags: list[int], recorder: Recorder) -> None:
+        super().__init__("", name, flags)
         self._name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name).name
-        self._calls = calls
+        self._recorder = recorder
+        self._calls = recorder.calls
 
     def xWrite(self, data: Any, offset: int) -> None:
         super().xWrite(data, offset)
@@ -57,19 +71,10 @@ class Recorded(apsw.VFSFile):
         self._calls.append(Call("truncate", self._name, newsize))
 
     def xSync(self, flags: int) -> None:
+        if self._recorder.sync_fails:
+            raise apsw.IOError("planted")
         super().xSync(flags)
         self._calls.append(Call("sync", self._name))
-
-
-class Recorder(apsw.VFS):
-    """The machine's file system, with notes; a number among them is how many rows were promised by then."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call | int] = []
-        super().__init__("recorder", "")
-
-    def xOpen(self, name: Any, flags: list[int]) -> Recorded:
-        return Recorded("", name, flags, self.calls)
 
 
 class RecordedDatabase:
@@ -151,8 +156,8 @@ class PowerCutTests(SynchronousTestCase):
     def stop(self, database: SqliteDatabase) -> None:
         self.successResultOf(Deferred.fromCoroutine(database.stop()))
 
-    def record(self) -> tuple[list[NewMessage], list[Call | int]]:
-        """All rows, and what appending them did to the files."""
+    def recorded(self) -> tuple[Recorder, apsw.Connection, SqliteMessageLog]:
+        """An empty log whose calls are recorded."""
         database = self.database(self.folder)
         self.stop(database)
         recorder = Recorder()
@@ -161,9 +166,14 @@ class PowerCutTests(SynchronousTestCase):
         self.addCleanup(connection.close)
         database._set_durable(cast(Any, connection))
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        log = SqliteMessageLog(database=cast(SqliteDatabase, RecordedDatabase(connection)))
         shutil.copy(self.folder / "messages.db", self.folder / "base")
         recorder.calls.clear()
+        log = SqliteMessageLog(database=cast(SqliteDatabase, RecordedDatabase(connection)))
+        return recorder, connection, log
+
+    def record(self) -> tuple[list[NewMessage], list[Call | int]]:
+        """All rows, and what appending them did to the files."""
+        recorder, _, log = self.recorded()
         rows: list[NewMessage] = []
         for batch in batches():
             self.successResultOf(Deferred.fromCoroutine(log.append(batch)))
@@ -224,3 +234,22 @@ class PowerCutTests(SynchronousTestCase):
                 images += 1
         self.assertGreater(begun_anew, 3)
         self.assertGreater(images, 500)
+
+    def test_commit_in_doubt(self) -> None:
+        """A commit whose sync failed can come back after a crash, but not after ``read_settled``'s commit."""
+        recorder, connection, log = self.recorded()
+        self.successResultOf(Deferred.fromCoroutine(log.append([message(1)])))
+        recorder.sync_fails = True
+        self.failureResultOf(
+            Deferred.fromCoroutine(log.append([message(seq) for seq in range(2, 100)])), apsw.IOError
+        )
+        recorder.sync_fails = False
+        self.assertEqual(self.check(0, [message(1)], self.files()), 99)
+        sqlite._settle(cast(Any, connection))
+        self.assertEqual(self.check(1, [message(1)], self.files()), 1)
+        self.successResultOf(Deferred.fromCoroutine(log.append([message(2)])))
+        self.assertEqual(self.check(2, [message(1), message(2)], self.files()), 2)
+
+    def files(self) -> dict[str, bytes]:
+        """What a crash of the process, but not of the machine, leaves."""
+        return {name: (self.folder / name).read_bytes() for name in ("messages.db", "messages.db-wal")}

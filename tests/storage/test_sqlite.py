@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -287,6 +288,36 @@ class Writing(Case):
             error = sqlite3.OperationalError("planted")
             error.sqlite_errorcode = code
             self.assertIs(type(write_error(error)), expected)
+
+    def test_settled(self) -> None:
+        """After a write in doubt a settled read first needs a commit; it fails as long as that fails."""
+
+        def fails(code: int) -> Callable[[sqlite3.Connection], None]:
+            def work(connection: sqlite3.Connection) -> None:
+                error = sqlite3.OperationalError("planted")
+                error.sqlite_errorcode = code
+                raise error
+
+            return work
+
+        def read() -> Deferred[list[str]]:
+            return Deferred.fromCoroutine(self.db.read_settled(words))
+
+        self.successResultOf(self.db.write(put("a")))
+        log = Path(f"{self.path}-wal")
+        size = log.stat().st_size
+        self.failureResultOf(self.db.write(fails(sqlite3.SQLITE_FULL)), ServerBusy)
+        self.assertEqual(self.successResultOf(read()), ["a"])
+        self.assertEqual(log.stat().st_size, size)
+        self.failureResultOf(self.db.write(fails(sqlite3.SQLITE_IOERR_FSYNC)), OutcomeUnknown)
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            self.successResultOf(self.db.write(lambda c: c.execute("PRAGMA busy_timeout = 0")))
+            self.failureResultOf(read(), ServerBusy)
+            self.assertEqual(self.successResultOf(self.db.read(words)), ["a"])
+        self.assertEqual(log.stat().st_size, size)
+        self.assertEqual(self.successResultOf(read()), ["a"])
+        self.assertGreater(log.stat().st_size, size)
 
     def test_failure_is_logged_once(self) -> None:
         """The first refused write raises the alarm; the next ones do not fill the log."""

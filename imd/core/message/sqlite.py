@@ -258,7 +258,7 @@ class SqliteMessageLog:
 
     async def last_seqs(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
         wanted = json.dumps(list(conversation_ids))
-        (found,) = await self._database.read(lambda connection: _one(connection, _LAST_SEQS, wanted))
+        (found,) = await self._database.read_settled(lambda connection: _one(connection, _LAST_SEQS, wanted))
         last_seqs: dict[str, int] = json.loads(found)
         return last_seqs
 
@@ -266,7 +266,7 @@ class SqliteMessageLog:
         self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
     ) -> Mapping[str, StoredKey]:
         wanted = json.dumps(list(client_msg_ids))
-        (found,) = await self._database.read(
+        (found,) = await self._database.read_settled(
             lambda connection: _one(connection, _FIND, conversation_id, sender_id, wanted)
         )
         return {
