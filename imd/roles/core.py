@@ -34,6 +34,7 @@ from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_dat
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
 from imd.core.presence.presence import Presence
+from imd.core.presence.sqlite import SqliteLastSeen, presence_database
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
@@ -127,12 +128,15 @@ def build_core(
         conversation_per_s=limits.conversation_per_s,
     )
     catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
+    presence_store = presence_database(folder=data_dir, threads=threads)
+    last_seen_database = presence_database(folder=data_dir, threads=threads)
     presence = Presence(
         clock=clock,
         wall_clock=wall_clock,
         directory=directory,
         merge_window_s=config.presence.merge_window_s,
         max_watched=config.presence.max_watched,
+        last_seen=SqliteLastSeen(database=presence_store),
     )
     watching = Watching(presence=presence)
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
@@ -202,6 +206,10 @@ def build_core(
     )
     stages: list[tuple[str, Stage]] = [
         ("message store", database),
+        ("last seen", last_seen_database),
+        ("presence", presence),
+        ("presence store", presence_store),
+        ("presence", presence),
         ("background work", _Background(tasks)),
         (
             "invalidations",
