@@ -51,6 +51,8 @@ class Shared:
     counts: Counts = field(default_factory=Counts)
     delivery_latency: Latencies = field(default_factory=Latencies)
     ack_latency: Latencies = field(default_factory=Latencies)
+    #: With --rate: how long after it was due a message left. Part of its latency, but not the server's doing.
+    lateness: Latencies = field(default_factory=Latencies)
     ledger: Ledger = field(default_factory=Ledger)
     #: Deliveries already parsed, when one body goes to many devices; None when that is rare.
     known: dict[bytes, Delivery] | None = None

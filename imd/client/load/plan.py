@@ -66,8 +66,10 @@ class Report(Struct, frozen=True, kw_only=True):
     #: (bucket, count), see ``tally.Latencies``.
     delivery_latency: list[tuple[int, int]] = field(default_factory=list)
     ack_latency: list[tuple[int, int]] = field(default_factory=list)
+    lateness: list[tuple[int, int]] = field(default_factory=list)
     delivery_max_ns: int = 0
     ack_max_ns: int = 0
+    lateness_max_ns: int = 0
     lost: int = 0
     #: Sends without a final ACK when the wait was over.
     unsettled: int = 0

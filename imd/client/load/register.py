@@ -48,7 +48,7 @@ class RestSeeder:
         first, *others = (people[member] for member in wish.members)
         ids = [str(other.user_id) for other in others]
         if wish.kind == "p2p":
-            return str(self._post("/direct", {"userId": ids[0]}, first.token)["conversationId"])
+            return str(self._post("/conversations/direct", {"userId": ids[0]}, first.token)["conversationId"])
         body = {"title": "Bench", "memberIds": ids[:_MEMBERS_PER_REQUEST]}
         name = str(self._post("/groups", body, first.token)["conversationId"])
         for start in range(_MEMBERS_PER_REQUEST, len(ids), _MEMBERS_PER_REQUEST):

@@ -25,6 +25,8 @@ class Result:
     deliveries_per_s: float = 0.0
     latency_ms: Mapping[str, float | None] = field(default_factory=dict)
     ack_latency_ms: Mapping[str, float | None] = field(default_factory=dict)
+    #: Part of both: how late the load generator itself was, with --rate.
+    load_late_ms: Mapping[str, float | None] = field(default_factory=dict)
     server_cpu_us_per_message: float | None = None
     load_cpu_us_per_message: float | None = None
     server_rss_bytes: int | None = None
@@ -64,6 +66,7 @@ class Result:
             "deliveries_per_s": round(self.deliveries_per_s, 1),
             "latency_ms": dict(self.latency_ms),
             "ack_latency_ms": dict(self.ack_latency_ms),
+            "load_late_ms": dict(self.load_late_ms),
             "server_cpu_us_per_message": self.server_cpu_us_per_message,
             "load_cpu_us_per_message": self.load_cpu_us_per_message,
             "server_rss_bytes": self.server_rss_bytes,
@@ -99,10 +102,13 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def latency(reports: Sequence[Report], which: str) -> dict[str, float | None]:
-    """p50, p99 and max of all workers together; ``which`` is delivery or ack."""
-    pairs = [pair for report in reports for pair in getattr(report, f"{which}_latency")]
-    longest_ns = max((getattr(report, f"{which}_max_ns") for report in reports), default=0)
+def latency(reports: Sequence[Report], which: str, longest: str) -> dict[str, float | None]:
+    """p50, p99 and max of all workers together; ``which`` and ``longest`` are fields of a report."""
+    pairs = [pair for report in reports for pair in getattr(report, which)]
+    return _quantiles(pairs, max((getattr(report, longest) for report in reports), default=0))
+
+
+def _quantiles(pairs: Sequence[tuple[int, int]], longest_ns: int) -> dict[str, float | None]:
     return {
         "p50": percentile_ms(pairs, 0.5),
         "p99": percentile_ms(pairs, 0.99),

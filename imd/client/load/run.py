@@ -193,8 +193,9 @@ class _Run:
         result.counts = self.fleet.counts()
         result.lost = sum(report.lost for report in final)
         result.unsettled = sum(report.unsettled for report in final)
-        result.latency_ms = latency(final, "delivery")
-        result.ack_latency_ms = latency(final, "ack")
+        result.latency_ms = latency(final, "delivery_latency", "delivery_max_ns")
+        result.ack_latency_ms = latency(final, "ack_latency", "ack_max_ns")
+        result.load_late_ms = latency(final, "lateness", "lateness_max_ns")
         result.findings = [finding for report in final for finding in report.findings]
         result.errors = [error for report in final for error in report.errors]
 

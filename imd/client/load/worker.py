@@ -121,7 +121,7 @@ class Worker:
     def turn(self) -> None:
         """Serve the sockets once, then everything that goes by the clock."""
         paced = self._go_ns and self._plan.rate_per_s
-        self.sockets.poll(_PACED_POLL_S if paced else _POLL_S)
+        self.sockets.poll(self._until_due_s() if paced else _POLL_S)
         now_ns = self._clock_ns()
         if paced:
             self._pace(now_ns)
@@ -138,6 +138,10 @@ class Worker:
             self._next_check_ns = now_ns + _CHECK_EVERY_NS
             self._watch_for_end(now_ns)
 
+    def _until_due_s(self) -> float:
+        due_ns = self._go_ns + (self._paced + 1) * _SECOND_NS / self._plan.rate_per_s
+        return min(_POLL_S, max(_PACED_POLL_S, (due_ns - self._clock_ns()) / _SECOND_NS))
+
     def _pace(self, now_ns: int) -> None:
         """Send what is due by now, each message stamped with the moment it was due."""
         interval_ns = _SECOND_NS / self._plan.rate_per_s
@@ -147,9 +151,11 @@ class Worker:
             for _ in senders:
                 link = senders[self._turn % len(senders)]
                 self._turn += 1
-                if link.device.send_new(self._go_ns + int(self._paced * interval_ns)):
+                due_ns = self._go_ns + int((self._paced + 1) * interval_ns)
+                if link.device.send_new(due_ns):
                     self._paced += 1
                     self.sockets.flush(link)
+                    self.shared.lateness.add(self._clock_ns() - due_ns)
                     break
             else:
                 return
@@ -247,8 +253,10 @@ class Worker:
             errors=shared.errors,
             delivery_latency=shared.delivery_latency.pairs(),
             ack_latency=shared.ack_latency.pairs(),
+            lateness=shared.lateness.pairs(),
             delivery_max_ns=shared.delivery_latency.max_ns,
             ack_max_ns=shared.ack_latency.max_ns,
+            lateness_max_ns=shared.lateness.max_ns,
             lost=verdict.lost,
             unsettled=self._unsettled(),
             cpu_s=time.process_time(),
