@@ -34,7 +34,9 @@ reactor: Any = _reactor
 class Options(BaseOptions):
     """``--config FILE``; every key can also be set by the environment, as IM__SECTION__KEY."""
 
-    optParameters: ClassVar = [["config", "c", "", "TOML file; without one the defaults hold (see etc/im.toml)"]]
+    optParameters: ClassVar = [
+        ["config", "c", "", "TOML file; without one the defaults hold (see etc/im.toml)"]
+    ]
     synopsis = "[--config FILE]"
     settings: Config
 

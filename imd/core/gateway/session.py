@@ -18,6 +18,9 @@ from imd.wire.server import ServerConnection
 #: While the peer reads well, so much is handed to the transport at once instead of waiting for the tick.
 EAGER_FLUSH_COUNT = 64
 EAGER_FLUSH_BYTES = 64 * 1024
+#: Share of a blocked connection's queue above which a priority is dropped (spec 7.4).
+WATER_MARKS = (1.0, 0.95, 0.85, 0.70)
+NOTHING_SHED = len(Priority)
 #: Control frames (ACKs, answers) are never dropped, but a peer that reads none of so many is cut off.
 MAX_CONTROL_QUEUED = 10_000
 
@@ -67,7 +70,7 @@ class Session:
         "_queue_limits",
         "_queued_bytes",
         "_request_flush",
-        "_shed",
+        "_shed_from",
         "_unsorted",
         "acks_final_only",
         "closing",
@@ -111,7 +114,7 @@ class Session:
         self._queue: list[Outbound] = []
         self._queued_bytes = 0
         self._unsorted = False
-        self._shed = False
+        self._shed_from = NOTHING_SHED
         self._blocked_since_s: float | None = None
         self.queued_to_flush = False
         self.reading_paused = False
@@ -164,29 +167,24 @@ class Session:
             if len(queue) > MAX_CONTROL_QUEUED:
                 self.link.abort()
             return
-        if self._shed:
+        if outbound.priority >= self._shed_from:
             return
         messages, size_bytes = self._queue_limits
         share = max(len(queue) / messages, (self._queued_bytes + len(outbound.frames)) / size_bytes)
-        if share > 1.0:
-            self._drop_queue("queue full")
-        elif share > (1.0, 0.95, 0.85, 0.70)[outbound.priority]:
-            self._drop_queue("slow reader") if outbound.priority is Priority.NORMAL else self._announce_loss()
+        if share > WATER_MARKS[outbound.priority]:
+            self._shed(outbound.priority)
         else:
             queue.append(outbound)
             self._queued_bytes += len(outbound.frames)
             self._unsorted = True
 
-    def _drop_queue(self, reason: str) -> None:
-        """Everything but control frames goes; one Resync takes its place."""
-        self._queue = [outbound for outbound in self._queue if outbound.priority is Priority.CONTROL]
+    def _shed(self, priority: Priority) -> None:
+        """Drop this priority and those below it until the peer reads again; one Resync says so."""
+        if self._shed_from > Priority.BULK:
+            self._queue.append(control(Envelope(resync=Resync(reason="you read too slowly"))))
+        self._shed_from = priority
+        self._queue = [outbound for outbound in self._queue if outbound.priority < priority]
         self._queued_bytes = sum(len(outbound.frames) for outbound in self._queue)
-        self._shed = True
-        self._queue.append(control(Envelope(resync=Resync(reason=reason))))
-
-    def _announce_loss(self) -> None:
-        self._shed = True
-        self._queue.append(control(Envelope(resync=Resync(reason="low priority dropped"))))
 
     def flush(self) -> None:
         """Hand what is queued to the transport, control first, each priority in its order."""
@@ -207,7 +205,7 @@ class Session:
     def unblocked(self) -> None:
         """The transport takes more again."""
         self._blocked_since_s = None
-        self._shed = False
+        self._shed_from = NOTHING_SHED
         self.flush()
 
     def blocked_for_s(self, now_s: float) -> float:
