@@ -129,7 +129,6 @@ def build_core(
     )
     catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
     presence_store = presence_database(folder=data_dir, threads=threads)
-    last_seen_database = presence_database(folder=data_dir, threads=threads)
     presence = Presence(
         clock=clock,
         wall_clock=wall_clock,
@@ -207,7 +206,6 @@ def build_core(
     stages: list[tuple[str, Stage]] = [
         ("message store", database),
         ("last seen", last_seen_database),
-        ("presence", presence),
         ("presence store", presence_store),
         ("presence", presence),
         ("background work", _Background(tasks)),
