@@ -205,7 +205,6 @@ def build_core(
     )
     stages: list[tuple[str, Stage]] = [
         ("message store", database),
-        ("last seen", last_seen_database),
         ("presence store", presence_store),
         ("presence", presence),
         ("background work", _Background(tasks)),
