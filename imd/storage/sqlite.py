@@ -1,8 +1,8 @@
 """Embedded SQLite: one durable file, one writer, readers beside it, none of them on the reactor thread.
 
-Python takes its global lock back after every ``sqlite3_step``, and while the reactor is busy each
-taking waits a switch interval. So whoever writes statements for this engine packs a batch into one
-``INSERT`` and an answer into one row; ``json_each`` and ``json_group_array`` do that.
+Python gives its global lock away for every ``sqlite3_step``, and while the reactor is busy taking it back
+may wait a switch interval. What takes long, a commit above all, should therefore be few statements: a
+batch as one ``INSERT`` of many rows, which outside of ``transaction`` commits itself.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,40 +72,25 @@ _KEY = (
     "SELECT seq, server_msg_id, server_time_ms, content_hash, revoked FROM messages"
     " WHERE conversation = ? AND sender_id = ? AND client_msg_id = ?"
 )
-_NUMBERS = (
-    "SELECT json_group_object(conversation_id, number) FROM conversations"
-    " WHERE conversation_id IN (SELECT value FROM json_each(?))"
-)
+#: A list of any length as one parameter.
+_WANTED = "(SELECT value FROM json_each(?))"
+_NUMBERS = f"SELECT conversation_id, number FROM conversations WHERE conversation_id IN {_WANTED}"
 _NUMBER = "(SELECT number FROM conversations WHERE conversation_id = ?)"
-_LAST_SEQ = "(SELECT max(seq) FROM messages WHERE conversation = number)"
-_LAST_SEQS = (
-    f"SELECT json_group_object(conversation_id, last) FROM (SELECT conversation_id, {_LAST_SEQ} AS last"
-    " FROM conversations WHERE conversation_id IN (SELECT value FROM json_each(?))) WHERE last IS NOT NULL"
+_LAST_SEQ = "(SELECT max(newest.seq) FROM messages AS newest WHERE newest.conversation = number)"
+_LAST_SEQS = f"SELECT conversation_id, {_LAST_SEQ} FROM conversations WHERE conversation_id IN {_WANTED}"
+_LAST_BODIES = (
+    f"SELECT conversation_id, body FROM conversations JOIN messages ON conversation = number AND seq = {_LAST_SEQ}"
+    f" WHERE conversation_id IN {_WANTED}"
 )
 _FIND = (
-    "SELECT json_group_array(json_array(client_msg_id, seq, server_msg_id, server_time_ms,"
-    f" hex(content_hash), revoked)) FROM messages WHERE conversation = {_NUMBER} AND sender_id = ?"
-    " AND client_msg_id IN (SELECT value FROM json_each(?))"
+    "SELECT client_msg_id, seq, server_msg_id, server_time_ms, content_hash, revoked FROM messages"
+    f" WHERE conversation = {_NUMBER} AND sender_id = ? AND client_msg_id IN {_WANTED}"
 )
-# length() of a stored blob reads its header only, not the pages that hold it.
-_SIZES = (
-    "SELECT json_group_array(size) FROM (SELECT length(body) AS size FROM messages"
-    f" WHERE conversation = {_NUMBER} AND seq {{compare}} ? ORDER BY seq {{order}} LIMIT ?)"
+_READ_ONE = f"SELECT body FROM messages WHERE conversation = {_NUMBER} AND seq = ?"
+_FORWARD = f"SELECT seq, body FROM messages WHERE conversation = {_NUMBER} AND seq >= ? ORDER BY seq LIMIT ?"
+_BACKWARD = (
+    f"SELECT seq, body FROM messages WHERE conversation = {_NUMBER} AND seq <= ? ORDER BY seq DESC LIMIT ?"
 )
-# One row for a whole page. A concatenation keeps every byte: SQLite takes a blob as text without
-# looking at it, and the database's encoding is UTF-8.
-_PACKED = "json_group_array({key}), json_group_array(length(body)), CAST(group_concat(body, '') AS BLOB)"
-_BODIES = (
-    f"SELECT {_PACKED.format(key='seq')} FROM (SELECT seq, body FROM messages"
-    f" WHERE conversation = {_NUMBER} AND seq {{compare}} ? ORDER BY seq {{order}} LIMIT ?)"
-)
-_LAST_BODIES = (
-    f"SELECT {_PACKED.format(key='conversation_id')} FROM conversations JOIN messages"
-    f" ON conversation = number AND seq = {_LAST_SEQ.replace('FROM messages', 'FROM messages AS newest')}"
-    " WHERE conversation_id IN (SELECT value FROM json_each(?))"
-)
-_FORWARD = {"compare": ">=", "order": "ASC"}
-_BACKWARD = {"compare": "<=", "order": "DESC"}
 
 _ADVANCE = (
     "INSERT INTO cursors (conversation_id, user_id, delivered_seq, read_seq) VALUES {rows}"
@@ -113,10 +98,9 @@ _ADVANCE = (
     " delivered_seq = max(delivered_seq, excluded.delivered_seq), read_seq = max(read_seq, excluded.read_seq)"
     " WHERE excluded.delivered_seq > delivered_seq OR excluded.read_seq > read_seq"
 )
-_CURSORS = (
-    "SELECT json_group_array(json_array(conversation_id, user_id, delivered_seq, read_seq)) FROM"
-    " (SELECT * FROM cursors WHERE {where})"
-)
+_CURSORS = "SELECT conversation_id, user_id, delivered_seq, read_seq FROM cursors WHERE "
+_OF_USER = _CURSORS + f"user_id = ? AND conversation_id IN {_WANTED}"
+_OF_CONVERSATION = _CURSORS + "conversation_id = ? ORDER BY user_id LIMIT ?"
 
 
 def message_database(*, folder: Path, threads: Threads | None) -> SqliteDatabase:
@@ -126,14 +110,9 @@ def message_database(*, folder: Path, threads: Threads | None) -> SqliteDatabase
     )
 
 
-#: What sqlite3 makes of a row; the statement decides the types.
-Row = tuple[Any, ...]
-
-
-def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Row:
-    """The one row of an answer that always has one."""
-    row: Row = connection.execute(sql, parameters).fetchone()
-    return row
+def _all(sql: str, *parameters: object) -> Callable[[sqlite3.Connection], list[Any]]:
+    """A job that answers with all rows; the statement decides their types."""
+    return lambda connection: connection.execute(sql, parameters).fetchall()
 
 
 def _placeholders(count: int, columns: int) -> str:
@@ -188,9 +167,7 @@ class SqliteMessageLog:
         connection.execute(
             "INSERT OR IGNORE INTO conversations (conversation_id) SELECT value FROM json_each(?)", (wanted,)
         )
-        (found,) = connection.execute(_NUMBERS, (wanted,)).fetchone()
-        numbers: dict[str, int] = json.loads(found)
-        return numbers
+        return dict(connection.execute(_NUMBERS, (wanted,)).fetchall())
 
     def _insert_in_order(
         self, connection: sqlite3.Connection, rows: Sequence[NewMessage], numbers: Mapping[str, int]
@@ -250,68 +227,54 @@ class SqliteMessageLog:
 
     def _refusal(self, connection: sqlite3.Connection, row: NewMessage, number: int) -> StoredKey | SeqTaken:
         key = (number, row.sender_id, row.client_msg_id)
-        found: Row | None = connection.execute(_KEY, key).fetchone()
+        found = connection.execute(_KEY, key).fetchone()
         if found is None:
             return SeqTaken()
         seq, server_msg_id, server_time_ms, content_hash, revoked = found
         return StoredKey(seq, server_msg_id, server_time_ms, content_hash, bool(revoked))
 
     async def last_seqs(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
-        wanted = json.dumps(list(conversation_ids))
-        (found,) = await self._database.read_settled(lambda connection: _one(connection, _LAST_SEQS, wanted))
-        last_seqs: dict[str, int] = json.loads(found)
-        return last_seqs
+        found = await self._database.read_settled(_all(_LAST_SEQS, json.dumps(list(conversation_ids))))
+        return {conversation_id: seq for conversation_id, seq in found if seq is not None}
 
     async def find(
         self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
     ) -> Mapping[str, StoredKey]:
         wanted = json.dumps(list(client_msg_ids))
-        (found,) = await self._database.read_settled(
-            lambda connection: _one(connection, _FIND, conversation_id, sender_id, wanted)
-        )
+        found = await self._database.read_settled(_all(_FIND, conversation_id, sender_id, wanted))
         return {
-            client_msg_id: StoredKey(seq, msg_id, time_ms, bytes.fromhex(content_hash), bool(revoked))
-            for client_msg_id, seq, msg_id, time_ms, content_hash, revoked in json.loads(found)
+            client_msg_id: StoredKey(seq, msg_id, time_ms, content_hash, bool(revoked))
+            for client_msg_id, seq, msg_id, time_ms, content_hash, revoked in found
         }
 
     async def page(
         self, conversation_id: str, *, from_seq: int, limit: int, max_bytes: int, backward: bool
     ) -> Page:
         def read(connection: sqlite3.Connection) -> Page:
-            way = _BACKWARD if backward else _FORWARD
-            (found,) = _one(connection, _SIZES.format(**way), conversation_id, from_seq, limit + 1)
-            sizes = json.loads(found)
-            fitting = sum(total <= max_bytes for total in accumulate(sizes))
-            count = min(limit, max(1, fitting))
-            packed = _one(connection, _BODIES.format(**way), conversation_id, from_seq, count)
-            messages = [StoredBody(seq, body) for seq, body in _unpack(packed)]
+            sql = _BACKWARD if backward else _FORWARD
+            messages: list[StoredBody] = []
+            size_bytes = 0
+            more = False
+            # Closed, because a statement left in the middle would keep the log from being folded in.
+            with closing(connection.execute(sql, (conversation_id, from_seq, limit + 1))) as rows:
+                for seq, body in rows:
+                    size_bytes += len(body)
+                    if messages and (len(messages) == limit or size_bytes > max_bytes):
+                        more = True
+                        break
+                    messages.append(StoredBody(seq, body))
             if backward:
                 messages.reverse()
-            return Page(messages=messages, more=len(sizes) > count)
+            return Page(messages=messages, more=more)
 
         return await self._database.read(read)
 
     async def read_one(self, conversation_id: str, seq: int) -> bytes | None:
-        sql = f"SELECT body FROM messages WHERE conversation = {_NUMBER} AND seq = ?"
-
-        def read(connection: sqlite3.Connection) -> bytes | None:
-            found: Row | None = connection.execute(sql, (conversation_id, seq)).fetchone()
-            return None if found is None else found[0]
-
-        return await self._database.read(read)
+        found = await self._database.read(_all(_READ_ONE, conversation_id, seq))
+        return found[0][0] if found else None
 
     async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
-        wanted = json.dumps(list(conversation_ids))
-        packed = await self._database.read(lambda connection: _one(connection, _LAST_BODIES, wanted))
-        return dict(_unpack(packed))
-
-
-def _unpack(packed: Row) -> Iterator[tuple[Any, bytes]]:
-    """The (key, body) pairs that one row of ``_PACKED`` holds."""
-    keys, sizes, joined = json.loads(packed[0]), json.loads(packed[1]), packed[2] or b""
-    ends = accumulate(sizes, initial=0)
-    for key, (start, end) in zip(keys, pairwise(ends), strict=True):
-        yield key, joined[start:end]
+        return dict(await self._database.read(_all(_LAST_BODIES, json.dumps(list(conversation_ids)))))
 
 
 class SqliteCursors:
@@ -333,15 +296,12 @@ class SqliteCursors:
             await self._database.write(write)
 
     async def of_user(self, user_id: int, conversation_ids: Sequence[str]) -> Mapping[str, CursorRow]:
-        sql = _CURSORS.format(where="user_id = ? AND conversation_id IN (SELECT value FROM json_each(?))")
-        wanted = json.dumps(list(conversation_ids))
-        (found,) = await self._database.read(lambda connection: _one(connection, sql, user_id, wanted))
-        return {row[0]: CursorRow(*row) for row in json.loads(found)}
+        found = await self._database.read(_all(_OF_USER, user_id, json.dumps(list(conversation_ids))))
+        return {row[0]: CursorRow(*row) for row in found}
 
     async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[CursorRow]:
-        sql = _CURSORS.format(where="conversation_id = ? ORDER BY user_id LIMIT ?")
-        (found,) = await self._database.read(lambda connection: _one(connection, sql, conversation_id, limit))
-        return [CursorRow(*row) for row in json.loads(found)]
+        found = await self._database.read(_all(_OF_CONVERSATION, conversation_id, limit))
+        return [CursorRow(*row) for row in found]
 
 
 def _advance(connection: sqlite3.Connection, rows: Sequence[CursorRow]) -> None:
