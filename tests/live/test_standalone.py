@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.server import NO_LIMITS, ROOT, LiveServer
-from tests.live.standalone_client import Client, Login, Rest
+from tests.live.server import NO_LIMITS, ROOT, LiveServer, Settings
+from tests.live.standalone_client import Client, Login, Refused, Rest
 from tests.live.standalone_wire import ConnectionLost, TcpWire, WebSocketWire, Wire
 
 PASSWORD = "correct horse battery"
@@ -74,9 +75,35 @@ class StandaloneTests(SynchronousTestCase):
         """Over WebSocket, in protobuf."""
         self.talk(_protobuf)
 
-    def talk(self, reach: Reach, *, tls: bool = False) -> None:
+    def test_hints(self) -> None:
+        """Where the server only hints, the client pulls, and holds the same in the end."""
+        self.talk(_tcp, settings={**NO_LIMITS, "messages": {"hint_members_online": 1}})
+
+    def test_tokens(self) -> None:
+        """A new token prolongs a live connection; the end of the login ends it, with the reason."""
+        with LiveServer(settings={"accounts": {"refresh_below_s": 3599}}) as server:
+            rest = Rest(server.http_url)
+            login = rest.register("alice", PASSWORD, "phone")
+            wire = _tcp(server)
+            self.addCleanup(wire.close)
+            wire.send({"connect": {"token": login.token, "deviceId": login.device_id}})
+            self.assertIn("connected", wire.receive(5) or {})
+            self.assertIn("syncResp", wire.receive(5) or {})
+            with self.assertRaises(Refused) as early:
+                rest.call("POST", "/refresh", token=login.token)
+            self.assertEqual(early.exception.error["code"], 1005)
+            time.sleep(early.exception.error["retryAfterMs"] / 1000)
+            new = rest.call("POST", "/refresh", token=login.token)
+            wire.send({"refreshToken": {"token": new["token"]}})
+            refreshed = wire.receive(5) or {}
+            self.assertEqual(refreshed["tokenRefreshed"]["tokenExpiresAt"], str(new["expiresAt"]))
+            rest.call("POST", "/logout", {}, token=new["token"])
+            self.assertEqual(wire.receive(5), {"kicked": {"reason": "logged_out"}})
+            self.assertRaises(ConnectionLost, wire.receive, 5)
+
+    def talk(self, reach: Reach, *, tls: bool = False, settings: Settings = NO_LIMITS) -> None:
         """Send and receive; one is away; the server is killed in the middle; all come back and are equal."""
-        with LiveServer(settings=NO_LIMITS, tls=tls) as server:
+        with LiveServer(settings=settings, tls=tls) as server:
             rest = Rest(server.http_url)
             alice = self.person(rest, server, "alice", reach)
             bob = self.person(rest, server, "bob", reach)
