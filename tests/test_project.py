@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,6 +15,8 @@ from pathlib import Path
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
+
+from imd.config.load import ConfigError, load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -128,3 +131,38 @@ class Licence(SynchronousTestCase):
         text = (ROOT / "LICENSE").read_text(encoding="utf-8")
         self.assertIn("Version 2.0, January 2004", text)
         self.assertIn("END OF TERMS AND CONDITIONS", text)
+
+
+class Readme(SynchronousTestCase):
+    """What README.rst tells people to type."""
+
+    def setUp(self) -> None:
+        text = (ROOT / "README.rst").read_text(encoding="utf-8")
+        self.lines = [
+            line.partition(" # ")[0].strip() for line in text.splitlines() if line.startswith("    ")
+        ]
+
+    def test_imc(self) -> None:
+        """Each imc command of the README is one that imc knows."""
+        commands = [shlex.split(line)[1:] for line in self.lines if line.startswith(".venv/bin/imc ")]
+        self.assertGreaterEqual(len(commands), 4)
+        parser = import_module("imd.client.cli").parser()
+        for command in commands:
+            self.assertEqual(parser.parse_args(command).profile, command[1])
+
+    def test_configuration(self) -> None:
+        """The sample of the README is a configuration, but for its certificate, which is yours."""
+        sample = "\n".join(self.lines[self.lines.index("[listen]") : self.lines.index("[tls]")])
+        path = Path(self.mktemp())
+        path.write_text(sample, encoding="utf-8")
+        error: ConfigError = self.assertRaises(ConfigError, load, str(path), {})
+        self.assertEqual(
+            {line.partition(":")[0] for line in error.problems},
+            {"tls.certificate_file", "tls.private_key_file"},
+        )
+
+    def test_files(self) -> None:
+        """Whatever the README points to is there."""
+        text = (ROOT / "README.rst").read_text(encoding="utf-8")
+        for name in re.findall(r"``((?:imd|tap|tests|tools|protocol|etc|\.ci)/[\w./]*)``|<([\w./]+)>", text):
+            self.assertTrue((ROOT / "".join(name)).exists(), name)
