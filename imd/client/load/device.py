@@ -7,14 +7,14 @@ resend with the same id) but keeps nothing of a message beyond what counting nee
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
 from imd.client.load import frames
 from imd.client.load.frames import ACK_TAG, DELIVER_TAG, FOREIGN, Delivery
 from imd.client.load.sender import Sender
-from imd.client.load.tally import PULLED, SEEN, Counts, Inbox, Latencies, Ledger
+from imd.client.load.shared import Shared
+from imd.client.load.tally import PULLED, SEEN, Inbox
 from imd.pb.connection_pb2 import Error
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope
@@ -29,7 +29,6 @@ _KNOWN_BODIES: Final = 4096
 _RETRY_AFTER_NS: Final = 50_000_000
 #: About seconds; then a pull is begun anew.
 _STALLED_TICKS: Final = 5
-_KEPT_ERRORS: Final = 5
 #: Statuses that prove that the message is on disk.
 _STORED: Final = (STORED, DELIVERED, READ)
 _DELIVER_FIRST: Final = DELIVER_TAG[0]
@@ -42,29 +41,6 @@ class State(Enum):
     CONNECTING = auto()
     SYNCING = auto()
     READY = auto()
-
-
-@dataclass(kw_only=True)
-class Shared:
-    """What all devices of a process count into."""
-
-    counts: Counts = field(default_factory=Counts)
-    delivery_latency: Latencies = field(default_factory=Latencies)
-    ack_latency: Latencies = field(default_factory=Latencies)
-    #: With --rate: how long after it was due a message left. Part of its latency, but not the server's doing.
-    lateness: Latencies = field(default_factory=Latencies)
-    ledger: Ledger = field(default_factory=Ledger)
-    #: Deliveries already parsed, when one body goes to many devices; None when that is rare.
-    known: dict[bytes, Delivery] | None = None
-    #: Whether an ACK makes room for the next send at once (no --rate).
-    refill: bool = False
-    #: The first few errors of the server, in words.
-    errors: list[str] = field(default_factory=list)
-
-    def complain(self, text: str) -> None:
-        self.counts.errors += 1
-        if len(self.errors) < _KEPT_ERRORS:
-            self.errors.append(text)
 
 
 class Device:

@@ -146,9 +146,9 @@ class _Run:
         go_ns = time.monotonic_ns()
         interruptions = self.options.kills or int(self.options.scenario == "reconnect")
         for _ in range(interruptions):
-            self.fleet.run_for(self.options.seconds / (interruptions + 1))
+            self._load_for(self.options.seconds / (interruptions + 1))
             self._interrupt()
-        self.fleet.run_for(self.options.seconds / (interruptions + 1))
+        self._load_for(self.options.seconds / (interruptions + 1))
         self.fleet.order_all(Order(do="stop", timeout_s=self.options.settle_s))
         at_stop = self.fleet.wait_for("stopping", timeout_s=_GRACE_S)
         elapsed_s = (at_stop[-1].at_ns - go_ns) / 1e9
@@ -158,6 +158,11 @@ class _Run:
         self._finish(stopped)
         self._cost(load_cpu_s)
         return self.result
+
+    def _load_for(self, seconds: float) -> None:
+        self.fleet.run_for(seconds)
+        if self.target.own is not None:
+            self.target.own.require_alive()
 
     def _interrupt(self) -> None:
         """kill -9 and restart the own server, or cut all connections of a foreign one."""

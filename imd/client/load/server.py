@@ -148,6 +148,11 @@ class OwnServer:
                 return
         raise StartupError(f"the server does not listen after {_START_S:.0f} s:\n{self.log_tail()}")
 
+    def require_alive(self) -> None:
+        """:raises StartupError: it ended by itself."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            raise StartupError(f"the server ended under load, with code {code}")
+
     def log_tail(self) -> str:
         try:
             return self._log.read_text(errors="replace")[-_LOG_TAIL:]

@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
-from imd.client.load.device import Device, Shared
+from imd.client.load.device import Device
 from imd.client.load.frames import SendTemplate
 from imd.client.load.plan import Order, Report, WorkerPlan
 from imd.client.load.sender import Sender
+from imd.client.load.shared import Shared
 from imd.client.load.sockets import Sockets
 from imd.client.load.verdict import Check, acknowledged
 from imd.wire.codec import require_fast_protobuf

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from imd.client.load.device import Device, Shared
+from imd.client.load.device import Device
 from imd.client.load.frames import SendTemplate
 from imd.client.load.sender import Sender
+from imd.client.load.shared import Shared
 from imd.client.load.verdict import Check, Verdict
 from tests.client.load.fake_server import FakeServer, FakeSession, Faults
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.client.load.device import State
+from imd.pb.connection_pb2 import Connected
 from imd.pb.envelope_pb2 import Envelope
+from imd.pb.message_pb2 import Message
 from imd.wire.codec import encode
 from tests.client.load.fake_server import Faults
 from tests.client.load.in_memory import CONVERSATION, Run
@@ -243,17 +245,44 @@ class CatchUpTests(SynchronousTestCase):
     def test_own_message_in_history_is_no_delivery(self) -> None:
         """What a sender finds of its own in history, its ACK cut off, is held but not counted as delivered."""
         run = Run()
-        sender = run.devices[0]
+        device = run.devices[0]
+        assert device.sender is not None
         run.send(1)
-        sender.send_new(1)
-        run._sessions[sender].received(sender.out.pop())
-        run.cut(sender)
-        run.connect(sender)
+        device.send_new(1)
+        run._sessions[device].received(device.out.pop())
+        run.cut(device)
+        unacknowledged, device.sender.pending = device.sender.pending, {}
+        run.connect(device)
+        self.assertEqual((run.shared.counts.stored, run.shared.counts.delivered), (1, 2))
+        device.sender.pending = unacknowledged
+        device.out.extend(unacknowledged.values())
+        run.pump()
         self.assertEqual((run.shared.counts.stored, run.shared.counts.delivered), (2, 2))
         self.assertEqual(run.problems, {})
 
     def test_pushed_while_pulling_is_held_back(self) -> None:
-        """A live message that overtakes the history page is applied after it, and is no fault."""
+        """A live message that overtakes the history page before it is applied after that page."""
+        run = Run()
+        run.send(1)
+        receiver = run.devices[1]
+        run.cut(receiver)
+        run.send(3)
+        log = [Message.FromString(body) for body in run.server.log[CONVERSATION]]
+        sync, newest, page = Envelope(), Envelope(), Envelope()
+        sync.syncResp.behind.add(conversationId=CONVERSATION, lastSeq=3)
+        newest.deliver.message.CopyFrom(log[3])
+        page.historyResp.conversationId = CONVERSATION
+        page.historyResp.messages.extend(log[1:3])
+        page.historyResp.lastSeq = 3
+        receiver.connected()
+        for envelope in (Envelope(connected=Connected()), sync, newest, page):
+            receiver.received(encode(envelope), 1)
+        self.assertTrue(receiver.caught_up)
+        self.assertEqual((run.shared.counts.delivered, run.shared.counts.overlapping), (4, 0))
+        self.assertEqual(run.problems, {})
+
+    def test_pushed_and_pulled_is_no_fault(self) -> None:
+        """A message that history gave already may come pushed once more, and no more than once."""
         run = Run()
         run.send(1)
         receiver = run.devices[1]
