@@ -47,8 +47,8 @@ _CHECKED_BYTES = 256 * 1024 * 1024
 #: For foreign processes only, such as a backup or a shell; ours never wait for one another.
 _BUSY_TIMEOUT_S = 2.0
 #: Python's 5 ms begin anew each time the reactor looks for events, so a reactor that is busy, but never for
-#: 5 ms on end, starves all other threads: commits took 1 to 2 seconds. With this they took 2 ms more
-#: than on an idle reactor, which itself did not become slower.
+#: 5 ms on end, starves all other threads: some commits took 1 to 2 seconds. With this, 99 of 100 commits beside
+#: such a reactor took at most 18 ms in batches of 200 (17 beside an idle one), single rows 4 ms (0.6).
 _SWITCH_INTERVAL_S = 50e-6
 
 
