@@ -1,0 +1,167 @@
+"""What core is told about tokens, conversations and who may see whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
+from imd.business.groups import sql_memberships
+from imd.kernel.ids import direct_conversation_id
+from imd.pb.bus_pb2 import (
+    ConversationsAnswer,
+    ConversationsQuery,
+    DirectAnswer,
+    DirectQuery,
+    MembersAnswer,
+    MembersQuery,
+    TokenCheck,
+    TokenVerdict,
+    VisibleAnswer,
+    VisibleQuery,
+)
+from imd.pb.connection_pb2 import ErrorCode
+from imd.pb.sync_pb2 import GROUP, P2P
+from tests.business.world import World
+
+
+class Answers(SynchronousTestCase):
+    """Alice, bob and carol."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.sessions = {name: self.world.register(name) for name in ("alice", "bob", "carol")}
+
+    def id_of(self, name: str) -> int:
+        return int(self.sessions[name]["userId"])
+
+    def direct(self, user_id: int, peer_id: int) -> DirectAnswer:
+        return self.world.ask(AUTH_DIRECT, DirectQuery(userId=user_id, peerUserId=peer_id), DirectAnswer)
+
+    def post(self, name: str, path: str, body: Any) -> Any:
+        return self.world.call("POST", path, body, token=self.sessions[name]["token"])
+
+    def visible(self, name: str, *targets: int) -> list[int]:
+        query = VisibleQuery(userId=self.id_of(name), targetIds=targets)
+        return list(self.world.ask(AUTH_VISIBLE, query, VisibleAnswer).visibleIds)
+
+    def test_token(self) -> None:
+        """A good token tells who it is, until when, and under which login."""
+        session = self.sessions["alice"]
+        verdict = self.world.ask(
+            AUTH_TOKEN, TokenCheck(token=session["token"], deviceId="phone"), TokenVerdict
+        )
+        self.assertEqual(
+            (verdict.failure.code, str(verdict.userId), verdict.deviceId, verdict.expiresAt),
+            (ErrorCode.OK, session["userId"], "phone", session["expiresAt"]),
+        )
+        self.assertEqual(len(verdict.loginId), 32)
+
+    def test_bad_token(self) -> None:
+        """On another device, or forged, it is a failure in the answer; and not said why."""
+        token = self.sessions["alice"]["token"]
+        for check in (
+            TokenCheck(token=token, deviceId="tablet"),
+            TokenCheck(token=token),
+            TokenCheck(token=token[:-4] + "AAAA", deviceId="phone"),
+            TokenCheck(),
+        ):
+            verdict = self.world.ask(AUTH_TOKEN, check, TokenVerdict)
+            self.assertEqual(
+                (verdict.failure.code, verdict.failure.retryable), (ErrorCode.AUTH_FAILED, False)
+            )
+            self.assertEqual((verdict.userId, verdict.loginId), (0, ""))
+
+    def test_garbage(self) -> None:
+        """Bytes that are no query get an answer, too."""
+        for subject, answer in ((AUTH_TOKEN, TokenVerdict), (AUTH_MEMBERS, MembersAnswer)):
+            payload = self.world.run(self.world.bus.request(subject, b"\xff\xff\xff", timeout_s=1.0))
+            self.assertEqual(answer.FromString(payload).failure.code, ErrorCode.PAYLOAD_INVALID)
+
+    def test_database_away(self) -> None:
+        """A database that fails is a retryable failure, not an exception."""
+        self.world.run(
+            self.world.database.write(lambda c: c.exec_driver_sql("DROP TABLE group_members").rowcount)
+        )
+        answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId="g_1"), MembersAnswer)
+        self.assertFalse(answer.found)
+        query = VisibleQuery(userId=1, targetIds=[2])
+        failure = self.world.ask(AUTH_VISIBLE, query, VisibleAnswer).failure
+        self.assertEqual((failure.code, failure.retryable), (ErrorCode.SERVER_BUSY, True))
+        self.flushLoggedErrors()
+
+    def test_direct(self) -> None:
+        """Both sides get the same conversation, made once and announced once."""
+        one = self.direct(self.id_of("alice"), self.id_of("bob")).conversationId
+        two = self.direct(self.id_of("bob"), self.id_of("alice")).conversationId
+        self.assertEqual({one, two}, {direct_conversation_id(self.id_of("alice"), self.id_of("bob"))})
+        self.assertEqual([event.conversationId for event in self.world.invalidations], [one])
+        answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=one), MembersAnswer)
+        self.assertEqual((answer.found, answer.kind, answer.version), (True, P2P, 1))
+        self.assertEqual(
+            {member.userId for member in answer.members}, {self.id_of("alice"), self.id_of("bob")}
+        )
+
+    def test_no_direct(self) -> None:
+        """Not with nobody, and not with oneself."""
+        for peer, code in (
+            (17, ErrorCode.FORBIDDEN),
+            (0, ErrorCode.FORBIDDEN),
+            (self.id_of("alice"), ErrorCode.PAYLOAD_INVALID),
+        ):
+            answer = self.direct(self.id_of("alice"), peer)
+            self.assertEqual((answer.failure.code, answer.conversationId), (code, ""))
+        self.assertEqual(self.world.heard, [])
+
+    def test_members(self) -> None:
+        """A group's members come with their roles; what is no conversation is just not found."""
+        group = self.post("alice", "/groups", {"title": "Fun", "memberIds": [str(self.id_of("bob"))]}).json
+        answer = self.world.ask(
+            AUTH_MEMBERS, MembersQuery(conversationId=group["conversationId"]), MembersAnswer
+        )
+        self.assertEqual((answer.kind, answer.version, answer.title), (GROUP, 1, "Fun"))
+        self.assertEqual(
+            {member.userId: member.role for member in answer.members},
+            {self.id_of("alice"): 2, self.id_of("bob"): 0},
+        )
+        for unknown in ("", "g_0", "p_0", "a'b", "$where", "x" * 65):
+            answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=unknown), MembersAnswer)
+            self.assertEqual((answer.found, answer.failure.code), (False, 0), unknown)
+
+    def test_conversations(self) -> None:
+        """A user's conversations are told with what their list shows; nobody else's."""
+        self.post("alice", "/conversations/direct", {"handle": "BOB"})
+        self.post("carol", "/groups", {"title": "Fun", "memberIds": [str(self.id_of("bob"))]})
+        query = ConversationsQuery(userId=self.id_of("bob"))
+        found = self.world.ask(AUTH_CONVERSATIONS, query, ConversationsAnswer).conversations
+        self.assertEqual(
+            [(one.kind, one.title, one.peerUserId, one.memberCount) for one in found],
+            [(GROUP, "Fun", 0, 2), (P2P, "alice", self.id_of("alice"), 2)],
+        )
+        query = ConversationsQuery(userId=17)
+        self.assertEqual(len(self.world.ask(AUTH_CONVERSATIONS, query, ConversationsAnswer).conversations), 0)
+
+    def test_visible(self) -> None:
+        """One sees oneself, whom one talks to and whom one shares a small group with; not strangers."""
+        alice, bob, carol = self.id_of("alice"), self.id_of("bob"), self.id_of("carol")
+        self.assertEqual(self.visible("alice", alice, bob, carol, 17), [alice])
+        self.post("bob", "/conversations/direct", {"userId": str(alice)})
+        self.assertEqual(self.visible("alice", alice, bob, carol, 17), [alice, bob])
+        self.post("carol", "/groups", {"title": "Fun", "memberIds": [str(alice)]})
+        self.assertEqual(self.visible("alice", bob, carol), [bob, carol])
+        self.assertEqual(self.visible("bob", carol), [])
+
+    def test_crowd(self) -> None:
+        """A group above the limit makes nobody visible."""
+        self.patch(sql_memberships, "VISIBLE_GROUP_MEMBERS", 2)
+        body = {"title": "Fun", "memberIds": [str(self.id_of("bob")), str(self.id_of("carol"))]}
+        self.post("alice", "/groups", body)
+        self.assertEqual(self.visible("alice", self.id_of("bob")), [])
+
+    def test_too_many_targets(self) -> None:
+        """A query without a bound is refused."""
+        query = VisibleQuery(userId=1, targetIds=range(1, 1002))
+        self.assertEqual(
+            self.world.ask(AUTH_VISIBLE, query, VisibleAnswer).failure.code, ErrorCode.PAYLOAD_INVALID
+        )
