@@ -72,7 +72,7 @@ class Recalled(NamedTuple):
 
 
 class ReceiptChanged(NamedTuple):
-    """How far a member (or another device of ours) has come."""
+    """How far a member (or another device of ours) has come; a 0 says nothing about that half."""
 
     conversation_id: str
     user_id: int

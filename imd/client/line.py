@@ -100,6 +100,7 @@ class Line:
         self._server_ahead_ms = 0.0
         self._was_live = False
         self._leaving = False
+        self._stopped = False
         self._timers: list[IDelayedCall] = []
 
     @property
@@ -139,6 +140,8 @@ class Line:
         self._listener.line_state(ConnectionState.CONNECTING, "")
         while True:
             ended = await self._one_life()
+            if self._stopped:
+                return
             error = self._final(ended, keep_trying=keep_trying)
             if error is not None:
                 self._listener.line_state(ConnectionState.ENDED, error.message)
@@ -149,6 +152,7 @@ class Line:
 
     def stop(self) -> None:
         """Close the connection; cancelling ``run`` is the owner's part."""
+        self._stopped = True
         self._cancel_timers()
         if self._connection is not None:
             self._connection.close("stopped")

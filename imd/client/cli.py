@@ -1,0 +1,91 @@
+"""``imc``, the terminal client.
+
+This is an executable: besides tap/ the only place that imports the reactor, and only once the
+command line has been understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import react
+from twisted.python.failure import Failure
+
+from imd.client.commands import accounts, chat, groups, talk
+from imd.client.commands.context import Context
+from imd.client.commands.outcome import INTERRUPTED, OK, exit_code, explain
+
+EPILOG = """\
+Each profile is one login on one device; a second imc with the same profile ends the first one's
+session. Two people at one machine are two profiles: imc --as alice ..., imc --as bob ...
+
+Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 server not reachable,
+4 login needed (expired, revoked, or taken over by another imc), 130 interrupted.
+
+Environment: IMC_PROFILE, XDG_CONFIG_HOME (profiles are in its folder imc), NO_COLOR.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="imc",
+        description="Talk to people on an imd server.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument(
+        "--as",
+        dest="profile",
+        metavar="NAME",
+        default=os.environ.get("IMC_PROFILE", ""),
+        help="the profile; needed only if there are several",
+    )
+    top.add_argument("--url", default="", help="tcp://, tls://, ws:// or wss:// address for messages")
+    top.add_argument("--trust", default="", metavar="PEM", help="certificates to trust, for tls and wss")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    accounts.add(commands)
+    chat.add(commands)
+    talk.add(commands)
+    groups.add(commands)
+    return top
+
+
+async def run(context: Context) -> None:
+    """The command, with its exit code as SystemExit."""
+    try:
+        await context.arguments.run(context)
+        code = OK
+    except CancelledError:
+        code = INTERRUPTED
+    except Exception as error:
+        known = exit_code(error)
+        if known is None:
+            raise
+        code = known
+        print(f"imc: {explain(error)}", file=sys.stderr)
+    finally:
+        await context.close()
+    raise SystemExit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    parsed = parser().parse_args(arguments)
+
+    def begin(reactor: object) -> Deferred[None]:
+        return Deferred.fromCoroutine(run(Context(parsed, reactor=reactor))).addErrback(_show_fault)
+
+    react(begin)
+
+
+def _show_fault(failure: Failure) -> Failure:
+    """A fault of ours: say so in one line; the details are what a report needs."""
+    if failure.check(SystemExit) is None:
+        print(f"imc: internal error: {failure.getTraceback()}", file=sys.stderr)
+        return Failure(SystemExit(70))
+    return failure

@@ -1,0 +1,1 @@
+"""The subcommands of imc, one module a group of them."""
