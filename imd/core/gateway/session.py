@@ -186,16 +186,17 @@ class Session:
         self._queue = [outbound for outbound in self._queue if outbound.priority < priority]
         self._queued_bytes = sum(len(outbound.frames) for outbound in self._queue)
 
-    def flush(self) -> None:
-        """Hand what is queued to the transport, control first, each priority in its order."""
+    def flush(self) -> int:
+        """Hand what is queued to the transport, control first, each priority in its order; how many."""
         if self._blocked_since_s is not None or not self._queue:
-            return
+            return 0
         queue, self._queue = self._queue, []
         self._queued_bytes = 0
         if self._unsorted:
             self._unsorted = False
             queue.sort(key=_priority)
         self.link.send(queue)
+        return len(queue)
 
     def blocked(self, now_s: float) -> None:
         """The transport takes no more for now."""
