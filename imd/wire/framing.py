@@ -6,12 +6,22 @@ alone, before anything of the body is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: A 32-bit length fits into so many varint bytes; what goes on longer is an attack or noise.
 MAX_HEADER_BYTES = 5
 
 
 class FrameError(Exception):
-    """The byte stream cannot be cut into frames; the connection is beyond repair."""
+    """The byte stream cannot be cut into frames; the connection is beyond repair.
+
+    ``before`` holds the frames that were whole before the broken place: they count, however the
+    bytes were cut into segments.
+    """
+
+    def __init__(self, message: str, before: Sequence[bytes] = ()) -> None:
+        super().__init__(message)
+        self.before = before
 
 
 def encode_varint(value: int) -> bytes:
@@ -77,6 +87,14 @@ class FrameDecoder:
             data = bytes(buffer)
             self._buffer = None
         frames: list[bytes] = []
+        try:
+            self._cut(data, frames)
+        except FrameError as error:
+            error.before = frames
+            raise
+        return frames
+
+    def _cut(self, data: bytes, frames: list[bytes]) -> None:
         position = 0
         end = len(data)
         while position < end:
@@ -98,7 +116,6 @@ class FrameDecoder:
             if length:
                 frames.append(data[body:position_after])
             position = position_after
-        return frames
 
     def _keep(self, data: bytes, position: int, needed: int) -> None:
         self._buffer = bytearray(data[position:])

@@ -22,6 +22,8 @@ from imd.wire.framing import FrameDecoder, FrameError
 UNAUTHENTICATED_FRAME_BYTES = 4 * 1024
 #: A client with a bug gets answers; one that goes on like this is closed.
 MAX_BAD_REQUESTS = 10
+#: JSON is longer than protobuf: names, quotes, base64.
+JSON_FACTOR = 2
 BAD_REQUEST_WINDOW_S = 60.0
 
 
@@ -175,13 +177,15 @@ class ServerConnection:
         """Bytes of a TCP or TLS stream, cut anyhow."""
         try:
             bodies = self._decoder.feed(data)
+            broken = None
         except FrameError as error:
-            self._keep(error)
-            return
+            bodies, broken = list(error.before), error
         if self._backlog is None:
             self._backlog = deque(bodies)
         else:
             self._backlog.extend(bodies)
+        if broken is not None:
+            self._keep(broken)
 
     def feed_message(self, data: bytes) -> None:
         """One binary WebSocket message: one or more whole frames."""
@@ -191,7 +195,7 @@ class ServerConnection:
 
     def feed_text(self, text: str) -> None:
         """One text WebSocket message: a JSON Envelope."""
-        if len(text) > self._decoder.limit_bytes:
+        if len(text) > self._decoder.limit_bytes * JSON_FACTOR:
             self._keep(FrameError(f"text of {len(text)} characters is over the limit"))
         else:
             self._keep(text)

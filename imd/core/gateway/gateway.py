@@ -164,6 +164,8 @@ class Gateway:
 
     def _pong(self, session: Session, received: Received) -> None:
         assert received.envelope is not None
+        # What it counts goes first: a client that compared too early would sync for nothing.
+        session.flush()
         pong = Heartbeat(sentAt=received.envelope.hb.sentAt, deliveredCount=session.delivered_count)
         session.push(control(Envelope(header=same_request(received.envelope), hb=pong)))
 

@@ -21,11 +21,10 @@ from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.session import Session
 from imd.kernel.clocks import Clock
 from imd.wire.outbound import Outbound
+from imd.wire.server import JSON_FACTOR
 
 PROTO_SUBPROTOCOL = "im.v1.proto"
 JSON_SUBPROTOCOL = "im.v1.json"
-#: JSON is longer than protobuf: base64 and names.
-JSON_FACTOR = 2
 #: With compression the library may cut a message that is up to 64 KiB over its limit, silently: so
 #: its limit is so much above ours, and ours refuses.
 DEFLATE_MARGIN_BYTES = 64 * 1024

@@ -40,6 +40,8 @@ MAX_SYNC_CURSORS = 2000
 STATUS_QUERY_IDS = 200
 LIST_PAGE = 100
 LIST_DEFAULT = 50
+#: Last messages may be large; the page then ends earlier, with at least one conversation.
+LIST_PAGE_BYTES = 256 * 1024
 #: Conversations looked up in the store at a time.
 STORE_BATCH = 500
 #: Tag of HistoryResp.messages (field 2).
@@ -169,19 +171,31 @@ class CatchUp:
             bodies.update(await self._log.last_bodies(ids[first : first + STORE_BATCH]))
         last = {each: Message.FromString(body) for each, body in bodies.items()}
         entries.sort(key=lambda entry: _newest_first(last.get(entry.conversation_id)))
-        page = entries[start : start + limit]
+        page = _within_bytes(entries[start : start + limit], bodies)
         cursors = await self._read_cursors(user_id, [entry.conversation_id for entry in page])
         rows = [
             _conversation(entry, last.get(entry.conversation_id), _read(cursors, entry.conversation_id))
             for entry in page
         ]
-        more = str(start + limit) if len(entries) > start + limit else ""
+        following = start + len(page)
+        more = str(following) if len(entries) > following else ""
         return ConversationListResp(conversations=rows, nextPageToken=more)
 
 
 def _read(cursors: Mapping[str, CursorRow], conversation_id: str) -> int:
     cursor = cursors.get(conversation_id)
     return cursor.read_seq if cursor is not None else 0
+
+
+def _within_bytes(
+    entries: Sequence[ConversationEntry], bodies: Mapping[str, bytes]
+) -> Sequence[ConversationEntry]:
+    size_bytes = 0
+    for count, entry in enumerate(entries):
+        size_bytes += len(bodies.get(entry.conversation_id, b""))
+        if size_bytes > LIST_PAGE_BYTES and count:
+            return entries[:count]
+    return entries
 
 
 def _newest_first(last: Message | None) -> int:
