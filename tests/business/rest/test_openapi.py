@@ -1,0 +1,140 @@
+"""The document that describes the API, held against the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openapi_schema_validator import OAS31Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.config.sections import Config, Limits
+from tests.business.world import PASSWORD, Reply, World
+
+Operations = dict[tuple[str, str], dict[str, Any]]
+
+
+class Described(SynchronousTestCase):
+    """Every route, driven, its answers checked against the document."""
+
+    def setUp(self) -> None:
+        self.world = World(config=Config(limits=Limits(registrations_per_hour_per_ip=0)))
+        self.document = self.world.call("GET", "/openapi.json").json
+        self.operations: Operations = {
+            (method.upper(), path): operation
+            for path, methods in self.document["paths"].items()
+            for method, operation in methods.items()
+        }
+        self.driven: set[tuple[str, str]] = set()
+        self.registry: Registry[Any] = Registry().with_resource(
+            "urn:api", Resource.from_contents(self.document, default_specification=DRAFT202012)
+        )
+
+    def validator(self, schema: dict[str, Any]) -> OAS31Validator:
+        return OAS31Validator({"$ref": "urn:api" + schema["$ref"]}, registry=self.registry)
+
+    def validate(self, schema: dict[str, Any], instance: Any) -> None:
+        self.validator(schema).validate(instance)
+
+    def drive(
+        self, method: str, path: str, body: Any = None, *, token: str = "", query: str = "", **names: str
+    ) -> Reply:
+        """Call one operation; its answer, and its body if it was accepted, fit what the document says."""
+        operation = self.operations[method, path]
+        reply = self.world.call(method, path.format(**names) + query, body, token=token)
+        answers = operation["responses"]
+        answer = answers.get(str(reply.status), answers["default"])
+        self.validate(answer["content"]["application/json"]["schema"], reply.json)
+        if reply.status < 300:
+            self.driven.add((method, path))
+            if body is not None:
+                self.validate(operation["requestBody"]["content"]["application/json"]["schema"], body)
+        self.assertEqual(reply.status < 300, str(reply.status) in answers, reply.raw)
+        return reply
+
+    def enter(self, handle: str) -> tuple[str, str]:
+        body = {"handle": handle, "password": PASSWORD, "deviceId": "phone", "displayName": handle.title()}
+        session = self.drive("POST", "/register", body).json
+        return session["userId"], session["token"]
+
+    def accounts(self) -> None:
+        _, token = self.enter("zoe")
+        token = self.drive("POST", "/login", {"handle": "zoe", "password": PASSWORD, "deviceId": "a"}).json[
+            "token"
+        ]
+        body = {"oldPassword": PASSWORD, "newPassword": "another one"}
+        token = self.drive("POST", "/password", body, token=token).json["token"]
+        self.drive("GET", "/me", token=token)
+        self.drive("GET", "/users/{handle}", token=token, handle="Zoe")
+        self.drive("POST", "/refresh", token=token)
+        self.world.clock.advance(3000)
+        token = self.drive("POST", "/refresh", token=token).json["token"]
+        self.drive("POST", "/logout", {"deviceId": "phone"}, token=token)
+        self.drive("POST", "/logout", token=token)
+        self.drive("GET", "/openapi.json")
+
+    def groups(self) -> None:
+        (_, alice), (bob_id, bob), (carol_id, _) = (self.enter(name) for name in ("alice", "bob", "carol"))
+        group = self.drive("POST", "/groups", {"title": "Fun", "memberIds": [bob_id]}, token=alice).json
+        names = {"id": group["conversationId"], "userId": bob_id}
+        one = "/groups/{id}"
+        self.drive("GET", one, token=bob, **names)
+        self.drive("PATCH", one, {"title": "More"}, token=alice, **names)
+        self.drive("POST", one + "/members", {"userIds": [carol_id]}, token=alice, **names)
+        self.drive("GET", one + "/members", token=bob, query="?limit=2", **names)
+        self.drive("PUT", one + "/members/{userId}/role", {"role": "admin"}, token=alice, **names)
+        self.drive("DELETE", one + "/members", {"userIds": [carol_id]}, token=bob, **names)
+        self.drive("POST", one + "/transfer", {"userId": bob_id}, token=alice, **names)
+        self.drive("POST", one + "/leave", token=alice, **names)
+        self.drive("POST", one + "/members", {"userIds": [carol_id]}, token=bob, **names)
+        self.drive("DELETE", one + "/members/{userId}", token=bob, **(names | {"userId": carol_id}))
+        self.drive("POST", "/conversations/direct", {"userId": carol_id}, token=bob)
+        self.drive("POST", "/conversations/direct", {"handle": "carol"}, token=bob)
+        self.drive("GET", "/conversations", token=bob, query="?limit=1")
+        self.drive("DELETE", one, token=bob, **names)
+
+    def test_every_operation(self) -> None:
+        """Each operation works as described, and none is missing from this test."""
+        self.accounts()
+        self.groups()
+        self.assertEqual(self.driven, set(self.operations))
+
+    def test_errors(self) -> None:
+        """Refusals of all operations, without a token and with nonsense, fit the document too."""
+        _, token = self.enter("alice")
+        for (method, path), operation in self.operations.items():
+            for body in ({"nonsense": 1}, None):
+                for bearer in ("", token):
+                    body_here = body if "requestBody" in operation else None
+                    self.drive(method, path, body_here, token=bearer, id="g_0", userId="7", handle="nobody")
+
+    def test_routes(self) -> None:
+        """Every route is described, and everything described is routed, with the same words for parameters."""
+        api = self.world.parts.api
+        routed = {
+            (method, str(rule.rule).removeprefix("/v1").replace("<", "{").replace(">", "}"))
+            for rule in api._router._app.url_map.iter_rules()
+            for method in (rule.methods or set()) - {"HEAD"}
+        }
+        self.assertEqual(routed, set(self.operations))
+        for (_, path), operation in self.operations.items():
+            in_path = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            self.assertEqual(
+                {f"{{{name}}}" for name in in_path}, {part for part in path.split("/") if "{" in part}
+            )
+
+    def test_document(self) -> None:
+        """It is OpenAPI 3.1: its schemas are schemas, its references lead somewhere, its ids are unique."""
+        self.assertEqual(self.document["openapi"], "3.1.0")
+        for schema in self.document["components"]["schemas"].values():
+            OAS31Validator.check_schema(schema)
+        names = [operation["operationId"] for operation in self.operations.values()]
+        self.assertEqual(len(names), len(set(names)))
+        public = sorted(path for (_, path), one in self.operations.items() if one["security"] == [])
+        self.assertEqual(public, ["/login", "/openapi.json", "/register"])
+
+    def test_refusal_is_noticed(self) -> None:
+        """The check above can fail: an answer with a wrong field does not fit."""
+        schema = {"$ref": "#/components/schemas/Done"}
+        self.assertFalse(self.validator(schema).is_valid({"ok": "yes"}))
