@@ -28,9 +28,10 @@ from imd.client.events import (
     SessionEnded,
     TypingChanged,
 )
+from imd.kernel.clocks import WallClock, system_wall_clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
-from imd.kernel.timeouts import sleep
+from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.message_pb2 import RECALL
 
 SENDING, STORED, DELIVERED, READ, FAILED, RECALLED = "· ", "✓ ", "✓✓", "✔✔", "✗ ", "↶ "
@@ -40,13 +41,15 @@ marks: {SENDING}sending  {STORED}stored  {DELIVERED} delivered  {READ} read  {FA
 /help         this                        /quit, ^D    leave"""
 #: Messages shown when a chat opens.
 OPENING = 20
-#: Own messages whose marks can change, and that /recall knows.
-MAX_OWN = 200
+#: Messages whose marks can change, and that /recall knows.
+MAX_SHOWN = 300
 #: One "typing" a burst of keys, and its end after silence.
 TYPING_S = 3.0
 #: On leaving, messages on their way get so long to arrive.
 SETTLE_S = 10.0
 SETTLE_STEP_S = 0.05
+#: A pipe whose reader does not read is not waited for.
+FLUSH_S = 2.0
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,8 +59,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     chat.set_defaults(run=run_chat)
 
 
-class Own:
-    """A message of ours on the screen."""
+class Shown:
+    """A message on the screen; ``seq`` is 0 while it is on its way, ``mark`` empty if it is not ours."""
 
     __slots__ = ("line", "mark", "seq")
 
@@ -70,15 +73,18 @@ class Own:
 class Chat:
     """Between a Client and a Screen. Is the screen's Typist and the client's callback."""
 
-    def __init__(self, *, client: Client, room: Room, painter: Painter, clock: Any) -> None:
+    def __init__(
+        self, *, client: Client, room: Room, painter: Painter, clock: Any, wall_clock: WallClock
+    ) -> None:
         self.over: Deferred[None] = Deferred()
         self.screen: Screen
         self._client = client
         self._room = room
         self._painter = painter
         self._clock = clock
+        self._wall_clock = wall_clock
         self._tasks = Tasks()
-        self._own: deque[Own] = deque(maxlen=MAX_OWN)
+        self._shown: deque[Shown] = deque(maxlen=MAX_SHOWN)
         self._oldest = 0
         self._newest = 0
         self._delivered = 0
@@ -111,8 +117,12 @@ class Chat:
         """Clear up."""
         if self._typing is not None:
             self._typing.cancel()
+        self._leaving = True
         await self._tasks.stop()
-        self.screen.close()
+        try:
+            await with_timeout(self.screen.close(), timeout_s=FLUSH_S, clock=self._clock)
+        except TimeoutError:
+            pass
 
     async def _watch(self) -> None:
         try:
@@ -185,11 +195,12 @@ class Chat:
 
     def _send(self, text: str) -> None:
         who = self._painter.paint(self._painter.name(self._client.user_id), BOLD + GREEN)
-        own = Own(self.screen.line(f"{who}: {harmless(text)}", SENDING), 0, SENDING)
-        self._own.append(own)
+        when = self._painter.paint(self._painter.clock(self._wall_clock()), DIM)
+        own = Shown(self.screen.line(f"{when} {who}: {harmless(text)}", SENDING, pending=True), 0, SENDING)
+        self._shown.append(own)
         self._tasks.spawn("send", self._deliver(own, text))
 
-    async def _deliver(self, own: Own, text: str) -> None:
+    async def _deliver(self, own: Shown, text: str) -> None:
         try:
             sent = await self._client.send_text(text, conversation_id=self._room.conversation_id)
         except ImError as error:
@@ -201,13 +212,17 @@ class Chat:
         self._mark(own, self._fate(sent.seq))
 
     def _recall(self, number: int) -> None:
-        mine = [own for own in self._own if own.seq and own.mark != RECALLED]
+        mine = [own for own in self._shown if own.mark not in ("", RECALLED, FAILED)]
         if number > len(mine):
             self._say("there is no such message of yours here")
             return
         self._tasks.spawn("recall", self._take_back(mine[-number]))
 
-    async def _take_back(self, own: Own) -> None:
+    async def _take_back(self, own: Shown) -> None:
+        while own.mark == SENDING:
+            await sleep(SETTLE_STEP_S, clock=self._clock)
+        if not own.seq:
+            return
         try:
             await self._client.recall(self._room.conversation_id, own.seq)
         except ImError as error:
@@ -280,21 +295,20 @@ class Chat:
         mine = message.sender_id == self._client.user_id
         mark = self._fate(message.seq) if mine and message.type != RECALL and not message.revoked else ""
         line = self.screen.line(self._painter.message(message), mark)
-        if mark:
-            self._own.append(Own(line, message.seq, mark))
-        elif not mine:
+        self._shown.append(Shown(line, message.seq, mark))
+        if not mine:
             self._client.mark_read(message.conversation_id, message.seq)
         if message.recalled_seq:
-            for own in self._own:
-                if own.seq == message.recalled_seq:
-                    self._mark(own, RECALLED)
+            for shown in self._shown:
+                if shown.seq == message.recalled_seq:
+                    self._mark(shown, RECALLED)
 
     def _receipt(self, event: ReceiptChanged) -> None:
         if event.conversation_id != self._room.conversation_id or event.user_id == self._client.user_id:
             return
         self._delivered = max(self._delivered, event.delivered_seq)
         self._read = max(self._read, event.read_seq)
-        for own in self._own:
+        for own in self._shown:
             if own.seq and own.mark in (STORED, DELIVERED):
                 self._mark(own, self._fate(own.seq))
 
@@ -303,7 +317,7 @@ class Chat:
             return READ
         return DELIVERED if seq <= self._delivered else STORED
 
-    def _mark(self, own: Own, mark: str) -> None:
+    def _mark(self, own: Shown, mark: str) -> None:
         if own.mark != mark:
             own.mark = mark
             colour = {READ: CYAN, FAILED: YELLOW}.get(mark, DIM)
@@ -331,7 +345,9 @@ async def run_chat(context: Context) -> None:
     room = await context.room(context.arguments.who)
     painter = Painter(colours=context.colours, names=room.names, own_id=client.user_id)
     history = await last_messages(client, room.conversation_id, OPENING)
-    chat = Chat(client=client, room=room, painter=painter, clock=context.reactor)
+    chat = Chat(
+        client=client, room=room, painter=painter, clock=context.reactor, wall_clock=system_wall_clock
+    )
     screen = open_screen(chat, reactor=context.reactor)
     try:
         chat.open(screen, history)

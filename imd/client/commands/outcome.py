@@ -39,6 +39,8 @@ def explain(error: BaseException) -> str:
         return f"the server cannot be reached: {error.message}"
     if not isinstance(error, ImError):
         return str(error)
+    if isinstance(error, SessionOver) and "same_device" in error.message:
+        return "another imc with this profile has taken over its session"
     hint = ""
     if error.retry_after_ms:
         hint = f" (try again in {max(1, round(error.retry_after_ms / 1000))} s)"

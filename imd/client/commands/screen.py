@@ -11,6 +11,7 @@ import termios
 from collections import deque
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.stdio import StandardIO
@@ -40,8 +41,8 @@ class Typist(Protocol):
 class Screen(Protocol):
     """What a chat needs. A mark has two columns and stands before its line."""
 
-    def line(self, text: str, mark: str = "") -> int:
-        """Show a line; its number, for ``remark``."""
+    def line(self, text: str, mark: str = "", *, pending: bool = False) -> int:
+        """Show a line; its number, for ``remark``. ``pending``: its fate will be told by ``remark``."""
         ...
 
     def remark(self, number: int, mark: str) -> None:
@@ -52,8 +53,8 @@ class Screen(Protocol):
         """What stands before the input."""
         ...
 
-    def close(self) -> None:
-        """Leave everything as it was found."""
+    def close(self) -> Deferred[None]:
+        """Leave everything as it was found; fires when all has been written."""
         ...
 
 
@@ -62,6 +63,7 @@ class _Stdio(TwistedProtocol):
 
     def __init__(self, typist: Typist) -> None:
         self.typist = typist
+        self._closed: Deferred[None] = Deferred()
         self._flags = [(fd, fcntl.fcntl(fd, fcntl.F_GETFL)) for fd in (0, 1)]
 
     def write(self, text: str) -> None:
@@ -76,17 +78,20 @@ class _Stdio(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008
         self.typist.input_ended()
-
-    def close(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
         for fd, flags in self._flags:
             fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        if not self._closed.called:
+            self._closed.callback(None)
+
+    def close(self) -> Deferred[None]:
+        if self.transport is not None:
+            self.transport.loseConnection()
+        return self._closed
 
 
 @implementer(IHalfCloseableProtocol)
 class PipeScreen(_Stdio):
-    """Lines in, lines out. A line with a mark is shown when its fate is known, and whenever it changes."""
+    """Lines in, lines out. A pending line is shown when its fate is known, and whenever that changes."""
 
     def __init__(self, typist: Typist) -> None:
         super().__init__(typist)
@@ -107,12 +112,12 @@ class PipeScreen(_Stdio):
             self._pending = b""
         super().readConnectionLost()
 
-    def line(self, text: str, mark: str = "") -> int:
+    def line(self, text: str, mark: str = "", *, pending: bool = False) -> int:
         self._count += 1
-        if mark:
+        if pending:
             self._marked.append((self._count, text))
         else:
-            self.write(f"{_NO_MARK} {text}\n")
+            self.write(f"{mark or _NO_MARK} {text}\n")
         return self._count
 
     def remark(self, number: int, mark: str) -> None:
@@ -153,7 +158,7 @@ class TerminalScreen(_Stdio):
             self.typist.key_pressed()
         self.write(self._redrawn())
 
-    def line(self, text: str, mark: str = "") -> int:
+    def line(self, text: str, mark: str = "", *, pending: bool = False) -> int:
         self._measure()
         self._count += 1
         rows = max(1, -(-(3 + width(_COLOURS.sub("", text))) // self._columns))
@@ -173,10 +178,10 @@ class TerminalScreen(_Stdio):
             self._prompt = text
             self.write(self._redrawn())
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         self.write("\r\x1b[K")
         termios.tcsetattr(0, termios.TCSADRAIN, self._found)
-        super().close()
+        return super().close()
 
     def _measure(self) -> None:
         """After a resize nobody knows on which row a line stands."""
