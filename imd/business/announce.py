@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.bus.port import Bus, BusFailure, NoResponder
@@ -95,6 +96,8 @@ class BusAnnouncements:
                 timeout_s=DEFAULT_TIMEOUT_S,
                 clock=self._clock,
             )
+        except CancelledError:
+            raise
         except Exception as error:
             # Whatever it was: the change is committed, and must be told sooner or later.
             self._log.error("the bus took no invalidation: {error!r}", error=error)

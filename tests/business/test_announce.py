@@ -81,6 +81,18 @@ class Announcing(SynchronousTestCase):
         self.clock.pump([30.0] * 130)
         self.assertEqual((self.heard, len(self.tasks)), ([], 0))
 
+    def test_stopped(self) -> None:
+        """An announcement that waits for the bus does not hold up the end."""
+
+        async def never(subject: str, payload: bytes) -> None:
+            await Deferred()
+
+        self.bus.refuse = 1
+        self.run_(self.announcements.membership_changed("g_1", 7))
+        self.patch(self.bus, "publish_durable", never)
+        self.clock.pump([0.5, 0.0])
+        self.successResultOf(Deferred.fromCoroutine(self.tasks.stop()))
+
     def test_notice(self) -> None:
         """A notice goes to the owner of the conversation's shard, under a key that makes a repeat harmless."""
         asked: list[SystemAppend] = []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from imd.business.text import check_line
 from imd.kernel.errors import PayloadInvalid
 
 ACTIVE = 1
@@ -90,7 +90,8 @@ def fold_handle(handle: str) -> str:
 
     :raises PayloadInvalid: it may not be a handle at all.
     """
-    folded = handle.casefold()
+    # Letters of other scripts may fold to ours; only what was written in ours is the same handle.
+    folded = handle.lower() if handle.isascii() else ""
     if _HANDLE.match(folded) is None:
         raise PayloadInvalid("handle must be 3 to 32 characters of a-z 0-9 _ . -", field="handle")
     return folded
@@ -98,13 +99,7 @@ def fold_handle(handle: str) -> str:
 
 def check_display_name(name: str, handle: str) -> str:
     """The name to show, trimmed; the handle where none is given."""
-    name = unicodedata.normalize("NFC", name).strip()
-    if len(name) > DISPLAY_NAME_MAX_LENGTH:
-        raise PayloadInvalid(
-            f"displayName must be at most {DISPLAY_NAME_MAX_LENGTH} characters", field="displayName"
-        )
-    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in name):
-        raise PayloadInvalid("displayName must not hold control characters", field="displayName")
+    name = check_line(name, max_length=DISPLAY_NAME_MAX_LENGTH, field="displayName")
     return name or handle
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from imd.business.text import check_line
 from imd.kernel.errors import Forbidden, PayloadInvalid
 
 DIRECT = 1
@@ -87,11 +87,9 @@ def group_id(number: int) -> str:
 
 def check_title(title: str) -> str:
     """The title, trimmed."""
-    title = unicodedata.normalize("NFC", title).strip()
-    if not 1 <= len(title) <= TITLE_MAX_LENGTH:
-        raise PayloadInvalid(f"title must be 1 to {TITLE_MAX_LENGTH} characters", field="title")
-    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in title):
-        raise PayloadInvalid("title must not hold control characters", field="title")
+    title = check_line(title, max_length=TITLE_MAX_LENGTH, field="title")
+    if not title:
+        raise PayloadInvalid("title must not be empty", field="title")
     return title
 
 

@@ -33,7 +33,19 @@ class Registering(SynchronousTestCase):
 
     def test_handles(self) -> None:
         """A handle that may not be is refused, and the field named."""
-        for handle in ("ab", "a" * 33, "a b", "a/b", "ünal", "a@b.c", "a\u0000b", "😀😀😀", "a'--"):
+        for handle in (
+            "ab",
+            "a" * 33,
+            "a b",
+            "a/b",
+            "ünal",
+            "a@b.c",
+            "a\u0000b",
+            "😀😀😀",
+            "a'--",
+            "stra\u00dfe",
+            "\u212aarl",
+        ):
             self.assertEqual(self.register(handle=handle), (400, "handle"), handle)
 
     def test_taken(self) -> None:
@@ -53,7 +65,8 @@ class Registering(SynchronousTestCase):
             "deviceId": "a b", "displayName": "x" * 65, "platform": "x" * 33, "isAdmin": True, "userId": "1",
         }.items():  # fmt: skip
             self.assertEqual(self.register(**{field: value}), (400, field))
-        self.assertEqual(self.register(displayName="line\nbreak"), (400, "displayName"))
+        for name in ("line\nbreak", "a\u202eb", "a\x00b", "a\u2028b"):
+            self.assertEqual(self.register(displayName=name), (400, "displayName"), repr(name))
 
     def test_closed(self) -> None:
         """Where registration is switched off nobody registers."""
