@@ -9,7 +9,6 @@ from __future__ import annotations
 from imd.core.gateway.session import Session
 from imd.kernel.clocks import Clock
 
-
 #: Frames a session in the last tick, from which on it pays to wait for more.
 WORTH_WAITING = 2
 
