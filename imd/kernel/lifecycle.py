@@ -10,7 +10,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from imd.kernel.clocks import Clock
-from imd.kernel.timeouts import with_timeout
+from imd.kernel.timeouts import TimeoutError, with_timeout
+
+
+#: A stage that is still starting when the server is told to stop is cancelled after so long.
+START_GRACE_S = 10.0
 
 
 class Stage(Protocol):
@@ -74,7 +78,10 @@ class Stages(Service):
 
     async def _stop_after_start(self) -> None:
         if self._starting is not None and not self._starting.called:
-            await self._starting
+            try:
+                await with_timeout(self._starting, timeout_s=START_GRACE_S, clock=self._clock)
+            except TimeoutError:
+                self._log.error("stopped while a stage was still starting")
         await self._stop_all()
 
     async def _stop_all(self) -> None:

@@ -205,7 +205,7 @@ class _Ready:
         ):
             if address:
                 self._log.info("  {what}: {address}", what=what, address=address)
-        self._log.info("next: imc --as alice register alice   (and imc --as alice chat bob)")
+        self._log.info("next: imc --as alice register; imc --as bob register; imc --as alice chat bob")
 
     async def stop(self) -> None:
         self._up = False
