@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from argon2 import PasswordHasher
 from sqlalchemy import update
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.accounts.model import DISABLED
 from imd.business.schema import users
 from imd.config.sections import Accounts, Config, Limits
-from tests.business.world import PASSWORD, World
+from tests.business.world import PASSWORD, World, at_once
+
+T = TypeVar("T")
 
 
 class Registering(SynchronousTestCase):
@@ -104,6 +110,20 @@ class LoggingIn(SynchronousTestCase):
         self.assertEqual(replies[0].raw, replies[1].raw)
         self.assertEqual((replies[0].status, replies[0].error[0]), (401, 1001))
         self.assertEqual(replies[0].headers["www-authenticate"], "Bearer")
+
+    def test_same_cost(self) -> None:
+        """An unknown user, a wrong and a right password all cost exactly one hash."""
+        calls: list[str] = []
+
+        def threads(work: Callable[[], T], /) -> Deferred[T]:
+            calls.append("hash")
+            return at_once(work)
+
+        self.patch(self.world.parts.passwords, "_threads", threads)
+        for handle, password in (("nobody", "wrong"), ("alice", "wrong"), ("alice", PASSWORD)):
+            self.world.login(handle, password=password)
+            self.assertEqual(calls, ["hash"], handle)
+            calls.clear()
 
     def test_two_devices(self) -> None:
         """Devices are logged in independently."""
