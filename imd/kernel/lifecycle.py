@@ -12,7 +12,6 @@ from twisted.logger import Logger
 from imd.kernel.clocks import Clock
 from imd.kernel.timeouts import TimeoutError, with_timeout
 
-
 #: A stage that is still starting when the server is told to stop is cancelled after so long.
 START_GRACE_S = 10.0
 
