@@ -199,6 +199,25 @@ class Transactions(SynchronousTestCase):
         self.assertNotIn("canary", failure.getTraceback() + str(logged))
         self.assertTrue(any("database failed" in event["log_format"] for event in logged))
 
+    def test_full_disk(self) -> None:
+        """A full disk refuses writes as busy and goes on reading; with space again it writes."""
+        database = self.open()
+        limit = "PRAGMA max_page_count={}"
+
+        def pages(number: int) -> None:
+            work = self.write(database, lambda c: c.exec_driver_sql(limit.format(number)).scalar())
+            self.successResultOf(work)
+
+        rows = [{"id": n, "name": f"name {n}" * 5} for n in range(1000)]
+        pages(1)
+        failed = self.write(database, lambda c: insert_ignore(c, things, rows))
+        self.failureResultOf(failed, ServerBusy)
+        self.assertEqual(self.names(database), [])
+        pages(1_000_000)
+        self.assertEqual(
+            self.successResultOf(self.write(database, lambda c: insert_ignore(c, things, rows))), 1000
+        )
+
     def test_slow_before_it_began(self) -> None:
         """What waits too long for a thread is never done, and says so."""
         threads = SlowThreads()
