@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import time
@@ -22,7 +23,6 @@ if "twisted.internet.reactor" not in sys.modules:
 from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
 from twisted.python.usage import Options as BaseOptions
-from twisted.python.usage import UsageError
 
 from imd.config.load import ConfigError, load
 from imd.config.sections import Config
@@ -44,18 +44,31 @@ class Options(BaseOptions):
         try:
             self.settings = load(self["config"], os.environ)
         except ConfigError as error:
-            raise UsageError(str(error)) from None
+            # Not a UsageError: twistd would print the options instead, and to the standard output.
+            raise SystemExit(f"imd: {error}") from None
 
 
 def makeService(options: Options) -> Service:
     """The server; when it cannot start, the process ends with exit code 1."""
     # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
     reactor.seconds = time.monotonic
+    # What was imported stays, and messages are freed by their counts: a full collection of all that
+    # would only hold up everybody for 50 ms now and then.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     return build(options.settings, reactor=reactor, on_failed=_give_up)
 
 
 def _give_up(error: BaseException) -> None:
-    sys.stderr.write(f"imd: {error}\n")
+    if sys.__stderr__ is not None:
+        # sys.stderr is the log by now.
+        print(f"imd: {error}", file=sys.__stderr__, flush=True)
     # twistd has no way to return a code of ours; what had started is stopped already.
     atexit.register(os._exit, 1)
-    reactor.stop()
+    # The first stages may fail before the reactor runs.
+    reactor.callWhenRunning(_stop)
+
+
+def _stop() -> None:
+    if reactor.running:
+        reactor.stop()
