@@ -9,13 +9,15 @@ forgotten, and the fate of each message is read before anything is said about it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Protocol
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.content import with_seq
-from imd.core.message.model import NewMessage, SeqTaken, StoredKey
+from imd.core.message.model import NewMessage, StoredKey
 from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
 from imd.kernel.clocks import Clock
@@ -27,17 +29,21 @@ from imd.kernel.timeouts import sleep
 RETRY_DELAYS_S = (1.0, 3.0, 5.0)
 #: Bytes in one commit: 200 messages of 256 KiB would be a pause for everybody else.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+#: Appends in a row that another owner outran, before the store counts as busy: no endless race.
+MAX_OUTRUN = 10
+#: Known keys met one by one, an append each, before those of the whole batch are looked up at once.
+MAX_FOUND_SINGLY = 2
 
 
 class Settlement(Protocol):
     """Who hears how each send ended. Every submitted send is reported exactly once, apart from ``in_doubt``."""
 
     def committed(self, sends: Sequence[PendingSend]) -> None:
-        """These became durable just now, in this order."""
+        """These became durable, in this order, and nobody has been told of them yet."""
         ...
 
     def found(self, send: PendingSend, stored: StoredKey) -> None:
-        """The store held this send's key already."""
+        """The store held this send's key already, by an earlier send."""
         ...
 
     def failed(self, send: PendingSend, error: ImError) -> None:
@@ -47,6 +53,14 @@ class Settlement(Protocol):
     def in_doubt(self, send: PendingSend) -> None:
         """All retries are used up and it may be stored; it is looked after until that is known."""
         ...
+
+
+class _Outcome(Enum):
+    """How an append went that did not fail."""
+
+    STORED = 1
+    FOUND_ONE = 2
+    OUTRUN = 3
 
 
 class GroupCommit:
@@ -91,14 +105,22 @@ class GroupCommit:
         return batch
 
     async def _write(self, batch: list[PendingSend]) -> None:
-        """Until every send of the batch has its final answer."""
-        failures = 0
+        """Until every send of the batch has its final answer; each leaves the batch as it gets it."""
+        failures = found = fruitless = 0
         while batch:
             try:
-                batch = await self._attempt(batch)
+                outcome = await self._attempt(batch, look_up_all=found >= MAX_FOUND_SINGLY)
+                found = found + 1 if outcome is _Outcome.FOUND_ONE else 0
+                fruitless = fruitless + 1 if outcome is _Outcome.OUTRUN else 0
+                if fruitless >= MAX_OUTRUN:
+                    fruitless = 0
+                    raise ServerBusy("this conversation is written elsewhere", retry_after_ms=1000)
                 failures = 0
-                self._store_down = False
+                self._store_works()
                 continue
+            except CancelledError:
+                # The role stops; a store does not cancel itself.
+                raise
             except ServerBusy as error:
                 self._rewind(batch)
                 cause: ImError = error
@@ -110,31 +132,53 @@ class GroupCommit:
                 self._doubt(batch)
                 cause = OutcomeUnknown("the store failed in an unforeseen way")
             failures += 1
-            batch = await self._pause_or_give_up(batch, cause, failures)
+            await self._pause_or_give_up(batch, cause, failures)
 
-    async def _attempt(self, batch: list[PendingSend]) -> list[PendingSend]:
-        """One ordered append; returns what is still to do."""
-        if any(send.outcome_unknown for send in batch):
-            batch = await self._settle_unknown(batch)
-        unread = {send.key.conversation_id: send.live for send in batch if send.live.last_seq is None}
+    async def _attempt(self, batch: list[PendingSend], *, look_up_all: bool) -> _Outcome:
+        """One ordered append; what is still to do stays in the batch."""
+        if look_up_all or any(send.outcome_unknown for send in batch):
+            await self._settle_known(batch, look_up_all=look_up_all)
+            if not batch:
+                return _Outcome.STORED
+        unread = [send.live for send in batch if send.live.last_seq is None]
         if unread:
-            last_seqs = await self._log.last_seqs(list(unread))
-            for conversation_id, live in unread.items():
-                live.last_seq = live.tail = last_seqs.get(conversation_id, 0)
-        if not batch:
-            return []
+            last_seqs = await self._log.last_seqs(list({live.conversation_id for live in unread}))
+            for live in unread:
+                live.last_seq = live.tail = last_seqs.get(live.conversation_id, 0)
         result = await self._log.append(self._rows(batch))
-        stored, rest = batch[: result.stored], batch[result.stored :]
+        stored = batch[: result.stored]
+        del batch[: result.stored]
         for send in stored:
             send.live.last_seq = send.seq
-        self._rewind(rest)
+        self._rewind(batch)
         if stored:
-            self._settlement.committed(stored)
+            self._report(self._settlement.committed, stored)
         if isinstance(result.refused, StoredKey):
-            self._settlement.found(rest.pop(0), result.refused)
-        elif isinstance(result.refused, SeqTaken):
-            rest[0].live.last_seq = None
-        return rest
+            self._report_known([(batch.pop(0), result.refused)])
+            return _Outcome.FOUND_ONE
+        if batch:
+            batch[0].live.last_seq = None
+        return _Outcome.STORED if stored else _Outcome.OUTRUN
+
+    def _report(self, tell: Callable[..., None], *what: object) -> None:
+        """Whatever goes wrong in telling must not have the batch written again, nor end the writing."""
+        try:
+            tell(*what)
+        except Exception:
+            self._logger.failure("telling how a send ended failed")
+
+    def _report_known(self, known: Sequence[tuple[PendingSend, StoredKey]]) -> None:
+        """What the store holds already: by an attempt of ours that nobody has heard of, or an earlier send."""
+        ours: list[PendingSend] = []
+        for send, stored in known:
+            if stored.server_msg_id == send.server_msg_id:
+                send.seq = stored.seq
+                send.stored_body = with_seq(send.body, stored.seq)
+                ours.append(send)
+            else:
+                self._report(self._settlement.found, send, stored)
+        if ours:
+            self._report(self._settlement.committed, ours)
 
     def _rows(self, batch: list[PendingSend]) -> list[NewMessage]:
         rows: list[NewMessage] = []
@@ -170,40 +214,59 @@ class GroupCommit:
             send.outcome_unknown = True
             send.live.last_seq = None
 
-    async def _settle_unknown(self, batch: list[PendingSend]) -> list[PendingSend]:
-        """Read what became of the sends in doubt; those that are not there are written again."""
+    async def _settle_known(self, batch: list[PendingSend], *, look_up_all: bool) -> None:
+        """Read what became of the sends in doubt; those that are not there stay, to be written again.
+
+        Nothing is said before all reads have succeeded: a failure in the middle changes nothing.
+        """
+        asked: dict[tuple[str, int], list[PendingSend]] = {}
+        for send in batch:
+            if look_up_all or send.outcome_unknown:
+                asked.setdefault((send.key.conversation_id, send.key.sender_id), []).append(send)
+        answers: dict[PendingSend, StoredKey | None] = {}
+        for (conversation_id, sender_id), sends in asked.items():
+            client_msg_ids = [send.key.client_msg_id for send in sends]
+            keys = await self._log.find(conversation_id, sender_id, client_msg_ids)
+            for send in sends:
+                answers[send] = keys.get(send.key.client_msg_id)
+        known: list[tuple[PendingSend, StoredKey]] = []
         left: list[PendingSend] = []
         for send in batch:
-            if send.outcome_unknown:
-                conversation_id, sender_id, client_msg_id = send.key
-                keys = await self._log.find(conversation_id, sender_id, [client_msg_id])
-                stored = keys.get(client_msg_id)
-                if stored is not None:
-                    self._settlement.found(send, stored)
-                    continue
+            stored = answers.get(send)
+            if stored is not None:
+                known.append((send, stored))
+                continue
+            if send in answers:
                 send.outcome_unknown = False
             left.append(send)
-        return left
+        batch[:] = left
+        self._report_known(known)
 
-    async def _pause_or_give_up(
-        self, batch: list[PendingSend], cause: ImError, failures: int
-    ) -> list[PendingSend]:
-        """Wait for the next try, or, the tries used up, say so; returns what is still to do."""
+    async def _pause_or_give_up(self, batch: list[PendingSend], cause: ImError, failures: int) -> None:
+        """Wait for the next try, or, the tries used up, say so; what is in doubt stays in the batch."""
         if not self._store_down and failures <= len(RETRY_DELAYS_S):
             await sleep(RETRY_DELAYS_S[failures - 1], clock=self._clock)
-            return batch
+            return
         if not self._store_down:
             self._store_down = True
             self._logger.error("the message store does not take writes: {cause}", cause=cause.message)
-        in_doubt: list[PendingSend] = []
+        failed = [send for send in batch if not send.outcome_unknown]
+        batch[:] = [send for send in batch if send.outcome_unknown]
+        if batch:
+            # Nobody waits behind what is in doubt, maybe for hours, without being told.
+            failed += self._queue
+            self._queue.clear()
+        refusal = ServerBusy("the message store does not take writes", retry_after_ms=1000)
+        for send in failed:
+            self._report(self._settlement.failed, send, refusal)
         for send in batch:
-            if not send.outcome_unknown:
-                self._settlement.failed(send, cause)
-                continue
-            in_doubt.append(send)
             if not send.told_delayed:
                 send.told_delayed = True
-                self._settlement.in_doubt(send)
-        if in_doubt:
+                self._report(self._settlement.in_doubt, send)
+        if batch:
             await sleep(RETRY_DELAYS_S[-1], clock=self._clock)
-        return in_doubt
+
+    def _store_works(self) -> None:
+        if self._store_down:
+            self._store_down = False
+            self._logger.info("the message store takes writes again")
