@@ -7,13 +7,14 @@ being looked up. On a hot conversation a send costs no await.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.fanout import Fanout
 from imd.core.message.group_commit import GroupCommit
-from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.model import StoredKey
 from imd.core.message.ports import MessageLog
 from imd.core.message.receipts import Receipts
@@ -28,8 +29,8 @@ from imd.wire.outbound import Priority
 RECENT_SENDS = 100_000
 #: Sends waiting for one conversation's members; the rest of the node must not pay for it.
 MAX_WAITING_PER_CONVERSATION = 1000
-#: Above so many members a conversation is large: it yields to smaller ones under load.
-LARGE_GROUP_MEMBERS = 1000
+#: Resends of one message while it is being written; a client needs one a connection.
+MAX_TWINS = 100
 
 #: Share of the queue above which a priority is turned away (spec 7.4).
 WATER_MARKS = {
@@ -92,35 +93,54 @@ class Appender:
         live = None if waiting is not None else self._live.hot(conversation_id)
         if live is not None:
             self._admit(send, live)
+        elif self.unsettled >= self._room[Priority.CONTROL]:
+            send.submitter.failed(send, ServerBusy("the server is busy", retry_after_ms=1000))
         elif waiting is None:
             self._waiting[conversation_id] = deque([send])
             self._waiting_count += 1
             self._tasks.spawn("look up a conversation", self._look_up(conversation_id))
-        elif len(waiting) < MAX_WAITING_PER_CONVERSATION and self.unsettled < self._room[Priority.CONTROL]:
+        elif len(waiting) < MAX_WAITING_PER_CONVERSATION:
             waiting.append(send)
             self._waiting_count += 1
         else:
             send.submitter.failed(send, ServerBusy("too many messages wait here", retry_after_ms=1000))
 
     async def _look_up(self, conversation_id: str) -> None:
-        live: LiveConversation | None = None
-        error: ImError | None = None
-        try:
-            live = await self._live.load(conversation_id)
-            for send in list(self._waiting[conversation_id]):
-                if live is None and send.peer_user_id:
-                    live = await self._live.open_direct(send.key.sender_id, send.peer_user_id)
-        except ImError as refused:
-            error = refused
-        except Exception:
-            self._logger.failure("looking up conversation {id} failed", id=conversation_id)
-            error = InternalError("the server failed to look this conversation up")
-        for send in self._waiting.pop(conversation_id):
+        # Stays in place until it is empty: what is submitted meanwhile queues up behind.
+        waiting = self._waiting[conversation_id]
+        live, error = await self._learn(self._live.load(conversation_id))
+        refused: dict[int, ImError | None] = {}
+        while waiting:
+            send = waiting[0]
+            sender_id = send.key.sender_id
+            if live is None and error is None and send.peer_user_id and sender_id not in refused:
+                opening = self._live.open_direct(sender_id, send.peer_user_id)
+                live, refused[sender_id] = await self._learn(opening)
+            waiting.popleft()
             self._waiting_count -= 1
-            if live is not None:
-                self._admit(send, live)
-            else:
-                send.submitter.failed(send, error or Forbidden(_NOT_YOURS))
+            try:
+                if live is not None:
+                    self._admit(send, live)
+                else:
+                    no = error or refused.get(sender_id) or Forbidden(_NOT_YOURS)
+                    send.submitter.failed(send, no)
+            except Exception:
+                self._logger.failure("taking in a message of {id} failed", id=conversation_id)
+        del self._waiting[conversation_id]
+
+    async def _learn(
+        self, question: Awaitable[LiveConversation | None]
+    ) -> tuple[LiveConversation | None, ImError | None]:
+        """The answer, or why there is none; never raises, for somebody waits for it."""
+        try:
+            return await question, None
+        except ImError as refused:
+            return None, refused
+        except CancelledError:
+            return None, ServerBusy("the server is going down", retry_after_ms=1000)
+        except Exception:
+            self._logger.failure("looking up a conversation failed")
+            return None, InternalError("the server failed to look this conversation up")
 
     def _admit(self, send: PendingSend, live: LiveConversation) -> None:
         key = send.key
@@ -171,10 +191,13 @@ class Appender:
         if first.content_hash != send.content_hash:
             send.submitter.failed(send, _conflict())
             return
-        send.submitter.accepted(send)
         if first.twins is None:
             first.twins = []
+        elif len(first.twins) >= MAX_TWINS:
+            send.submitter.failed(send, RateLimited("resent too often", retry_after_ms=1000))
+            return
         first.twins.append(send)
+        send.submitter.accepted(send)
 
     def _answer_known(self, send: PendingSend, stored: StoredKey) -> None:
         if stored.content_hash != send.content_hash:
@@ -194,12 +217,14 @@ class Appender:
             stored = StoredKey(send.seq, send.server_msg_id, send.server_time_ms, send.content_hash, False)
             recent[send.key] = stored
             self._release(send)
-            send.submitter.stored(send, duplicate=False)
-            if send.twins:
-                for twin in send.twins:
-                    self._answer_known(twin, stored)
-        while len(recent) > self._recent_limit:
-            del recent[next(iter(recent))]
+            try:
+                send.submitter.stored(send, duplicate=False)
+                if send.twins:
+                    for twin in send.twins:
+                        self._answer_known(twin, stored)
+            except Exception:
+                self._logger.failure("a STORED was not told")
+        self._forget_oldest()
         self._fanout.deliver(sends)
         # Who writes has read what came before.
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
@@ -207,8 +232,9 @@ class Appender:
             self._receipts.advance(conversation_id, sender_id, delivered=seq, read=seq)
 
     def found(self, send: PendingSend, stored: StoredKey) -> None:
-        """See ``Settlement``. A write whose outcome was unknown ends here too: then nobody has seen it yet."""
+        """See ``Settlement``. Another server may have stored it and died before it told anybody."""
         self._recent[send.key] = stored
+        self._forget_oldest()
         self._release(send)
         for each in (send, *(send.twins or ())):
             self._answer_known(each, stored)
@@ -226,6 +252,11 @@ class Appender:
         """See ``Settlement``."""
         for each in (send, *(send.twins or ())):
             each.submitter.delayed(each)
+
+    def _forget_oldest(self) -> None:
+        recent = self._recent
+        while len(recent) > self._recent_limit:
+            del recent[next(iter(recent))]
 
     def _release(self, send: PendingSend) -> None:
         self._in_flight.pop(send.key, None)

@@ -19,6 +19,8 @@ from imd.kernel.token_bucket import TokenBucket
 
 #: As many as the membership cache holds; a conversation costs about 1 KiB and its audience.
 MAX_LIVE = 100_000
+#: Above so many members a conversation is large: it yields to smaller ones under load.
+LARGE_GROUP_MEMBERS = 1000
 
 
 class LiveConversation:
@@ -51,7 +53,8 @@ class LiveConversation:
         self.hint_until_s = 0.0
         self.in_use = 0
         self.bucket: TokenBucket | None = None
-        self.senders: set[int] | None = None
+        #: Who wrote here lately, the latest last.
+        self.senders: dict[int, None] | None = None
 
     @property
     def member_count(self) -> int:
@@ -127,21 +130,27 @@ class LiveConversations:
         return live
 
     async def _load(self, conversation_id: str) -> LiveConversation | None:
+        if await self._members.get(conversation_id) is None:
+            self._forget(conversation_id)
+            return None
+        live = self._live.get(conversation_id)
+        last_seq = live.last_seq if live is not None else None
+        if last_seq is None:
+            last_seq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
+        # Again, since it may have changed while the store was read; the rest happens at one stroke.
         membership = await self._members.get(conversation_id)
         if membership is None:
             self._forget(conversation_id)
             return None
         live = self._live.get(conversation_id)
-        if live is None or live.last_seq is None:
-            last_seq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
-            live = self._live.get(conversation_id)
-            if live is None:
-                live = self._add(conversation_id)
-            if live.last_seq is None:
-                live.last_seq = live.tail = last_seq
-                live.fanned_seq = max(live.fanned_seq, last_seq)
+        if live is None:
+            live = self._add(conversation_id)
+            live.fanned_seq = last_seq
+        if live.last_seq is None:
+            # fanned_seq stays: what was stored and not told is the sweep's to find.
+            live.last_seq = live.tail = last_seq
         self._live.move_to_end(conversation_id)
-        self._rebuild(live, self._members.peek(conversation_id) or membership)
+        self._rebuild(live, membership)
         return live
 
     async def open_direct(self, user_id: int, peer_user_id: int) -> LiveConversation | None:
@@ -150,7 +159,8 @@ class LiveConversations:
         :raises Forbidden: there is no such peer, or it may not be written to.
         """
         conversation_id = await self._directory.open_direct(user_id, peer_user_id)
-        self._members.forget(conversation_id)
+        # Not only forgotten: an answer that is under way may be older than the conversation.
+        self._members.invalidate(conversation_id, 0)
         return await self.load(conversation_id)
 
     def _add(self, conversation_id: str) -> LiveConversation:
@@ -178,6 +188,8 @@ class LiveConversations:
             joined = self._joined.get(recipient)
             if joined is not None:
                 joined.discard(live)
+                if not joined:
+                    del self._joined[recipient]
         live.audience = None
 
     def _forget(self, conversation_id: str) -> None:
@@ -211,6 +223,10 @@ class LiveConversations:
     def with_audience(self) -> list[LiveConversation]:
         """Conversations that somebody here is in, for the sweep."""
         return [live for live in self._live.values() if live.audience]
+
+    def without_audience(self) -> list[LiveConversation]:
+        """Conversations of which it is not known who is here, since their members changed."""
+        return [live for live in self._live.values() if live.audience is None]
 
     def counts(self) -> dict[str, int]:
         """Sizes, for whoever watches memory."""
