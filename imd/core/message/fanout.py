@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from imd.core.message.live import LiveConversation, LiveConversations
+from imd.core.directory import P2P
+from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.recipients import Recipient
 from imd.core.message.sends import PendingSend
 from imd.kernel.clocks import Clock
@@ -26,6 +27,8 @@ from imd.wire.outbound import Outbound, Priority, deliver, joined
 HINT_PENALTY_S = 60.0
 #: Deliveries joined into one push; more would burst a receiver's queue at a stroke.
 MAX_JOINED_BYTES = 64 * 1024
+#: Members of a group who wrote lately, and so are told how far the others have read.
+MAX_SENDERS = 100
 
 
 class HintThresholds(NamedTuple):
@@ -54,14 +57,18 @@ class Fanout:
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         """Fan out sends that just became durable, in their order."""
-        if len(sends) == 1:
-            self._deliver_to(sends[0].live, sends)
-            return
         by_conversation: dict[LiveConversation, list[PendingSend]] = {}
         for send in sends:
             by_conversation.setdefault(send.live, []).append(send)
         for live, batch in by_conversation.items():
-            self._deliver_to(live, batch)
+            self._try_to_deliver(live, batch)
+
+    def _try_to_deliver(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+        try:
+            self._deliver_to(live, sends)
+        except Exception:
+            self._logger.failure("fan-out of {id} failed; the sweep repairs it", id=live.conversation_id)
+            live.fanned_seq = min(live.fanned_seq, sends[0].seq - 1)
 
     def _deliver_to(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
         if live.audience is None or live in self._held:
@@ -72,15 +79,19 @@ class Fanout:
         self._remember_senders(live, sends)
         if not live.audience:
             return
+        # One for all that is said here, whatever it was admitted with: a connection sends by priority,
+        # and must not overtake within a conversation.
+        priority = Priority.LARGE_GROUP if live.member_count > LARGE_GROUP_MEMBERS else Priority.NORMAL
         if self._wants_hint(live, sends):
-            self._push_hint(live, last_seq, sends[0].priority)
+            only_one = sends[0].recipient if len(sends) == 1 else None
+            _push_to_others(live.audience, _hint(live, last_seq, priority), only_one)
             return
         started_s = self._clock.seconds()
         if len(sends) == 1:
             send = sends[0]
-            _push_to_others(live.audience, deliver(send.stored_body, send.priority), send.recipient)
+            _push_to_others(live.audience, deliver(send.stored_body, priority), send.recipient)
         else:
-            _push_batch(live.audience, sends)
+            _push_batch(live.audience, sends, priority)
         if self._clock.seconds() - started_s > self._thresholds.fanout_s:
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
 
@@ -94,19 +105,24 @@ class Fanout:
 
     def _remember_senders(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
         """Receipts of a group go to those who wrote in it lately."""
-        if live.senders is None:
-            live.senders = set()
+        if live.membership is None or live.membership.kind == P2P:
+            return
+        senders = live.senders
+        if senders is None:
+            senders = live.senders = {}
         for send in sends:
-            live.senders.add(send.key.sender_id)
+            senders.pop(send.key.sender_id, None)
+            senders[send.key.sender_id] = None
+        while len(senders) > MAX_SENDERS:
+            del senders[next(iter(senders))]
 
     def hint(self, live: LiveConversation, last_seq: int) -> None:
         """Tell everybody here that there is something up to ``last_seq``."""
+        if live.audience is None:
+            # Nobody would hear it, and it would count as told. The sweep finds out who is here first.
+            return
         live.fanned_seq = max(live.fanned_seq, last_seq)
-        self._push_hint(live, last_seq, Priority.NORMAL)
-
-    def _push_hint(self, live: LiveConversation, last_seq: int, priority: Priority) -> None:
-        hint = Envelope(hint=Hint(conversationId=live.conversation_id, lastSeq=last_seq))
-        _push_to_others(live.audience or (), Outbound(encode(hint), priority, 1), None)
+        _push_to_others(live.audience, _hint(live, last_seq, Priority.NORMAL), None)
 
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Recipient | None) -> None:
         """Something that is not stored (typing) to everybody here but one."""
@@ -133,7 +149,7 @@ class Fanout:
         finally:
             sends = self._held.pop(live)
         if current is not None:
-            self._deliver_to(current, sends)
+            self._try_to_deliver(current, sends)
 
 
 def _push_to_others(audience: Iterable[Recipient], outbound: Outbound, besides: Recipient | None) -> None:
@@ -142,9 +158,14 @@ def _push_to_others(audience: Iterable[Recipient], outbound: Outbound, besides: 
             recipient.push(outbound)
 
 
-def _push_batch(audience: Iterable[Recipient], sends: Sequence[PendingSend]) -> None:
+def _hint(live: LiveConversation, last_seq: int, priority: Priority) -> Outbound:
+    hint = Envelope(hint=Hint(conversationId=live.conversation_id, lastSeq=last_seq))
+    return Outbound(encode(hint), priority, 1)
+
+
+def _push_batch(audience: Iterable[Recipient], sends: Sequence[PendingSend], priority: Priority) -> None:
     """Several messages of one conversation: joined for those who sent none of them."""
-    parts = [deliver(send.stored_body, send.priority) for send in sends]
+    parts = [deliver(send.stored_body, priority) for send in sends]
     senders = {send.recipient for send in sends}
     runs = _runs(parts)
     for recipient in audience:

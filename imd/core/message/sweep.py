@@ -6,6 +6,7 @@ whoever has not been told that far gets a hint. Bound: 30 s.
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.fanout import Fanout
@@ -18,6 +19,8 @@ from imd.kernel.timeouts import sleep
 
 #: Conversations asked for at a time.
 BATCH = 500
+#: Conversations whose members are asked for again in one sweep; the rest come with the next one.
+MAX_REFRESHED = 200
 
 
 class TailSweep:
@@ -55,10 +58,17 @@ class TailSweep:
                 await self.sweep()
             except ImError as error:
                 self._logger.warn("tail sweep put off: {error}", error=error)
+            except CancelledError:
+                raise
+            except Exception:
+                self._logger.failure("tail sweep failed; it goes on with the next")
 
     async def sweep(self) -> int:
         """Look once; how many conversations had a tail that was not told."""
         behind = 0
+        # Those whose members changed and where nobody has written since: who is here?
+        for live in self._live.without_audience()[:MAX_REFRESHED]:
+            await self._live.load(live.conversation_id)
         conversations = self._live.with_audience()
         for start in range(0, len(conversations), BATCH):
             batch = {live.conversation_id: live for live in conversations[start : start + BATCH]}
