@@ -7,6 +7,8 @@ own other devices. Large groups are not told (spec 4.4).
 
 from __future__ import annotations
 
+from itertools import islice
+
 from twisted.logger import Logger
 
 from imd.core.directory import P2P
@@ -29,6 +31,12 @@ WINDOW_S = 0.1
 GROUP_WINDOW_S = 1.0
 #: Cursor rows in one write.
 MAX_ROWS = 500
+#: After a write that failed; the store has other worries.
+RETRY_S = 1.0
+#: Cursors that wait for the store, about 300 B each. Above, new ones are let go: see ``Cursors``.
+MAX_UNWRITTEN = 100_000
+#: Cursors remembered, so that what is told never goes back, and what is known is not written again.
+MAX_KNOWN = 50_000
 
 
 class Receipts:
@@ -54,6 +62,7 @@ class Receipts:
         self._max_members = max_members
         self._unwritten: dict[tuple[str, int], CursorRow] = {}
         self._untold: dict[str, dict[int, CursorRow]] = {}
+        self._known: dict[tuple[str, int], CursorRow] = {}
         self._told_groups_s = 0.0
         self._running = False
 
@@ -72,10 +81,14 @@ class Receipts:
     def advance(self, conversation_id: str, user_id: int, *, delivered: int, read: int) -> None:
         """Raise a cursor that is known to be right (who writes has read what came before)."""
         key = (conversation_id, user_id)
-        old = self._unwritten.get(key)
+        old = self._unwritten.get(key) or self._known.get(key)
         if old is not None:
             delivered = max(delivered, old.delivered_seq)
             read = max(read, old.read_seq)
+            if delivered == old.delivered_seq and read == old.read_seq:
+                return
+        if len(self._unwritten) >= MAX_UNWRITTEN and key not in self._unwritten:
+            return
         self._unwritten[key] = CursorRow(conversation_id, user_id, delivered, read)
         if not self._running:
             self._running = True
@@ -85,24 +98,39 @@ class Receipts:
         try:
             while self._unwritten or self._untold:
                 await sleep(WINDOW_S, clock=self._clock)
-                await self._write_some()
+                written = await self.write()
                 self._tell()
+                if not written:
+                    await sleep(RETRY_S, clock=self._clock)
         finally:
             self._running = False
 
-    async def _write_some(self) -> None:
-        keys = list(self._unwritten)[:MAX_ROWS]
-        rows = [self._unwritten.pop(key) for key in keys]
-        if not rows:
-            return
-        try:
-            await self._cursors.advance(rows)
-        except ImError as error:
-            # Lost cursors come again with the client's next receipt; see Cursors.
-            self._logger.warn("{count} cursors not written: {error}", count=len(rows), error=error)
-            return
-        for row in rows:
-            self._untold.setdefault(row.conversation_id, {})[row.user_id] = row
+    async def write(self) -> bool:
+        """Write what has been gathered; False if the store did not take it, and it waits for the next time."""
+        for _ in range(0, len(self._unwritten), MAX_ROWS):
+            keys = list(islice(self._unwritten, MAX_ROWS))
+            rows = [self._unwritten.pop(key) for key in keys]
+            try:
+                await self._cursors.advance(rows)
+            except ImError as error:
+                self._logger.warn("{count} cursors not written: {error}", count=len(rows), error=error)
+                for row in rows:
+                    self.advance(
+                        row.conversation_id, row.user_id, delivered=row.delivered_seq, read=row.read_seq
+                    )
+                return False
+            for row in rows:
+                self._remember(row)
+                self._untold.setdefault(row.conversation_id, {})[row.user_id] = row
+        return True
+
+    def _remember(self, row: CursorRow) -> None:
+        known = self._known
+        key = (row.conversation_id, row.user_id)
+        known.pop(key, None)
+        known[key] = row
+        if len(known) > MAX_KNOWN:
+            del known[next(iter(known))]
 
     def _tell(self) -> None:
         now_s = self._clock.seconds()
