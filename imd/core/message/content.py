@@ -113,14 +113,15 @@ def _check_media(media: MediaRef) -> None:
 
 def content_hash(request: SendMessageReq) -> bytes:
     """16 bytes that are equal for equal content, whatever order the maps came in."""
-    digest = blake2b(b"%d|" % request.type, digest_size=16)
     if request.textContent:
-        digest.update(request.textContent.encode())
+        content = request.textContent.encode()
     else:
-        digest.update(request.mediaRef.SerializeToString(deterministic=True))
-        digest.update(request.binaryContent)
+        content = request.mediaRef.SerializeToString(deterministic=True) + request.binaryContent
+    # Each part behind its length: no content can look like another one with meta.
+    digest = blake2b(b"%d|%d|%s" % (request.type, len(content), content), digest_size=16)
     for key in sorted(request.meta):
-        digest.update(b"|%d|%s|%s" % (len(key), key.encode(), request.meta[key].encode()))
+        name, value = key.encode(), request.meta[key].encode()
+        digest.update(b"%d|%d|%s%s" % (len(name), len(value), name, value))
     return digest.digest()
 
 

@@ -58,7 +58,9 @@ class SystemMessages:
             PendingSend(
                 key=key,
                 body=system_body(request.notice, origin),
-                content_hash=blake2b(request.notice.SerializeToString(), digest_size=16).digest(),
+                content_hash=blake2b(
+                    request.notice.SerializeToString(deterministic=True), digest_size=16
+                ).digest(),
                 server_msg_id=origin.server_msg_id,
                 server_time_ms=now_ms,
                 submitter=waiter,
