@@ -1,0 +1,41 @@
+"""Stopping: what was admitted is written before those who write it are cancelled."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from imd.core.message.append import Appender
+from imd.core.message.receipts import Receipts
+from imd.kernel.clocks import Clock
+from imd.kernel.timeouts import sleep
+
+#: A store that works takes a full queue in a second; one that does not is not waited for much longer.
+SETTLE_TIMEOUT_S = 10.0
+_POLL_S = 0.02
+
+
+class Settling:
+    """A stage after the background work, so that it stops before it."""
+
+    _logger = Logger()
+
+    def __init__(
+        self, *, appender: Appender, receipts: Receipts, clock: Clock, timeout_s: float = SETTLE_TIMEOUT_S
+    ) -> None:
+        self._appender = appender
+        self._receipts = receipts
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        """Returns when every send has its final answer, or it has taken too long."""
+        deadline_s = self._clock.seconds() + self._timeout_s
+        while self._appender.unsettled and self._clock.seconds() < deadline_s:
+            await sleep(_POLL_S, clock=self._clock)
+        if self._appender.unsettled:
+            # Told ACCEPTED or DELAYED at most; their clients send them again.
+            self._logger.warn("{count} messages were not stored at stop", count=self._appender.unsettled)
+        await self._receipts.write()
