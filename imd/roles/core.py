@@ -164,6 +164,7 @@ def build_core(
         catch_up=catch_up,
         watching=watching,
         ids=ids,
+        clock=clock,
         wall_clock=wall_clock,
     )
     requests = Requests(

@@ -10,6 +10,7 @@ One machine serves TCP, TLS and WebSocket, protobuf and JSON. It decides what ma
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -164,6 +165,11 @@ class ServerConnection:
         self._bad_since_s = 0.0
 
     @property
+    def limit_bytes(self) -> int:
+        """The longest frame that may come now."""
+        return self._decoder.limit_bytes
+
+    @property
     def partial(self) -> bool:
         """Whether a frame has begun to come in and is not complete."""
         return self._decoder.partial
@@ -205,18 +211,20 @@ class ServerConnection:
             self._backlog = deque()
         self._backlog.append(item)
 
-    def take(self, limit: int, now_s: float) -> list[Received]:
-        """At most ``limit`` frames, judged in the order they came."""
+    def take(self, limit: int, now_s: float) -> Iterator[Received]:
+        """At most ``limit`` frames in the order they came, each judged when it is its turn.
+
+        So what is done about one frame, such as closing, holds for the next.
+        """
         backlog = self._backlog
-        received: list[Received] = []
-        while backlog and len(received) < limit:
+        while backlog and limit:
             if self.state is State.CLOSED:
                 backlog.clear()
                 break
-            received.append(self._judge(backlog.popleft(), now_s))
+            limit -= 1
+            yield self._judge(backlog.popleft(), now_s)
         if not backlog:
             self._backlog = None
-        return received
 
     def _judge(self, item: bytes | str | FrameError, now_s: float) -> Received:
         if isinstance(item, FrameError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imd.core.gateway.session import Session
+from imd.core.gateway.session import BUSY, Session
 from imd.core.message.sends import PendingSend
 from imd.kernel.errors import ImError, ServerBusy
 from imd.pb.delivery_pb2 import Ack
@@ -55,9 +55,8 @@ class Acks:
             return
         session.push(control(Envelope(ack=ack)))
         session.in_flight -= 1
-        if session.reading_paused and session.in_flight <= MAX_IN_FLIGHT // 2:
-            session.reading_paused = False
-            session.link.resume_reading()
+        if session.held & BUSY and session.in_flight <= MAX_IN_FLIGHT // 2:
+            session.release(BUSY)
 
 
 def _failure(send: PendingSend, status: int, error: ImError) -> Ack:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError
 
 from imd.core.directory import Claims, Directory
+from imd.core.gateway.faults import Faults
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.session import Session
 from imd.core.gateway.watching import Watching
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.live import LiveConversations
-from imd.kernel.clocks import WallClock
+from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import AuthFailed, ImError, InternalError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id
 from imd.pb.connection_pb2 import ACK_FINAL_ONLY, Connect, Connected, Limits, TokenRefreshed
@@ -42,8 +43,6 @@ class Greeting(NamedTuple):
 class Authenticator:
     """Lets people in."""
 
-    _logger = Logger()
-
     def __init__(
         self,
         *,
@@ -56,6 +55,7 @@ class Authenticator:
         catch_up: CatchUp,
         watching: Watching,
         ids: Snowflake,
+        clock: Clock,
         wall_clock: WallClock,
     ) -> None:
         self._greeting = greeting
@@ -68,6 +68,7 @@ class Authenticator:
         self._watching = watching
         self._ids = ids
         self._wall_clock = wall_clock
+        self._faults = Faults(clock=clock)
 
     async def authenticate(self, session: Session, envelope: Envelope) -> None:
         """Answer a Connect, one way or the other."""
@@ -75,18 +76,19 @@ class Authenticator:
         request_id = envelope.header.requestId
         try:
             claims = await self._verified(connect)
+            if session.connection.step(Input.ACCEPTED) is not Do.GREET:
+                return
+            self._welcome(session, envelope, claims)
+            await self._first_sync(session, connect)
         except ImError as error:
-            if session.connection.step(Input.REFUSED) is Do.CLOSE:
-                self._replies.close(session, error, request_id)
-            return
+            # Also without the first sync: the client would not know what it misses.
+            self._replies.close(session, error, request_id)
+        except CancelledError:
+            # The server goes down.
+            raise
         except Exception:
-            self._logger.failure("authentication failed unexpectedly")
-            self._replies.close(session, InternalError("the server failed to check the token"), request_id)
-            return
-        if session.connection.step(Input.ACCEPTED) is not Do.GREET:
-            return
-        self._welcome(session, envelope, claims)
-        await self._first_sync(session, connect)
+            self._faults.log("connect")
+            self._replies.close(session, InternalError("the server failed to let you in"), request_id)
 
     async def _verified(self, connect: Connect) -> Claims:
         device_id = check_id(connect.deviceId, "connect.deviceId")
@@ -97,7 +99,12 @@ class Authenticator:
                 f"platform must be at most {MAX_PLATFORM_LENGTH} printable characters",
                 field="connect.platform",
             )
-        return await self._directory.verify(connect.token, device_id)
+        while True:
+            revocations = self._registry.revocations
+            claims = await self._directory.verify(connect.token, device_id)
+            if revocations == self._registry.revocations:
+                return claims
+            # It may have been this login's; there was no session yet that it could have ended.
 
     def _welcome(self, session: Session, envelope: Envelope, claims: Claims) -> None:
         connect = envelope.connect
@@ -136,18 +143,11 @@ class Authenticator:
 
     async def _first_sync(self, session: Session, connect: Connect) -> None:
         """Listen to one's conversations first, then see what is missing: nothing falls in between."""
-        try:
-            entries = await self._directory.conversations_of(session.user_id)
-            if session.user is None:
-                return
-            self._live.arrived(session, [entry.conversation_id for entry in entries])
-            answer = await self._catch_up.sync(
-                session.user_id, SyncReq(cursors=connect.cursors), entries=entries
-            )
-        except ImError as error:
-            # Without it the client would not know what it misses; it tries again elsewhere or later.
-            self._replies.close(session, error)
+        entries = await self._directory.conversations_of(session.user_id)
+        if session.user is None:
             return
+        self._live.arrived(session, [entry.conversation_id for entry in entries])
+        answer = await self._catch_up.sync(session.user_id, SyncReq(cursors=connect.cursors), entries=entries)
         session.push(control(Envelope(syncResp=answer)))
 
     async def refresh_token(self, session: Session, envelope: Envelope) -> None:

@@ -60,17 +60,18 @@ class Drain:
                 )
             )
         )
+        going_down = ServerBusy("server is going down", retry_after_ms=1000)
         for session in sessions:
             if session.connection.step(Input.DRAIN) is Do.FAREWELL:
                 session.push(reconnect)
             else:
-                session.link.close()
+                self._gateway.close(session, going_down)
         enough = int(len(sessions) * self._remaining_share)
         deadline_s = self._clock.seconds() + self._timeout_s
         while len(self._registry) > enough and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
         for session in self._registry:
-            self._gateway.close(session, ServerBusy("server is going down", retry_after_ms=1000))
+            self._gateway.close(session, going_down)
         linger_until_s = self._clock.seconds() + _LINGER_S
         while len(self._registry) and self._clock.seconds() < linger_until_s:
             await sleep(_POLL_S, clock=self._clock)

@@ -6,6 +6,8 @@ several frames for each session, the next is the coalescing interval after it (s
 
 from __future__ import annotations
 
+from twisted.logger import Logger
+
 from imd.core.gateway.session import Session
 from imd.kernel.clocks import Clock
 
@@ -15,6 +17,8 @@ WORTH_WAITING = 2
 
 class FlushTick:
     """Flushes sessions together."""
+
+    _logger = Logger()
 
     def __init__(self, *, clock: Clock, interval_s: float) -> None:
         self._clock = clock
@@ -39,5 +43,10 @@ class FlushTick:
         frames = 0
         for session in waiting:
             session.queued_to_flush = False
-            frames += session.flush()
+            try:
+                frames += session.flush()
+            except Exception:
+                # One session's fault must not silence those behind it.
+                self._logger.failure("a flush failed; its connection is cut")
+                session.link.abort()
         self._worth_waiting = frames >= WORTH_WAITING * len(waiting)

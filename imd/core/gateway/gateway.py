@@ -13,14 +13,15 @@ from imd.core.gateway.limits import Rates, bucket
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.requests import Requests
-from imd.core.gateway.session import Link, QueueLimits, Session
+from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid, RateLimited
 from imd.kernel.tasks import Tasks
+from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.outbound import control
-from imd.wire.server import Do, Input, Received, ServerConnection, State
+from imd.wire.server import Do, Input, Received, ServerConnection
 
 #: Frames of one connection in one reactor turn; the others have theirs.
 FRAMES_PER_TURN = 64
@@ -93,10 +94,15 @@ class Gateway:
 
     def received(self, session: Session) -> None:
         """The session's machine was fed; act on at most ``FRAMES_PER_TURN`` frames, the rest next turn."""
+        if not session.held & BACKLOG:
+            self._take(session)
+
+    def _take(self, session: Session) -> None:
         now_s = self._clock.seconds()
         connection = session.connection
+        heard = False
         for received in connection.take(FRAMES_PER_TURN, now_s):
-            session.heard_at_s = now_s
+            heard = True
             if received.do is Do.SERVE:
                 if self._within_rates(session, now_s, received):
                     envelope = received.envelope
@@ -104,21 +110,18 @@ class Gateway:
                     self._requests.serve(session, received.payload, envelope, received.size_bytes)
             else:
                 self._act(session, received, now_s)
-        if connection.partial:
-            if session.partial_since_s is None:
-                session.partial_since_s = now_s
-        else:
+        if heard:
+            session.heard_at_s = now_s
+        if not connection.partial:
             session.partial_since_s = None
+        elif heard or session.partial_since_s is None:
+            # The frame before it is complete, so this one has only begun.
+            session.partial_since_s = now_s
         if connection.backlog:
-            session.link.pause_reading()
-            self._clock.callLater(0, self._continue, session)
-
-    def _continue(self, session: Session) -> None:
-        if session.connection.state is State.CLOSED:
-            return
-        if not session.reading_paused:
-            session.link.resume_reading()
-        self.received(session)
+            session.hold(BACKLOG)
+            self._clock.callLater(0, self._take, session)
+        elif session.held & BACKLOG:
+            session.release(BACKLOG)
 
     def lost(self, session: Session) -> None:
         """The connection is gone."""
@@ -143,24 +146,35 @@ class Gateway:
             request_id = received.envelope.header.requestId if received.envelope is not None else 0
             self._replies.close(session, received.error or PayloadInvalid("bad request"), request_id)
 
-    def _within_rates(self, session: Session, now_s: float, received: Received) -> bool:
+    def _tokens_short(self, session: Session, now_s: float) -> TokenBucket | None:
+        """The bucket in which a token for one more frame is missing."""
         tokens = session.device_bucket
         if tokens is None and self._rates.device_frames_per_s:
             tokens = session.device_bucket = bucket(self._rates.device_frames_per_s, now_s)
-        shared = session.from_address.frames
         if tokens is not None and not tokens.take(now_s):
-            full = tokens
-        elif shared is not None and not shared.take(now_s):
-            full = shared
-        else:
+            return tokens
+        shared = session.from_address.frames
+        if shared is not None and not shared.take(now_s):
+            return shared
+        return None
+
+    def _within_rates(self, session: Session, now_s: float, received: Received) -> bool:
+        short = self._tokens_short(session, now_s)
+        if short is None:
             return True
         assert received.envelope is not None
-        error = RateLimited("too many frames", retry_after_ms=full.retry_after_ms())
+        error = RateLimited("too many frames", retry_after_ms=short.retry_after_ms())
         if session.user is None:
             self._replies.close(session, error)
         else:
             self._replies.answer(session, received.envelope, error)
         return False
+
+    def charge(self, session: Session) -> bool:
+        """Take one frame that the transport itself answers from the rates; whether it was in there."""
+        now_s = self._clock.seconds()
+        session.heard_at_s = now_s
+        return self._tokens_short(session, now_s) is None
 
     def _pong(self, session: Session, received: Received) -> None:
         assert received.envelope is not None
@@ -176,6 +190,7 @@ class Gateway:
     def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str) -> int:
         """End the sessions of a user whose logins were revoked; how many."""
         ended = 0
+        self._registry.revocations += 1
         for session in self._registry.of_user(user_id):
             if device_id in ("", session.device_id) and session.device_id != except_device_id:
                 self._replies.kick(session, reason or "revoked")

@@ -72,7 +72,7 @@ class IdleScan:
         """One second's share, and all strangers."""
         now_s = self._clock.seconds()
         for stranger in self._registry.strangers:
-            if now_s - stranger.opened_at_s > self._timeouts.auth_s:
+            if not stranger.closing and now_s - stranger.opened_at_s > self._timeouts.auth_s:
                 self._gateway.close(stranger, AuthFailed("no valid Connect in time"))
         if not self._cycle:
             self._cycle = list(self._registry)
@@ -86,6 +86,11 @@ class IdleScan:
 
     def _look_at(self, session: Session, now_s: float, now_ms: int) -> None:
         timeouts = self._timeouts
+        if session.held:
+            # It cannot be heard while it is not read.
+            session.heard_at_s = now_s
+            if session.partial_since_s is not None:
+                session.partial_since_s = now_s
         if session.blocked_for_s(now_s) > MAX_BLOCKED_S:
             session.link.abort()
         elif now_s - session.heard_at_s > timeouts.idle_s:

@@ -20,6 +20,8 @@ class Registry:
         self._sessions: dict[Session, None] = {}
         self._strangers: dict[Session, None] = {}
         self._resting: dict[int, UserRates] = {}
+        #: How many revocations this node has heard of; a login that was being checked is checked again.
+        self.revocations = 0
 
     def __len__(self) -> int:
         return len(self._sessions)

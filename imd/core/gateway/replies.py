@@ -67,11 +67,10 @@ class Replies:
         self._finish(session, Envelope(kicked=Kicked(reason=reason)))
 
     def _finish(self, session: Session, last: Envelope) -> None:
+        if session.closing:
+            return
         session.connection.step(Input.REFUSED)
-        session.push(control(last))
-        session.flush()
-        session.closing = True
-        session.link.close()
+        session.finish(control(last))
         if self._registry.forget(session):
             self.retire(session)
 

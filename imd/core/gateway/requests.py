@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError
 
 from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
+from imd.core.gateway.faults import Faults
 from imd.core.gateway.replies import Replies, same_request
-from imd.core.gateway.session import Session
+from imd.core.gateway.session import BUSY, Session
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import (
@@ -42,8 +43,6 @@ Serve = Callable[[Session, Envelope], Awaitable[None]]
 class Requests:
     """Serves the requests of live sessions."""
 
-    _logger = Logger()
-
     def __init__(
         self,
         *,
@@ -75,6 +74,7 @@ class Requests:
         self._wall_clock = wall_clock
         self._tasks = tasks
         self._content_limits = content_limits
+        self._faults = Faults(clock=clock)
         self._serve: dict[str, Serve] = {
             "read": self._read,
             "deliverAck": self._deliver_ack,
@@ -94,23 +94,32 @@ class Requests:
                 self._send(session, envelope, size_bytes)
             except ImError as error:
                 self._refuse(session, envelope, error)
+            except Exception:
+                self._fail(session, payload, envelope)
             return
         if session.requests >= MAX_REQUESTS:
             self._refuse(session, envelope, ServerBusy("too many requests at once", retry_after_ms=200))
             return
         session.requests += 1
-        self._tasks.spawn(payload, self._run(self._serve[payload], session, envelope))
+        self._tasks.spawn(payload, self._run(payload, session, envelope))
 
-    async def _run(self, serve: Serve, session: Session, envelope: Envelope) -> None:
+    async def _run(self, payload: str, session: Session, envelope: Envelope) -> None:
         try:
-            await serve(session, envelope)
+            await self._serve[payload](session, envelope)
         except ImError as error:
             self._refuse(session, envelope, error)
+        except CancelledError:
+            # The server goes down.
+            raise
         except Exception:
-            self._logger.failure("a request failed")
-            self._refuse(session, envelope, InternalError("the server failed to answer this"))
+            self._fail(session, payload, envelope)
         finally:
             session.requests -= 1
+
+    def _fail(self, session: Session, payload: str, envelope: Envelope) -> None:
+        """A fault of ours: the client learns that it is, the log (within bounds) what it is."""
+        self._faults.log(payload)
+        self._refuse(session, envelope, InternalError("the server failed to answer this"))
 
     def _send(self, session: Session, envelope: Envelope, size_bytes: int) -> None:
         request = envelope.send
@@ -137,9 +146,8 @@ class Requests:
                 peer_user_id=request.peerUserId,
             )
         )
-        if session.in_flight >= MAX_IN_FLIGHT and not session.reading_paused:
-            session.reading_paused = True
-            session.link.pause_reading()
+        if session.in_flight >= MAX_IN_FLIGHT:
+            session.hold(BUSY)
 
     def _check_rate(self, session: Session, is_media: bool) -> None:
         user = session.user

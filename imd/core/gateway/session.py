@@ -23,6 +23,11 @@ WATER_MARKS = (1.0, 0.95, 0.85, 0.70)
 NOTHING_SHED = len(Priority)
 #: Control frames (ACKs, answers) are never dropped, but a peer that reads none of so many is cut off.
 MAX_CONTROL_QUEUED = 10_000
+#: Reasons not to read from a connection, as bits: it is read again when none is left.
+BUSY = 1  # too many of its sends have no answer yet
+BLOCKED = 2  # it does not read what it is told
+BACKLOG = 4  # what it said is still being worked off
+UNCUT = 8  # what it sent is still being cut into messages
 
 
 class Link(Protocol):
@@ -66,6 +71,7 @@ class Session:
 
     __slots__ = (
         "_blocked_since_s",
+        "_counted",
         "_queue",
         "_queue_limits",
         "_queued_bytes",
@@ -75,12 +81,12 @@ class Session:
         "acks_final_only",
         "closing",
         "connection",
-        "delivered_count",
         "device_bucket",
         "device_id",
         "expires_at_ms",
         "from_address",
         "heard_at_s",
+        "held",
         "in_flight",
         "link",
         "login_id",
@@ -88,7 +94,6 @@ class Session:
         "partial_since_s",
         "platform",
         "queued_to_flush",
-        "reading_paused",
         "requests",
         "session_id",
         "user",
@@ -116,12 +121,12 @@ class Session:
         self._unsorted = False
         self._shed_from = NOTHING_SHED
         self._blocked_since_s: float | None = None
+        self._counted = 0
         self.queued_to_flush = False
-        self.reading_paused = False
+        self.held = 0
         self.opened_at_s = self.heard_at_s = now_s
         self.partial_since_s: float | None = None
         self.closing = False
-        self.delivered_count = 0
         self.in_flight = 0
         self.requests = 0
         self.device_bucket: TokenBucket | None = None
@@ -146,7 +151,7 @@ class Session:
                 self._unsorted = True
             queue.append(outbound)
             self._queued_bytes += len(outbound.frames)
-            self.delivered_count += outbound.counted
+            self._counted += outbound.counted
             if not self.queued_to_flush:
                 self.queued_to_flush = True
                 self._request_flush(self)
@@ -158,7 +163,7 @@ class Session:
     def _push_blocked(self, outbound: Outbound) -> None:
         """The transport is full: keep what fits below this priority's water mark (spec 7.4)."""
         # Counted even if dropped: the client then hears in the next heartbeat that it lost some.
-        self.delivered_count += outbound.counted
+        self._counted += outbound.counted
         queue = self._queue
         if outbound.priority is Priority.CONTROL:
             queue.append(outbound)
@@ -198,16 +203,49 @@ class Session:
         self.link.send(queue)
         return len(queue)
 
+    def finish(self, last: Outbound) -> None:
+        """Send the last frame and close: after what is queued, or instead of it if the peer does not read."""
+        self.flush()
+        self.closing = True
+        self._queue = []
+        self.link.send([last])
+        self.link.close()
+
+    @property
+    def delivered_count(self) -> int:
+        """Deliver and Hint frames that were handed out or dropped.
+
+        Not those still queued: the heartbeat's answer that tells this overtakes them.
+        """
+        return self._counted - sum(outbound.counted for outbound in self._queue)
+
+    def hold(self, reason: int) -> None:
+        """Read no more from the peer, for this reason."""
+        if not self.held:
+            self.link.pause_reading()
+        self.held |= reason
+
+    def release(self, reason: int) -> None:
+        """The reason is gone; reading goes on if it was the last one."""
+        if self.held == reason:
+            self.held = 0
+            self.link.resume_reading()
+        else:
+            self.held &= ~reason
+
     def blocked(self, now_s: float) -> None:
         """The transport takes no more for now."""
         if self._blocked_since_s is None:
             self._blocked_since_s = now_s
+            self.hold(BLOCKED)
 
     def unblocked(self) -> None:
         """The transport takes more again."""
         self._blocked_since_s = None
         self._shed_from = NOTHING_SHED
         self.flush()
+        if self._blocked_since_s is None:
+            self.release(BLOCKED)
 
     def blocked_for_s(self, now_s: float) -> float:
         """How long the peer has not been reading."""

@@ -94,15 +94,12 @@ class TcpLink(Protocol):
         session = self._session
         if session is not None:
             session.blocked(self._clock.seconds())
-            self.pause_reading()
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty again."""
         session = self._session
         if session is not None:
             session.unblocked()
-            if not session.reading_paused:
-                self.resume_reading()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
