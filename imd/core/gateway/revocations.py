@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import DecodeError
+from twisted.logger import Logger
+
 from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.directory_bus import MembershipCache
@@ -14,6 +17,8 @@ class Revocations:
 
     One consumer for both, so that a node sees the events in one order.
     """
+
+    _logger = Logger()
 
     def __init__(self, *, bus: Bus, members: MembershipCache, gateway: Gateway, node: str) -> None:
         self._bus = bus
@@ -28,7 +33,16 @@ class Revocations:
         """The bus forgets its consumers when it stops."""
 
     async def _invalidated(self, subject: str, payload: bytes) -> None:
-        event = Invalidation.FromString(payload)
+        try:
+            event = Invalidation.FromString(payload)
+        except DecodeError:
+            # Trying again would hold every later event back for minutes and end the same.
+            self._logger.error(
+                "an event of {size} bytes on {subject} is no Invalidation; it is dropped",
+                size=len(payload),
+                subject=subject,
+            )
+            return
         if event.WhichOneof("what") == "revoked":
             revoked = event.revoked
             self._gateway.revoke(
