@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 if "twisted.internet.reactor" not in sys.modules:
@@ -22,6 +23,7 @@ if "twisted.internet.reactor" not in sys.modules:
 
 from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
+from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import Options as BaseOptions
 
 from imd.config.load import ConfigError, load
@@ -70,5 +72,5 @@ def _give_up(error: BaseException) -> None:
 
 
 def _stop() -> None:
-    if reactor.running:
+    with suppress(ReactorNotRunning):
         reactor.stop()

@@ -17,7 +17,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.threadpool import ThreadPool
-from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -32,13 +31,14 @@ from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 from imd.kernel.lifecycle import Stage, Stages
 from imd.ops.health import Probe
+from imd.ops.site import SteadySite
 from imd.roles.business import BusinessRole, build_business
 from imd.roles.core import CoreRole, build_core
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
-#: An HTTP connection that says nothing for so long is closed; an open WebSocket is the gateway's.
-HTTP_IDLE_TIMEOUT_S = 60
+#: An HTTP request must be complete by then; an open WebSocket is the gateway's.
+HTTP_REQUEST_TIMEOUT_S = 30
 
 
 def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
@@ -134,14 +134,9 @@ def _site(
     )
     root.putChild(b"healthz", Probe(lambda: True))
     root.putChild(b"readyz", Probe(ready))
-    return Site(root, requestFactory=business.request_factory, timeout=HTTP_IDLE_TIMEOUT_S, reactor=reactor)
-
-
-class _QuietSite(Site):
-    """No access log: a line a request is a proxy's business."""
-
-    def log(self, request: Request) -> None:
-        """Nothing is written."""
+    return SteadySite(  # type: ignore[no-untyped-call]
+        root, requestFactory=business.request_factory, timeout=HTTP_REQUEST_TIMEOUT_S, reactor=reactor
+    )
 
 
 def _tls_options(tls: Tls) -> CertificateOptions:
