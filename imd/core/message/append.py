@@ -93,6 +93,8 @@ class Appender:
         live = None if waiting is not None else self._live.hot(conversation_id)
         if live is not None:
             self._admit(send, live)
+        elif send.key in self._in_flight:
+            self._join(self._in_flight[send.key], send)
         elif self.unsettled >= self._room[Priority.CONTROL]:
             send.submitter.failed(send, ServerBusy("the server is busy", retry_after_ms=1000))
         elif waiting is None:

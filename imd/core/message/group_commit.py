@@ -106,16 +106,17 @@ class GroupCommit:
 
     async def _write(self, batch: list[PendingSend]) -> None:
         """Until every send of the batch has its final answer; each leaves the batch as it gets it."""
-        failures = found = fruitless = 0
+        failures = found = outrun = 0
         while batch:
             try:
                 outcome = await self._attempt(batch, look_up_all=found >= MAX_FOUND_SINGLY)
                 found = found + 1 if outcome is _Outcome.FOUND_ONE else 0
-                fruitless = fruitless + 1 if outcome is _Outcome.OUTRUN else 0
-                if fruitless >= MAX_OUTRUN:
-                    fruitless = 0
+                if outcome is _Outcome.OUTRUN:
+                    outrun += 1
+                    if outrun < MAX_OUTRUN:
+                        continue
                     raise ServerBusy("this conversation is written elsewhere", retry_after_ms=1000)
-                failures = 0
+                failures = outrun = 0
                 self._store_works()
                 continue
             except CancelledError:
@@ -132,6 +133,7 @@ class GroupCommit:
                 self._doubt(batch)
                 cause = OutcomeUnknown("the store failed in an unforeseen way")
             failures += 1
+            outrun = 0
             await self._pause_or_give_up(batch, cause, failures)
 
     async def _attempt(self, batch: list[PendingSend], *, look_up_all: bool) -> _Outcome:

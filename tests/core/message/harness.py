@@ -53,7 +53,7 @@ class People:
     def put(self, conversation_id: str, *user_ids: int, kind: int = GROUP) -> None:
         old = self.known.get(conversation_id)
         version = old.version + 1 if old is not None else 1
-        roles = {user_id: MEMBER for user_id in user_ids}
+        roles = dict.fromkeys(user_ids, MEMBER)
         if kind == GROUP:
             roles[user_ids[0]] = OWNER
         self.known[conversation_id] = Membership(conversation_id, kind, version, roles)
@@ -210,7 +210,7 @@ class FaultyLog:
         self.batches.append(len(rows))
         if self._gate is not None:
             waiting: Deferred[None] = Deferred()
-            self._gate.addCallback(lambda _: waiting.called or waiting.callback(None))
+            self._gate.addCallback(lambda _: None if waiting.called else waiting.callback(None))
             await waiting
         fault = self.faults.popleft() if self.faults else self.down
         if fault == "busy":
