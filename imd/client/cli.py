@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
@@ -24,7 +25,8 @@ Each profile is one login on one device; a second imc with the same profile ends
 session. Two people at one machine are two profiles: imc --as alice ..., imc --as bob ...
 
 Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 server not reachable,
-4 login needed (expired, revoked, or taken over by another imc), 130 interrupted.
+4 login needed (expired, revoked, or taken over by another imc), 70 a fault of imc itself,
+130 interrupted.
 
 Environment: IMC_PROFILE, XDG_CONFIG_HOME (profiles are in its folder imc), NO_COLOR.
 """
@@ -52,7 +54,17 @@ def parser() -> argparse.ArgumentParser:
     chat.add(commands)
     talk.add(commands)
     groups.add(commands)
+    _anywhere(commands)
     return top
+
+
+def _anywhere(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``--as`` may stand behind the command, too."""
+    for command in commands.choices.values():
+        command.add_argument("--as", dest="profile", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        for action in command._actions:  # noqa: SLF001 - argparse has no public way to walk its parsers
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                _anywhere(action)
 
 
 async def run(context: Context) -> None:
@@ -62,6 +74,10 @@ async def run(context: Context) -> None:
         code = OK
     except CancelledError:
         code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has had enough; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
     except Exception as error:
         known = exit_code(error)
         if known is None:
@@ -77,10 +93,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
     parsed = parser().parse_args(arguments)
 
-    def begin(reactor: object) -> Deferred[None]:
-        return Deferred.fromCoroutine(run(Context(parsed, reactor=reactor))).addErrback(_show_fault)
+    def begin(reactor: Any) -> Deferred[None]:
+        running = Deferred.fromCoroutine(run(Context(parsed, reactor=reactor)))
+        ended: Deferred[None] = Deferred()
+        running.addErrback(_show_fault).addBoth(_then, ended)
+
+        def interrupted() -> Deferred[None]:
+            running.cancel()
+            return ended
+
+        # So that ^C and SIGTERM let the command clean up before the connections are torn down.
+        reactor.addSystemEventTrigger("before", "shutdown", interrupted)
+        return running
 
     react(begin)
+
+
+def _then(result: object, ended: Deferred[None]) -> object:
+    ended.callback(None)
+    return result
 
 
 def _show_fault(failure: Failure) -> Failure:

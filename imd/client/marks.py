@@ -32,9 +32,13 @@ class Marks:
         self._timer: IDelayedCall | None = None
         self._not_before_s = 0.0
         self._live = False
+        self._stopped = False
 
     def delivered(self, conversation_id: str, seq: int) -> None:
         """The application has everything up to ``seq``."""
+        if self._stopped:
+            # It stopped the client while it was told this very message.
+            return
         self._delivered[conversation_id] = seq
         if self._timer is None:
             wait_s = max(FIRST_WAIT_S, self._not_before_s - self._clock.seconds())
@@ -60,7 +64,8 @@ class Marks:
         self._delivered.clear()
 
     def stop(self) -> None:
-        """Send and save what is there."""
+        """Send and save what is there; nothing is begun any more."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self._flush()

@@ -13,8 +13,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer
 from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from imd.client.errors import Unreachable
 from imd.kernel.clocks import WallClock
@@ -77,6 +80,28 @@ class GroupMember(NamedTuple):
 
     person: Person
     role: str
+
+
+@implementer(IBodyProducer)
+class Body:
+    """A small body, written at once; Twisted's own would use the global reactor to write it in pieces."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.length = len(content)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is over already."""
+
+    def resumeProducing(self) -> None:
+        """It is over already."""
+
+    def stopProducing(self) -> None:
+        """It is over already."""
 
 
 class RestClient:
@@ -233,10 +258,10 @@ class RestClient:
         headers: dict[bytes | str, bytes | str] = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        data: bytes | None = None
+        data: Body | None = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            data = json.dumps(body).encode()
+            data = Body(json.dumps(body).encode())
         response = await self._http.request(method, self._base + path, headers=headers, data=data)
         received = bytearray()
 
