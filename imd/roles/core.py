@@ -30,6 +30,7 @@ from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
+from imd.core.message.settle import Settling
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
@@ -209,6 +210,7 @@ def build_core(
         ("presence store", presence_store),
         ("presence", presence),
         ("background work", _Background(tasks)),
+        ("admitted messages", Settling(appender=appender, receipts=receipts, clock=clock)),
         (
             "invalidations",
             Revocations(bus=bus, members=members, gateway=gateway, node=str(config.node_id)),
