@@ -261,6 +261,14 @@ class ReconnectTests(SynchronousTestCase):
         self.assertEqual(after[:2], before[1:])
         self.assertEqual([send.textContent for send in after], ["1", "2", "late"])
 
+    def test_resend_goes_first(self) -> None:
+        """What was in flight goes before what only waited, so the order of the calls is kept."""
+        scene = Scene(options=ClientOptions(max_in_flight=2)).live()
+        for number in range(4):
+            run(scene.client.send_text(str(number), conversation_id="c"))
+        scene.come_back()
+        self.assertEqual([send.textContent for send in scene.link.take("send")], ["0", "1"])
+
     def test_cursors(self) -> None:
         """Connect after a loss says how far we are."""
         scene = Scene().live()
