@@ -1,0 +1,1 @@
+"""Key scenarios as dialogues of named people, told once and played over every transport."""
