@@ -49,6 +49,7 @@ BOUNDS = {
     "gateway.heartbeat_interval_s": Range(0.1, 3600),
     "gateway.idle_timeout_s": Range(0.1, DAY_S),
     "gateway.frame_timeout_s": Range(0.1, 300),
+    "gateway.token_grace_s": Range(0, 3600),
     "gateway.text_bytes": Range(1, 256 * KIB),
     "gateway.binary_bytes": Range(1, 256 * KIB),
     "gateway.queue_messages": Range(1),

@@ -54,6 +54,8 @@ class Gateway(Section, frozen=True):
     idle_timeout_s: float = 90.0
     frame_timeout_s: float = 10.0
     """A frame that was begun must be complete by then."""
+    token_grace_s: float = 60.0
+    """A live connection outlasts its token by so much, so that a refresh under way is not cut off."""
     text_bytes: int = 32 * KIB
     binary_bytes: int = 256 * KIB
     queue_messages: int = 100

@@ -239,6 +239,7 @@ def build_core(
                     auth_s=gateway_config.auth_timeout_s,
                     idle_s=gateway_config.idle_timeout_s,
                     frame_s=gateway_config.frame_timeout_s,
+                    token_grace_s=gateway_config.token_grace_s,
                 ),
             ),
         ),

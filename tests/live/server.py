@@ -118,6 +118,11 @@ class LiveServer:
         return self.folder / "data"
 
     @property
+    def running(self) -> bool:
+        """Whether it was started, and did not end by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """Of the running process."""
         if self._process is None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.config.sections import KIB, Config
 from imd.core.gateway.acks import MAX_IN_FLIGHT
 from imd.core.gateway.drain import RECONNECT_SPREAD_MS
-from imd.core.gateway.idle import EXPIRY_GRACE_MS, MAX_BLOCKED_S
+from imd.core.gateway.idle import MAX_BLOCKED_S
 from imd.core.gateway.requests import MAX_REQUESTS
 from imd.core.message.append import WATER_MARKS
 from imd.core.message.catch_up import (
@@ -104,7 +104,7 @@ class ReadmeTests(SynchronousTestCase):
             f"leave ({gateway.drain_timeout_s:.0f} s† at most)",
             f"spreadMs: {RECONNECT_SPREAD_MS}",
             f"reads nothing for {MAX_BLOCKED_S:.0f} s is cut off",
-            f"closed with 1001 about {EXPIRY_GRACE_MS // 1000} s after",
+            f"closed with 1001 about {gateway.token_grace_s:.0f} s after",
             f"A token is good for {accounts.token_ttl_s // 3600} h†",
             f"in the last {accounts.refresh_below_s // 60} minutes†",
             f"until {accounts.login_ttl_s // 86400} days† after the login",

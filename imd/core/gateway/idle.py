@@ -18,8 +18,6 @@ from imd.kernel.timeouts import sleep
 CYCLE_S = 5
 #: A peer that has not read for so long is cut off; its messages are in the log.
 MAX_BLOCKED_S = 30.0
-#: After a token's end, so that a refresh under way is not cut off.
-EXPIRY_GRACE_MS = 60_000
 
 
 class IdleTimeouts(NamedTuple):
@@ -28,6 +26,7 @@ class IdleTimeouts(NamedTuple):
     auth_s: float
     idle_s: float
     frame_s: float
+    token_grace_s: float
 
 
 class IdleScan:
@@ -97,5 +96,5 @@ class IdleScan:
             self._gateway.close(session, PayloadInvalid("nothing was heard for too long; send heartbeats"))
         elif session.partial_since_s is not None and now_s - session.partial_since_s > timeouts.frame_s:
             self._gateway.close(session, PayloadInvalid("a frame was begun and not finished in time"))
-        elif session.user is not None and now_ms > session.expires_at_ms + EXPIRY_GRACE_MS:
+        elif session.user is not None and now_ms > session.expires_at_ms + timeouts.token_grace_s * 1000:
             self._gateway.close(session, AuthFailed("the token has expired"))
