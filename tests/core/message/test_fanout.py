@@ -286,6 +286,17 @@ class SweepTests(PipelineCase):
         self.pass_time(21)
         self.assertEqual(bob.hints, [2])
 
+    def test_nobody_known_to_hint(self) -> None:
+        """A hint while it is not known who is here counts as told to nobody; the sweep repeats it."""
+        bob = self.connect(BOB)
+        self.send("a")
+        live = self.now.live.known(GROUP_ID)
+        assert live is not None
+        self.change(GROUP_ID, ANN, BOB)
+        self.now.fanout.hint(live, self.wait(self.log.plant(GROUP_ID)))
+        self.pass_time(21)
+        self.assertEqual(bob.hints, [2])
+
     def test_goes_on(self) -> None:
         """A sweep that fails, even in an unforeseen way, is followed by the next."""
         bob = self.connect(BOB)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from twisted.internet.defer import Deferred
+
 from tests.core.message.harness import ANN, BOB, CY, GROUP_ID, LONG_S, Device, PipelineCase
 
 STEPS = 120
@@ -43,9 +45,11 @@ class RandomTests(PipelineCase):
         self.start(batch_size=self.random.choice((2, 5, 200)), recent_sends=10)
         actions = [self.send_new] * 12 + [self.resend] * 4 + [self.conflict] + [self.fault] * 3
         actions += [self.read_fault, self.hold, self.wait_a_bit, self.wait_a_bit, self.kick, self.die]
+        actions += [self.ask_slowly] * 2
         for _ in range(STEPS):
             self.random.choice(actions)()
         self.let_go()
+        self.answer()
         self.log.faults.clear()
         self.log.read_faults.clear()
         self.pass_time(2 * LONG_S, 0.5)
@@ -90,6 +94,19 @@ class RandomTests(PipelineCase):
             self.held = True
             self.log.hold()
 
+    def ask_slowly(self) -> None:
+        """Who is in is not answered for a while; or it is again."""
+        if self.people.gate is None:
+            self.people.gate = Deferred()
+            self.kick()
+        else:
+            self.answer()
+
+    def answer(self) -> None:
+        gate, self.people.gate = self.people.gate, None
+        if gate is not None:
+            gate.callback(None)
+
     def let_go(self) -> None:
         if self.held:
             self.held = False
@@ -107,6 +124,7 @@ class RandomTests(PipelineCase):
         if self.random.random() < 0.5:
             return
         self.let_go()
+        self.answer()
         self.restart()
         self.held = False
         for device in self.devices:
