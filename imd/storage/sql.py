@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Connection,
@@ -52,6 +54,9 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 
 #: SQLite takes 32,766 parameters a statement, MySQL more; one statement stays far below both.
 ROWS_PER_STATEMENT = 500
+
+#: Calls that wait for a thread or run in one: as many as the bus has requests, 1 KB each.
+MAX_CALLS = 10_000
 
 _BUSY_TIMEOUT_MS = 5_000
 _FULL = 2
@@ -95,6 +100,7 @@ class Database:
         self._threads = threads
         self._clock = clock
         self._timeout_s = timeout_s
+        self._calls = 0
 
     async def start(self) -> None:
         """Open it; ``connect`` raises ``StartupError`` if it cannot be used."""
@@ -116,9 +122,11 @@ class Database:
     async def _run(self, work: Callable[[Connection], T], begin: str) -> T:
         if self._engine is None:
             raise ServerBusy("the database is not open", retry_after_ms=1000)
+        if self._calls >= MAX_CALLS:
+            raise ServerBusy("the database has too much to do", retry_after_ms=1000)
         call = _Call(self._engine, work, begin)
         try:
-            return await with_timeout(self._threads(call.run), timeout_s=self._timeout_s, clock=self._clock)
+            return await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
             self._log.error("database did not answer within {timeout_s} s", timeout_s=self._timeout_s)
             if call.abandon() and begin == "IMMEDIATE":
@@ -132,6 +140,19 @@ class Database:
             self._log.error("database failed: {cause}", cause=cause)
             raise ServerBusy("the database is not available", retry_after_ms=1000) from None
 
+    def _submit(self, call: _Call) -> Deferred[Any]:
+        self._calls += 1
+        running = self._threads(call.run)
+        # The place is free when the thread is, not when somebody stops waiting.
+        result: Deferred[Any] = Deferred()
+        running.addBoth(self._ended)
+        running.chainDeferred(result)
+        return result
+
+    def _ended(self, result: T) -> T:
+        self._calls -= 1
+        return result
+
 
 class _Call:
     """One transaction on its way to a thread."""
@@ -140,17 +161,15 @@ class _Call:
         self._engine = engine
         self._work = work
         self._begin = begin
-        self._started = False
-        self._abandoned = False
+        #: Taken by whichever comes first, in its own thread: the beginning or the giving up.
+        self._decided = Lock()
 
     def abandon(self) -> bool:
         """Nobody waits any more; whether it may have had an effect."""
-        self._abandoned = True
-        return self._started
+        return not self._decided.acquire(blocking=False)
 
     def run(self) -> Any:
-        self._started = not self._abandoned
-        if not self._started:
+        if not self._decided.acquire(blocking=False):
             return None
         with self._engine.connect() as connection:
             connection = connection.execution_options(imd_begin=self._begin)
@@ -172,7 +191,7 @@ def open_sqlite(path: Path | None) -> Engine:
         )
     else:
         _private_file(path)
-        engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
+        engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     if path is not None:

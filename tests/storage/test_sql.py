@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.schema import SCHEMA as BUSINESS
 from imd.kernel.errors import Forbidden, OutcomeUnknown, ServerBusy, StartupError
+from imd.storage import sql
 from imd.storage.sql import Database, Id, insert_ignore, metadata, open_sqlite, prepare_schema
 
 T = TypeVar("T")
@@ -97,6 +98,16 @@ class Files(SynchronousTestCase):
         with self.assertRaises(StartupError) as caught:
             open_sqlite(self.path)
         self.assertIn("backup", str(caught.exception))
+
+    def test_odd_names(self) -> None:
+        """What a URL would cut off or decode is part of the path."""
+        path = self.path.with_name("what? 100%25 #1.db")
+        engine = open_sqlite(path)
+        prepare_schema(engine, SCHEMA, name="test")
+        engine.dispose()
+        with sqlite3.connect(path) as connection:
+            self.assertEqual(connection.execute("SELECT count(*) FROM things").fetchone(), (0,))
+        connection.close()
 
     def test_no_folder(self) -> None:
         """A path that cannot be made is named."""
@@ -244,6 +255,19 @@ class Transactions(SynchronousTestCase):
         self.failureResultOf(written, OutcomeUnknown)
         database._threads = at_once
         self.assertEqual(self.names(database), ["a"])
+
+    def test_too_many(self) -> None:
+        """What can wait is bounded, and those that nobody waits for any more count until a thread sees them."""
+        threads = SlowThreads()
+        database = self.open(threads)
+        self.patch(sql, "MAX_CALLS", 2)
+        first = [self.write(database, lambda _: 1) for _ in range(2)]
+        self.clock.advance(5.1)
+        for written in first:
+            self.failureResultOf(written, ServerBusy)
+        self.assertIn("too much", str(self.failureResultOf(self.write(database, lambda _: 1), ServerBusy)))
+        threads.waiting.pop()()
+        self.assertNoResult(self.write(database, lambda _: 1))
 
     def test_not_open(self) -> None:
         """Before its start the database is busy, not broken."""
