@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 from imd.client.cursors import CursorStore
 from imd.kernel.clocks import Clock
@@ -22,6 +23,8 @@ MAX_READS = 10_000
 
 class Marks:
     """Gathers the newest mark of each conversation and sends all of them at most once a second."""
+
+    _log = Logger()
 
     def __init__(self, *, clock: Clock, cursors: CursorStore, tell: Callable[[Envelope], None]) -> None:
         self._clock = clock
@@ -84,7 +87,11 @@ class Marks:
             self._tell(envelope)
         if self._delivered:
             self._timer = self._clock.callLater(BREATH_S, self._flush)
-        self._cursors.save()
+        try:
+            self._cursors.save()
+        except OSError as error:
+            # A full disk costs a second delivery after a restart, not the conversation.
+            self._log.warn("cursors were not saved: {error}", error=error)
 
 
 def _receipt(conversation_id: str, seq: int) -> Envelope:
