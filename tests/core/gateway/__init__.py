@@ -1,0 +1,1 @@
+"""The gateway, on a link and a clock of the test's own."""

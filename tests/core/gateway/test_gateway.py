@@ -1,0 +1,409 @@
+"""The gateway: who gets in, who has to leave, and how much one connection may ask for."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
+from imd.core.gateway.gateway import FRAMES_PER_TURN
+from imd.core.gateway.requests import MAX_REQUESTS
+from imd.kernel.errors import ServerBusy
+from imd.pb.connection_pb2 import (
+    AUTH_FAILED,
+    INTERNAL_ERROR,
+    PAYLOAD_INVALID,
+    RATE_LIMITED,
+    SERVER_BUSY,
+    Heartbeat,
+    RefreshToken,
+)
+from imd.pb.delivery_pb2 import Deliver
+from imd.pb.envelope_pb2 import Envelope, Header
+from imd.pb.message_pb2 import FAILED, Message
+from imd.pb.sync_pb2 import HistoryReq
+from imd.wire.outbound import Outbound, Priority, deliver
+from tests.core.gateway.world import HOUR_MS, NO_RATES, NOW_MS, World, connect, text
+
+BEAT = Envelope(hb=Heartbeat(sentAt=7))
+HISTORY = Envelope(historyReq=HistoryReq(conversationId="c"))
+
+
+class LettingInTests(SynchronousTestCase):
+    """From Connect to the first SyncResp."""
+
+    def test_welcome(self) -> None:
+        """A good token is answered with Connected, then SyncResp, under the request's id."""
+        link = World().link()
+        envelope = connect(7, "phone")
+        envelope.header.requestId = 3
+        link.says(envelope)
+        self.assertEqual(link.heard(), ["connected", "syncResp"])
+        connected = link.sent[0]
+        self.assertEqual((connected.connected.userId, connected.header.requestId), (7, 3))
+
+    def test_refused(self) -> None:
+        """A bad token is told so once, and the connection ends."""
+        world = World()
+        link = world.link()
+        link.says(connect(token="forged"))
+        self.assertEqual(link.heard(), ["error"])
+        self.assertEqual((link.last().error.code, link.last().error.closing), (AUTH_FAILED, True))
+        self.assertTrue(link.closed)
+        self.assertEqual(world.pipeline.online, [])
+
+    def test_heartbeat_while_the_authority_thinks(self) -> None:
+        """A slow authority does not keep a client from knowing that the server is there."""
+        world = World()
+        world.directory.slow = True
+        link = world.link()
+        link.says(connect(), BEAT)
+        self.assertEqual(link.heard(), ["hb"])
+        world.directory.answer()
+        self.assertEqual(link.heard(), ["hb", "connected", "syncResp"])
+
+    def test_left_meanwhile(self) -> None:
+        """Somebody who left before the authority answered is nobody's session."""
+        world = World()
+        world.directory.slow = True
+        link = world.link()
+        link.says(connect())
+        link.leaves()
+        world.directory.answer()
+        self.assertEqual(link.heard(), [])
+        self.assertEqual((len(world.registry), world.pipeline.online), (0, []))
+
+    def test_a_request_before_the_answer(self) -> None:
+        """Nothing is served before the connection is live, not even what follows Connect at once."""
+        world = World()
+        world.directory.slow = True
+        link = world.link()
+        link.says(connect(), text())
+        self.assertEqual(link.heard(), ["error"])
+        world.directory.answer()
+        self.assertEqual(link.heard(), ["error"])
+        self.assertEqual(world.pipeline.submitted, [])
+
+    def test_revoked_while_it_was_checked(self) -> None:
+        """A revocation that comes while the token is being checked has it checked again."""
+        world = World()
+        world.directory.slow = True
+        link = world.link()
+        link.says(connect(5, "phone"))
+        world.directory.refused.add("5:phone")
+        world.gateway.revoke(5, device_id="", except_device_id="", reason="logged_out")
+        world.directory.refused.clear()
+        world.directory.answer()
+        world.directory.refused.add("5:phone")
+        world.directory.answer()
+        self.assertEqual((link.heard(), world.directory.asked), (["error"], 2))
+
+    def test_no_first_sync(self) -> None:
+        """Who cannot be told what is missing is sent away, to try again."""
+        world = World()
+        world.pipeline.sync_fails = ServerBusy("later")
+        link = world.link()
+        link.says(connect())
+        self.assertEqual(link.heard(), ["connected", "error"])
+        self.assertTrue(link.sent[1].error.retryable)
+        self.assertEqual(world.pipeline.online, [])
+
+    def test_fault_of_ours(self) -> None:
+        """An exception that nobody expects ends the connection with INTERNAL_ERROR and is logged."""
+        world = World()
+        world.pipeline.sync_fails = KeyError("oops")
+        link = world.link()
+        link.says(connect())
+        self.assertEqual(link.last().error.code, INTERNAL_ERROR)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_full(self) -> None:
+        """Above max_connections, or the strangers' share of it, a connection is dropped at once."""
+        world = World(max_connections=2, max_strangers=1)
+        stranger = world.link()
+        self.assertIsNone(world.link().session)
+        stranger.says(connect())
+        self.assertIsNotNone(world.link().session)
+        self.assertIsNone(world.link().session)
+
+    def test_connects_of_an_address(self) -> None:
+        """An address that connects too often is refused, another one is not."""
+        world = World(rates=NO_RATES._replace(ip_connects_per_s=1))
+        opened = [world.link("192.0.2.9").session is not None for _ in range(3)]
+        self.assertEqual(opened, [True, True, False])
+        self.assertIsNotNone(world.link("192.0.2.10").session)
+
+
+class LeavingTests(SynchronousTestCase):
+    """Kicked, revoked, refreshed."""
+
+    def test_same_device(self) -> None:
+        """The same device again: the old session hears Kicked and nothing more, the new one lives."""
+        world = World()
+        old = world.live(1, "phone")
+        old.live.push(deliver(Message(seq=1).SerializeToString(), Priority.NORMAL))
+        new = world.link()
+        new.says(connect(1, "phone"))
+        self.assertEqual(old.heard(), ["deliver", "kicked"])
+        self.assertEqual(old.last().kicked.reason, "same_device")
+        old.live.push(deliver(b"", Priority.NORMAL))
+        old.leaves()
+        self.assertEqual(old.heard(), ["deliver", "kicked"])
+        self.assertIs(world.registry.find(1, "phone"), new.session)
+        self.assertEqual(world.pipeline.online, [new.live])
+
+    def test_kick_race(self) -> None:
+        """Two logins of one device that are checked together leave exactly one session."""
+        world = World()
+        world.directory.slow = True
+        links = [world.link(), world.link()]
+        for link in links:
+            link.says(connect(1, "phone"))
+        world.directory.answer()
+        self.assertEqual([link.heard()[-1] for link in links], ["kicked", "syncResp"])
+        self.assertEqual(world.registry.of_user(1), [links[1].session])
+
+    def test_kicked_though_it_does_not_read(self) -> None:
+        """A peer that reads slowly still gets Kicked, instead of what was queued for it."""
+        world = World()
+        old = world.live(1, "phone")
+        old.live.blocked(0)
+        old.live.push(deliver(b"", Priority.NORMAL))
+        world.live(1, "phone")
+        self.assertEqual(old.heard(), ["kicked"])
+
+    def test_too_many_devices(self) -> None:
+        """One device too many ends the oldest."""
+        world = World(max_devices=2)
+        first, second = world.live(1, "a"), world.live(1, "b")
+        third = world.live(1, "c")
+        self.assertEqual(first.last().kicked.reason, "too_many_devices")
+        self.assertEqual(world.registry.of_user(1), [second.session, third.session])
+
+    def test_revoke(self) -> None:
+        """A revocation ends the devices that it names, and spares the one that it spares."""
+        world = World()
+        a, b, other = world.live(1, "a"), world.live(1, "b"), world.live(2, "a")
+        self.assertEqual(world.gateway.revoke(1, device_id="", except_device_id="b", reason="x"), 1)
+        self.assertEqual((a.heard(), b.heard(), other.heard()), (["kicked"], [], []))
+        self.assertEqual(world.gateway.revoke(1, device_id="b", except_device_id="", reason=""), 1)
+        self.assertEqual(b.last().kicked.reason, "revoked")
+
+    def test_refresh(self) -> None:
+        """A new token of the same user and device lengthens the session; others are refused, and it lives."""
+        world = World()
+        link = world.live(1, "a")
+        world.directory.expires_at_ms = NOW_MS + 2 * HOUR_MS
+        link.says(Envelope(refreshToken=RefreshToken(token="1:a")))
+        self.assertEqual(link.heard(), ["tokenRefreshed"])
+        for foreign in ("2:a", "1:b", "", "x" * 5000):
+            link.says(Envelope(refreshToken=RefreshToken(token=foreign)))
+            self.assertEqual(link.last().error.code, AUTH_FAILED, foreign[:10])
+        self.assertFalse(link.closed)
+        self.assertEqual(link.live.expires_at_ms, NOW_MS + 2 * HOUR_MS)
+
+    def test_after_too_many_bad_requests(self) -> None:
+        """What stands behind the frame that closes a connection is not served any more."""
+        world = World()
+        link = world.live()
+        link.says(*[text("?!") for _ in range(10)], text("good"))
+        self.assertEqual(link.heard()[-1], "error")
+        self.assertTrue(link.last().error.closing)
+        self.assertEqual(world.pipeline.submitted, [])
+
+
+class HeartbeatTests(SynchronousTestCase):
+    """deliveredCount tells a client what it should have seen."""
+
+    def test_echo(self) -> None:
+        """The answer carries the client's time and request id back."""
+        link = World().live()
+        link.says(Envelope(header=Header(requestId=4), hb=Heartbeat(sentAt=99)))
+        self.assertEqual((link.last().hb.sentAt, link.last().header.requestId), (99, 4))
+
+    def test_counts_what_is_before_it(self) -> None:
+        """The answer counts what goes before it, and not what it overtakes at a peer that reads slowly."""
+        world = World()
+        link = world.live()
+        for _ in range(3):
+            link.live.push(deliver(b"", Priority.NORMAL))
+        link.says(BEAT)
+        self.assertEqual(link.heard(), ["deliver", "deliver", "deliver", "hb"])
+        self.assertEqual(link.last().hb.deliveredCount, 3)
+        link.sent.clear()
+        link.live.blocked(0)
+        link.live.push(deliver(b"", Priority.NORMAL))
+        link.says(BEAT)
+        link.live.unblocked()
+        self.assertEqual(link.heard(), ["hb", "deliver"])
+        self.assertEqual(link.sent[0].hb.deliveredCount, 3)
+
+    def test_counts_what_was_dropped(self) -> None:
+        """What was dropped is counted, so that the client finds out."""
+        world = World()
+        link = world.live()
+        link.live.blocked(0)
+        for _ in range(200):
+            link.live.push(Outbound(b"", Priority.BULK, 1))
+        link.live.unblocked()
+        link.says(BEAT)
+        self.assertEqual(link.last().hb.deliveredCount, 200)
+
+
+class RateTests(SynchronousTestCase):
+    """Each limit answers 1005 with a time to wait, and that time suffices."""
+
+    def test_device(self) -> None:
+        """Frames of one connection: refused above the burst, and another connection is not."""
+        world = World(rates=NO_RATES._replace(device_frames_per_s=2))
+        link, other = world.live(1, "a"), world.live(2, "a")
+        link.says(*[BEAT] * 6)
+        self.assertEqual(link.heard(), ["hb"] * 4 + ["error"] * 2)
+        error = link.last().error
+        self.assertEqual((error.code, error.retryable, error.closing), (RATE_LIMITED, True, False))
+        other.says(BEAT)
+        self.assertEqual(other.heard(), ["hb"])
+        world.clock.advance(error.retryAfterMs / 1000)
+        link.says(BEAT)
+        self.assertEqual(link.heard()[-1], "hb")
+
+    def test_device_before_login(self) -> None:
+        """A stranger who floods is closed."""
+        link = World(rates=NO_RATES._replace(device_frames_per_s=1)).link()
+        link.says(*[BEAT] * 5)
+        self.assertEqual(link.heard(), ["hb", "hb", "error"])
+        self.assertTrue(link.closed)
+
+    def test_address(self) -> None:
+        """All connections of an address share one bucket."""
+        world = World(rates=NO_RATES._replace(ip_frames_per_s=1))
+        a, b, elsewhere = world.live(1, "a"), world.live(2, "a"), world.live(3, "a", "192.0.2.7")
+        a.says(BEAT)
+        b.says(BEAT, BEAT)
+        elsewhere.says(BEAT)
+        self.assertEqual((a.heard(), b.heard(), elsewhere.heard()), (["hb"], ["hb", "error"], ["hb"]))
+
+    def test_user_text(self) -> None:
+        """A send too many is answered by an ACK, FAILED and retryable; all devices share the bucket."""
+        world = World(rates=NO_RATES._replace(user_text_per_min=60, user_burst=2))
+        a, b = world.live(1, "a"), world.live(1, "b")
+        a.says(text("m1"), text("m2"))
+        b.says(text("m3"))
+        ack = b.last().ack
+        self.assertEqual((ack.status, ack.error.code, ack.clientMsgId), (FAILED, RATE_LIMITED, "m3"))
+        self.assertGreater(ack.error.retryAfterMs, 0)
+        self.assertEqual(len(world.pipeline.submitted), 2)
+
+    def test_coming_back_refills_nothing(self) -> None:
+        """Reconnecting does not give new tokens; time does."""
+        world = World(rates=NO_RATES._replace(user_text_per_min=60, user_burst=1))
+        first = world.live(1, "a")
+        first.says(text("m1"))
+        first.leaves()
+        again = world.live(1, "a")
+        again.says(text("m2"))
+        self.assertEqual(again.last().ack.status, FAILED)
+        world.clock.advance(1)
+        again.says(text("m3"))
+        self.assertEqual(len(world.pipeline.submitted), 2)
+
+    def test_pings_of_the_transport(self) -> None:
+        """What the transport answers by itself is charged like a heartbeat."""
+        world = World(rates=NO_RATES._replace(device_frames_per_s=1))
+        link = world.live()
+        self.assertEqual([world.gateway.charge(link.live) for _ in range(3)], [True, True, False])
+
+
+class FairnessTests(SynchronousTestCase):
+    """One connection cannot take what belongs to all."""
+
+    def test_frames_per_turn(self) -> None:
+        """Of 1,000 frames in a segment 64 are served a turn, in order; meanwhile nothing is read."""
+        world = World()
+        greedy, modest = world.live(1, "a"), world.live(2, "a")
+        greedy.says(*[text(f"m{number}") for number in range(200)])
+        self.assertEqual((len(world.pipeline.submitted), greedy.paused), (FRAMES_PER_TURN, True))
+        modest.says(text("mine"))
+        self.assertEqual(world.pipeline.submitted[-1].key.client_msg_id, "mine")
+        world.clock.turn()
+        self.assertEqual(len(world.pipeline.submitted), 2 * FRAMES_PER_TURN + 1)
+        world.turn()
+        self.assertFalse(greedy.paused)
+        ids = [send.key.client_msg_id for send in world.pipeline.submitted if send.key.sender_id == 1]
+        self.assertEqual(ids, [f"m{number}" for number in range(200)])
+
+    def test_more_while_a_backlog_is_left(self) -> None:
+        """What comes in while a backlog is worked off waits behind it and takes no second turn."""
+        world = World()
+        link = world.live()
+        for segment in range(3):
+            link.says(*[text(f"s{segment}m{number}") for number in range(100)])
+        self.assertEqual(len(world.pipeline.submitted), FRAMES_PER_TURN)
+        world.clock.turn()
+        self.assertEqual(len(world.pipeline.submitted), 2 * FRAMES_PER_TURN)
+
+    def test_in_flight(self) -> None:
+        """A connection with too many unanswered sends is not read until half are answered."""
+        world = World()
+        link = world.live()
+        for number in range(MAX_IN_FLIGHT):
+            self.assertFalse(link.paused)
+            link.says(text(f"m{number}"))
+        self.assertTrue(link.paused)
+        acks = Acks()
+        for send in world.pipeline.submitted[: MAX_IN_FLIGHT // 2 - 1]:
+            acks.stored(send, duplicate=False)
+        self.assertTrue(link.paused)
+        acks.failed(world.pipeline.submitted[MAX_IN_FLIGHT // 2], ServerBusy("x"))
+        self.assertFalse(link.paused)
+
+    def test_reasons_not_to_read(self) -> None:
+        """A peer that does not read is not read, whatever else ends meanwhile."""
+        world = World()
+        link = world.live()
+        link.says(*[text(f"m{number}") for number in range(100)])
+        link.live.blocked(0)
+        world.turn()
+        self.assertEqual((len(world.pipeline.submitted), link.paused), (100, True))
+        link.live.unblocked()
+        self.assertFalse(link.paused)
+
+    def test_requests_at_once(self) -> None:
+        """Above 16 open requests the next is told to come later; an answer makes room."""
+        world = World()
+        world.pipeline.held = Deferred()
+        link = world.live()
+        link.says(*[HISTORY] * (MAX_REQUESTS + 1))
+        self.assertEqual(link.heard(), ["error"])
+        self.assertEqual(link.last().error.code, SERVER_BUSY)
+        held, world.pipeline.held = world.pipeline.held, None
+        held.callback(None)
+        link.says(HISTORY)
+        self.assertEqual(link.heard().count("historyResp"), MAX_REQUESTS + 1)
+
+    def test_fault_in_a_send(self) -> None:
+        """An exception in the pipeline is this request's alone, and is logged a few times only."""
+        world = World()
+        link = world.live()
+
+        def broken(_: object) -> None:
+            raise KeyError("oops")
+
+        world.pipeline.submit = broken  # type: ignore[assignment,method-assign]
+        link.says(*[text(f"m{number}") for number in range(30)])
+        self.assertEqual(link.last().ack.error.code, INTERNAL_ERROR)
+        self.assertFalse(link.closed)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 10)
+
+    def test_broken_frame(self) -> None:
+        """A frame over the limit gets its error and the end; nothing behind it is looked at."""
+        link = World().live()
+        link.feed(b"\xff\xff\xff\xff\x0f" + b"x" * 100)
+        self.assertEqual((link.heard(), link.last().error.code), (["error"], PAYLOAD_INVALID))
+        self.assertTrue(link.closed)
+
+    def test_delivery_frames_from_clients(self) -> None:
+        """A client that plays server is refused and lives."""
+        link = World().live()
+        link.says(Envelope(deliver=Deliver()))
+        self.assertEqual((link.last().error.code, link.closed), (PAYLOAD_INVALID, False))

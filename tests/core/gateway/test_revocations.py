@@ -1,0 +1,70 @@
+"""Invalidations on their way from the bus to the cache and the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.bus.subjects import AUTH_INVALIDATE
+from imd.core.gateway.revocations import Revocations
+from imd.pb.bus_pb2 import Invalidation, RevokedSessions
+from tests.core.gateway.world import World
+
+
+class Consumed:
+    """A bus with one consumer, and a cache that takes notes."""
+
+    def __init__(self) -> None:
+        self.handle: Callable[[str, bytes], Awaitable[None]] | None = None
+        self.invalidated_: list[bytes] = []
+
+    def consume(self, subject: str, name: str, subscriber: Callable[[str, bytes], Awaitable[None]]) -> None:
+        assert (subject, name) == (AUTH_INVALIDATE, "core-3")
+        self.handle = subscriber
+
+    async def invalidated(self, subject: str, payload: bytes) -> None:
+        self.invalidated_.append(payload)
+
+
+class RevocationsTests(SynchronousTestCase):
+    """Each event goes where it belongs."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.behind: Any = Consumed()
+        stage = Revocations(bus=self.behind, members=self.behind, gateway=self.world.gateway, node="3")
+        self.successResultOf(Deferred.fromCoroutine(stage.start()))
+
+    def event(self, payload: bytes) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.behind.handle(AUTH_INVALIDATE, payload)))
+
+    def test_revoked(self) -> None:
+        """A revoked login ends its live session, with the reason."""
+        link = self.world.live(4, "phone")
+        revoked = RevokedSessions(userId=4, deviceId="phone", reason="logged_out")
+        self.event(Invalidation(revoked=revoked).SerializeToString())
+        self.assertEqual(link.last().kicked.reason, "logged_out")
+        self.assertEqual(self.behind.invalidated_, [])
+
+    def test_membership(self) -> None:
+        """A changed conversation goes to the cache."""
+        payload = Invalidation(conversationId="g_1", version=2).SerializeToString()
+        self.event(payload)
+        self.assertEqual(self.behind.invalidated_, [payload])
+
+    def test_garbage(self) -> None:
+        """What is no event is logged and dropped, so that those behind it are not held up."""
+        said: list[str] = []
+
+        def observe(event: dict[str, Any]) -> None:
+            said.append(event.get("log_format") or "")
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.event(b"\xff\xff\xff")
+        self.assertEqual(self.behind.invalidated_, [])
+        self.assertIn("an event of {size} bytes on {subject} is no Invalidation; it is dropped", said)
