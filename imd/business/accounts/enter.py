@@ -133,7 +133,12 @@ class LogIn:
             new_hash = await self._passwords.hash(password)
         user_id = stored.account.user_id
         login = new_login(user_id, device_id, platform, self._wall_clock())
-        ended = await self._accounts.put_login(login, max_logins=self._max_logins, password_hash=new_hash)
+        ended = await self._accounts.put_login(
+            login, max_logins=self._max_logins, verified_hash=stored.password_hash, new_hash=new_hash
+        )
+        if ended is None:
+            # Changed, or disabled, while the hash was computed.
+            raise AuthFailed(_WRONG)
         self._sessions.forget(user_id)
         for device in ended:
             reason = "logged_in_again" if device == device_id else "too_many_devices"

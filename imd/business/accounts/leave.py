@@ -80,16 +80,21 @@ class ChangePassword:
         if not await self._passwords.matches(stored.password_hash, old_password):
             raise PayloadInvalid("oldPassword is wrong", field="oldPassword")
         self._attempts.forget(key)
-        password_hash = await self._passwords.hash(new_password)
         account = await self._accounts.end_logins(
-            caller.user_id, except_device_id=caller.device_id, password_hash=password_hash
+            caller.user_id,
+            except_device_id=caller.device_id,
+            verified_hash=stored.password_hash,
+            new_hash=await self._passwords.hash(new_password),
         )
+        if account is None:
+            # Somebody was faster: with the same old password, but another new one.
+            raise PayloadInvalid("oldPassword is wrong", field="oldPassword")
         self._sessions.forget(caller.user_id)
         await self._announcements.revoked(
             Revocation(caller.user_id, "", caller.device_id, "password_changed")
         )
         logins = await self._accounts.logins_of(caller.user_id)
         login = next((one for one in logins if one.login_id == caller.login_id), None)
-        if account is None or login is None:
+        if login is None:
             raise AuthFailed("this login has ended; log in again")
         return self._issue.session(account, login)

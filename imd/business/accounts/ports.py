@@ -45,9 +45,12 @@ class Accounts(Protocol):
         """Every login of a user, the newest refreshed first."""
         ...
 
-    async def put_login(self, login: Login, *, max_logins: int, password_hash: str = "") -> Sequence[str]:
+    async def put_login(
+        self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
+    ) -> Sequence[str] | None:
         """Set the login of its device, and the re-made hash if there is one; answers with the devices
-        whose login ended by it: the same device's old one, and the stalest above ``max_logins``."""
+        whose login ended by it: the same device's old one, and the stalest above ``max_logins``.
+        None, and nothing done, if ``verified_hash`` is not the password's any more or the user not active."""
         ...
 
     async def touch_login(self, login: Login) -> bool:
@@ -55,10 +58,17 @@ class Accounts(Protocol):
         ...
 
     async def end_logins(
-        self, user_id: int, device_id: str = "", *, except_device_id: str = "", password_hash: str = ""
+        self,
+        user_id: int,
+        device_id: str = "",
+        *,
+        except_device_id: str = "",
+        verified_hash: str = "",
+        new_hash: str = "",
     ) -> Account | None:
         """End one device's login, or all but one and with them every token made so far (the version
-        rises), and set a new password hash if there is one. The account as it is then."""
+        rises), and set a new password hash if there is one. The account as it is then; None, and
+        nothing done, if there is no such user or ``verified_hash`` is not what the new one replaces."""
         ...
 
     async def sessions(self, user_ids: Sequence[int]) -> Mapping[int, Sessions]:

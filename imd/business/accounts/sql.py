@@ -5,13 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imd.business.accounts.model import ACTIVE, Account, Login, Sessions
 from imd.business.accounts.ports import Accounts, HandleTaken, StoredPassword
 from imd.business.schema import logins, users
 from imd.storage.sql import Database
+
+# Put together once: building a statement costs more than running it.
+_BY_HANDLE = select(users).where(users.c.handle == bindparam("key"))
+_BY_ID = select(users).where(users.c.id == bindparam("key"))
+_LOGINS_OF = (
+    select(logins).where(logins.c.user_id == bindparam("owner")).order_by(logins.c.refreshed_at_ms.desc())
+)
+_STALEST_FIRST = (
+    select(logins.c.device_id)
+    .where(logins.c.user_id == bindparam("owner"))
+    .order_by(logins.c.refreshed_at_ms)
+    .with_for_update()
+)
+_OWNER = select(users).where(users.c.id == bindparam("key")).with_for_update()
+_ADD_USER, _ADD_LOGIN = insert(users), insert(logins)
+_TOUCH_LOGIN = (
+    update(logins)
+    .where(logins.c.user_id == bindparam("owner"), logins.c.login_id == bindparam("login"))
+    .values(refreshed_at_ms=bindparam("now_ms"))
+)
+_END_LOGINS = delete(logins).where(
+    logins.c.user_id == bindparam("owner"), logins.c.device_id.in_(bindparam("devices", expanding=True))
+)
+_END_OTHER_LOGINS = delete(logins).where(
+    logins.c.user_id == bindparam("owner"), logins.c.device_id != bindparam("device")
+)
+_SET_PASSWORD = (
+    update(users).where(users.c.id == bindparam("key")).values(password_hash=bindparam("new_hash"))
+)
+_END_TOKENS = (
+    update(users).where(users.c.id == bindparam("key")).values(token_version=users.c.token_version + 1)
+)
+_SESSIONS = (
+    select(users.c.id, users.c.status, users.c.token_version, logins.c.device_id, logins.c.login_id)
+    .select_from(users.outerjoin(logins))
+    .where(users.c.id.in_(bindparam("keys", expanding=True)))
+)
 
 
 class SqlAccounts:
@@ -21,19 +58,19 @@ class SqlAccounts:
         self._database = database
 
     async def add(self, account: Account, password_hash: str, login: Login) -> None:
+        user = {
+            "id": account.user_id,
+            "handle": account.handle,
+            "display_name": account.display_name,
+            "password_hash": password_hash,
+            "status": account.status,
+            "token_version": account.token_version,
+            "created_at_ms": account.created_at_ms,
+        }
+
         def work(connection: Connection) -> None:
-            connection.execute(
-                insert(users).values(
-                    id=account.user_id,
-                    handle=account.handle,
-                    display_name=account.display_name,
-                    password_hash=password_hash,
-                    status=account.status,
-                    token_version=account.token_version,
-                    created_at_ms=account.created_at_ms,
-                )
-            )
-            connection.execute(insert(logins).values(**login._asdict()))
+            connection.execute(_ADD_USER, user)
+            connection.execute(_ADD_LOGIN, login._asdict())
 
         try:
             await self._database.write(work)
@@ -41,74 +78,73 @@ class SqlAccounts:
             raise HandleTaken(account.handle) from None
 
     async def by_handle(self, handle: str) -> StoredPassword | None:
-        return await self._one(users.c.handle == handle)
+        return await self._one(_BY_HANDLE, handle)
 
     async def by_id(self, user_id: int) -> StoredPassword | None:
-        return await self._one(users.c.id == user_id)
+        return await self._one(_BY_ID, user_id)
 
-    async def _one(self, condition: Any) -> StoredPassword | None:
-        row = await self._database.read(lambda c: c.execute(select(users).where(condition)).first())
+    async def _one(self, query: Select[Any], key: int | str) -> StoredPassword | None:
+        row = await self._database.read(lambda c: c.execute(query, {"key": key}).first())
         return None if row is None else StoredPassword(_account(row), row.password_hash)
 
     async def logins_of(self, user_id: int) -> Sequence[Login]:
-        query = select(logins).where(logins.c.user_id == user_id).order_by(logins.c.refreshed_at_ms.desc())
-        rows = await self._database.read(lambda c: c.execute(query).all())
+        rows = await self._database.read(lambda c: c.execute(_LOGINS_OF, {"owner": user_id}).all())
         return [Login(*row) for row in rows]
 
-    async def put_login(self, login: Login, *, max_logins: int, password_hash: str = "") -> Sequence[str]:
-        def work(connection: Connection) -> list[str]:
-            mine = logins.c.user_id == login.user_id
-            stalest_first = select(logins.c.device_id).where(mine).order_by(logins.c.refreshed_at_ms)
-            devices = list(connection.execute(stalest_first.with_for_update()).scalars())
+    async def put_login(
+        self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
+    ) -> Sequence[str] | None:
+        def work(connection: Connection) -> list[str] | None:
+            owner = connection.execute(_OWNER, {"key": login.user_id}).first()
+            if owner is None or owner.status != ACTIVE or owner.password_hash != verified_hash:
+                return None
+            devices = list(connection.execute(_STALEST_FIRST, {"owner": login.user_id}).scalars())
             others = [device for device in devices if device != login.device_id]
             ended = others[: max(0, len(others) - max_logins + 1)]
             if login.device_id in devices:
                 ended.append(login.device_id)
-            connection.execute(delete(logins).where(mine, logins.c.device_id.in_(ended)))
-            connection.execute(insert(logins).values(**login._asdict()))
-            if password_hash:
-                owner = users.c.id == login.user_id
-                connection.execute(update(users).where(owner).values(password_hash=password_hash))
+            if ended:
+                connection.execute(_END_LOGINS, {"owner": login.user_id, "devices": ended})
+            connection.execute(_ADD_LOGIN, login._asdict())
+            if new_hash:
+                connection.execute(_SET_PASSWORD, {"key": login.user_id, "new_hash": new_hash})
             return ended
 
         return await self._database.write(work)
 
     async def touch_login(self, login: Login) -> bool:
-        statement = (
-            update(logins)
-            .where(logins.c.user_id == login.user_id, logins.c.login_id == login.login_id)
-            .values(refreshed_at_ms=login.refreshed_at_ms)
-        )
-        return await self._database.write(lambda c: c.execute(statement).rowcount == 1)
+        values = {"owner": login.user_id, "login": login.login_id, "now_ms": login.refreshed_at_ms}
+        return await self._database.write(lambda c: c.execute(_TOUCH_LOGIN, values).rowcount == 1)
 
     async def end_logins(
-        self, user_id: int, device_id: str = "", *, except_device_id: str = "", password_hash: str = ""
+        self,
+        user_id: int,
+        device_id: str = "",
+        *,
+        except_device_id: str = "",
+        verified_hash: str = "",
+        new_hash: str = "",
     ) -> Account | None:
+        key, owner = {"key": user_id}, {"owner": user_id}
+
         def work(connection: Connection) -> Account | None:
-            ended = delete(logins).where(logins.c.user_id == user_id)
-            changes: dict[str, Any] = {}
+            row = connection.execute(_OWNER, key).first()
+            if row is None or (new_hash and row.password_hash != verified_hash):
+                return None
             if device_id:
-                ended = ended.where(logins.c.device_id == device_id)
-            else:
-                ended = ended.where(logins.c.device_id != except_device_id)
-                changes["token_version"] = users.c.token_version + 1
-            if password_hash:
-                changes["password_hash"] = password_hash
-            connection.execute(ended)
-            if changes:
-                connection.execute(update(users).where(users.c.id == user_id).values(changes))
-            row = connection.execute(select(users).where(users.c.id == user_id)).first()
-            return None if row is None else _account(row)
+                connection.execute(_END_LOGINS, owner | {"devices": [device_id]})
+                return _account(row)
+            connection.execute(_END_OTHER_LOGINS, owner | {"device": except_device_id})
+            connection.execute(_END_TOKENS, key)
+            if new_hash:
+                connection.execute(_SET_PASSWORD, key | {"new_hash": new_hash})
+            return _account(row)._replace(token_version=row.token_version + 1)
 
         return await self._database.write(work)
 
     async def sessions(self, user_ids: Sequence[int]) -> Mapping[int, Sessions]:
-        query = (
-            select(users.c.id, users.c.status, users.c.token_version, logins.c.device_id, logins.c.login_id)
-            .select_from(users.outerjoin(logins))
-            .where(users.c.id.in_(user_ids))
-        )
-        rows = await self._database.read(lambda c: c.execute(query).all())
+        keys = {"keys": list(user_ids)}
+        rows = await self._database.read(lambda c: c.execute(_SESSIONS, keys).all())
         states: dict[int, tuple[bool, int]] = {}
         devices: dict[int, dict[str, str]] = {}
         for user_id, status, token_version, device_id, login_id in rows:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
-from sqlalchemy import update
+from sqlalchemy import select, update
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.accounts.model import DISABLED
-from imd.business.schema import users
+from imd.business.schema import logins, users
 from imd.config.sections import Accounts, Config, Limits
-from tests.business.world import PASSWORD, World, at_once
+from tests.business.world import CHEAP, PASSWORD, World, at_once
 
 T = TypeVar("T")
 
@@ -180,6 +180,22 @@ class LoggingIn(SynchronousTestCase):
         accounts = self.world.database.read(lambda c: c.execute(users.select()).one().password_hash)
         self.assertIn("m=8,t=1,p=1", self.world.run(accounts))
         self.assertEqual(self.world.login("alice").status, 200)
+
+    def test_changed_meanwhile(self) -> None:
+        """Whose password changes, or account is disabled, while the hash is computed is not logged in."""
+        for values in ({"password_hash": CHEAP.hash("another one")}, {"status": DISABLED}):
+            self.world = World()
+            self.world.register("alice")
+
+            def threads(work: Callable[[], T], /, values: Any = values) -> Deferred[T]:
+                verified = at_once(work)
+                self.set(**values)
+                return verified
+
+            self.patch(self.world.parts.passwords, "_threads", threads)
+            self.assertEqual(self.world.login("alice", device="laptop").status, 401)
+            count = self.world.database.read(lambda c: c.execute(select(logins.c.device_id)).all())
+            self.assertEqual(self.world.run(count), [("phone",)], values)
 
 
 class Refreshing(SynchronousTestCase):

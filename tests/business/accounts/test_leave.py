@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.subjects import AUTH_TOKEN
@@ -85,6 +87,22 @@ class Leaving(SynchronousTestCase):
             self.assertEqual(self.change("wrong", NEW), (400, "oldPassword"))
         self.assertEqual(self.change(PASSWORD, NEW)[0], 429)
         self.assertEqual(self.good(), [True, True, True])
+
+    def test_two_changes(self) -> None:
+        """Of two changes with the same old password the second is too late, and nothing is lost by it."""
+        hashes = self.world.parts.passwords.hash
+
+        def other_first(password: str) -> Any:
+            self.patch(self.world.parts.passwords, "hash", hashes)
+            self.assertEqual(self.change(PASSWORD, NEW), (200, ""))
+            return hashes(password)
+
+        stale = self.phone
+        self.patch(self.world.parts.passwords, "hash", other_first)
+        body = {"oldPassword": PASSWORD, "newPassword": "yet another one"}
+        reply = self.world.call("POST", "/password", body, token=stale)
+        self.assertEqual((reply.status, reply.error[2]), (400, "oldPassword"))
+        self.assertEqual(self.world.login("alice", password=NEW).status, 200)
 
     def test_weak_password(self) -> None:
         """The new password keeps the rules, and they are named."""
