@@ -213,6 +213,10 @@ class WebSocketLink(WebSocketClientProtocol):
             self._receiver.lost(text)
 
     def write(self, items: Iterable[bytes | str]) -> None:
+        if self.state != WebSocketClientProtocol.STATE_OPEN:
+            # The end of the line is known here and on its way to us; what is written now is lost like
+            # everything else that was under way.
+            return
         frames: list[bytes] = []
         for item in items:
             if isinstance(item, str):
