@@ -6,8 +6,7 @@ from imd.client.events import ChatMessage, MessageStored
 from imd.kernel.errors import Code
 from imd.pb.message_pb2 import AUDIO, CUSTOM, FILE, IMAGE, TEXT, VIDEO, MediaRef
 from tests.dialogue.device import Device, Target, address
-from tests.dialogue.stage import Stage, refused
-from tests.dialogue.wire import Transport
+from tests.dialogue.stage import Dialogue, Stage, refused
 
 KIB = 1024
 GRIN = "\U0001f600"
@@ -53,10 +52,8 @@ async def _one_of_every_type(device: Device, to: Target) -> list[int]:
     return [TEXT, IMAGE, AUDIO, VIDEO, FILE, CUSTOM]
 
 
-class Content:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Content(Dialogue):
+    """What a message may hold."""
 
     async def test_every_type_through_mixed_transports(self) -> None:
         """Every type is seen alike by protobuf and JSON devices, whichever kind sent it, live and later."""

@@ -8,7 +8,7 @@ dialogue at the line where it shows. That each conversation comes as 1, 2, 3, ..
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import Any, Protocol, TypeVar
 
@@ -286,7 +286,7 @@ class Device:
 
         return await self._until(take, wanted)
 
-    async def within(self, wanted: str, work: Any) -> Any:
+    async def within(self, wanted: str, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
         """The result of ``work``, which must not take for ever."""
         try:
             return await with_timeout(work, timeout_s=PATIENCE_S, clock=self._reactor)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from imd.kernel.errors import Code
 from imd.pb.sync_pb2 import GROUP
 from tests.dialogue.device import Device
-from tests.dialogue.stage import HINT_ABOVE_ONLINE, HINT_BODY_BYTES, Stage, refused
-from tests.dialogue.wire import Transport
+from tests.dialogue.stage import HINT_ABOVE_ONLINE, HINT_BODY_BYTES, Dialogue, Stage, refused
 
 
 async def founded(founder: Device, *others: Device) -> str:
@@ -17,10 +16,8 @@ async def founded(founder: Device, *others: Device) -> str:
     return group.conversation_id
 
 
-class Groups:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Groups(Dialogue):
+    """Groups of people."""
 
     async def test_everybody_sees_everything(self) -> None:
         """All members, online from the start or invited later, see messages and notices in one order."""

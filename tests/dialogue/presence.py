@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from imd.client.events import PresenceChanged
-from tests.dialogue.stage import Stage
-from tests.dialogue.wire import Transport
+from tests.dialogue.stage import Dialogue, Stage
 
 
-class Presence:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Presence(Dialogue):
+    """Who is there."""
 
     async def test_coming_and_going(self) -> None:
         """Who is watched is seen coming, with each device, and going, with the time."""
@@ -51,7 +48,7 @@ class Presence:
         await alice.sees_nothing_more()
         self.assertEqual(alice.signs(PresenceChanged), [])
 
-    async def test_strangers(self) -> None:
+    async def test_strangers_see_nothing(self) -> None:
         """Who shares no conversation with somebody sees them offline and never seen, whatever they do."""
         stage = await Stage.open(self, self.transport)
         alice, eve = await stage.people("alice", "eve")

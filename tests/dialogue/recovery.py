@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.dialogue.stage import Stage
-from tests.dialogue.wire import Transport
+from tests.dialogue.stage import Dialogue, Stage
 
 MANY = 300
 #: What the other one has seen when it happens: the middle.
@@ -14,10 +13,8 @@ def _texts(what: str, count: int = MANY) -> list[str]:
     return [f"{what} {number}" for number in range(1, count + 1)]
 
 
-class Recovery:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Recovery(Dialogue):
+    """Nothing lost, doubled or out of order."""
 
     async def test_sender_loses_the_line(self) -> None:
         """The sender's connection breaks in the middle of its sends."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from imd.client.events import ConnectionState, ConnectionStateChanged
 from imd.kernel.errors import Code
-from tests.dialogue.stage import Stage, refused
+from tests.dialogue.stage import Dialogue, Stage, refused
 from tests.dialogue.town import PASSWORD
-from tests.dialogue.wire import Transport
 
 
-class Sessions:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Sessions(Dialogue):
+    """Who may stay on the line."""
 
     async def test_same_device_twice(self) -> None:
         """The second connection of a device ends the first, which stays away and hears nothing more."""
@@ -97,13 +94,15 @@ class Sessions:
         self.assertEqual(phone_of_eve.wire.heard["error"], 1)
         await phone.sees_nothing_more()
         self.assertEqual((len(asked), phone.wire.heard["tokenRefreshed"]), (2, 1))
-        self.assertEqual([sign.state.value for sign in phone.signs(ConnectionStateChanged)], ["connecting", "live"])
+        self.assertEqual(
+            [sign.state.value for sign in phone.signs(ConnectionStateChanged)], ["connecting", "live"]
+        )
 
     async def test_bad_tokens(self) -> None:
         """Another device's token, an expired one and no token at all open nothing."""
         stage = await Stage.open(self, self.transport)
         alice = await stage.person("alice")
-        bad = (stage.token(alice, "laptop"), stage.token(alice, "phone", ttl_s=-10), "not.a.token", "")
+        bad = (stage.token(alice, "laptop"), stage.token(alice, "phone", ttl_s=-100), "not.a.token", "")
         for token in bad:
 
             async def source(token: str = token) -> str:

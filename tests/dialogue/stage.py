@@ -89,9 +89,7 @@ class Person:
         token_source: Callable[[], Awaitable[str]] | None = None,
     ) -> Device:
         """One of the devices of ``town.DEVICES``, online and caught up."""
-        device = self._stage.device(
-            self, device_id, over=over, options=options, token_source=token_source
-        )
+        device = self._stage.device(self, device_id, over=over, options=options, token_source=token_source)
         await device.comes()
         return device
 
@@ -181,6 +179,13 @@ class Stage:
         self._test.assertEqual(faults, [], "every device sees each conversation in order, nothing twice")
         said = self.server.log[self._log_bytes :]
         self._test.assertNotIn("Traceback", said)
+
+
+class Dialogue(TestCase):
+    """Dialogues that are played over ``transport``."""
+
+    transport: Transport
+    timeout = 90
 
 
 async def refused(code: Code, doing: Awaitable[T], *, field: str = "") -> ImError:

@@ -6,14 +6,11 @@ from imd.client.client import ClientOptions
 from imd.kernel.errors import Code
 from imd.pb.message_pb2 import STORED
 from imd.pb.sync_pb2 import P2P
-from tests.dialogue.stage import Stage, refused
-from tests.dialogue.wire import Transport
+from tests.dialogue.stage import Dialogue, Stage, refused
 
 
-class Talk:
-    """Mixed into a TestCase that names the transport."""
-
-    transport: Transport
+class Talk(Dialogue):
+    """What two people see of each other."""
 
     async def test_first_message_to_a_stranger(self) -> None:
         """Who knows a user id can write; the answer comes in the same conversation."""

@@ -1,48 +1,34 @@
-"""All dialogues over all transports."""
+"""All dialogues over all transports.
+
+Trial takes every TestCase that it finds in here by name; so the dialogues themselves are named by
+their modules.
+"""
 
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
-from tests.dialogue.content import Content
-from tests.dialogue.groups import Groups
-from tests.dialogue.past import Past
-from tests.dialogue.presence import Presence
-from tests.dialogue.recovery import Recovery
-from tests.dialogue.sessions import Sessions
-from tests.dialogue.talk import Talk
+from tests.dialogue import every
 from tests.dialogue.wire import Transport
 
-_TIMEOUT_S = 90
 
-
-class Dialogues(Talk, Content, Past, Groups, Recovery, Sessions, Presence):
-    """All of them, whatever the transport."""
-
-
-class TcpTests(Dialogues, TestCase):
+class TcpTests(every.Every):
     """Protobuf over TCP."""
 
     transport = Transport.TCP
-    timeout = _TIMEOUT_S
 
 
-class TlsTests(Dialogues, TestCase):
+class TlsTests(every.Every):
     """Protobuf over TLS."""
 
     transport = Transport.TLS
-    timeout = _TIMEOUT_S
 
 
-class WebSocketTests(Dialogues, TestCase):
+class WebSocketTests(every.Every):
     """Protobuf over WebSocket."""
 
     transport = Transport.WEBSOCKET
-    timeout = _TIMEOUT_S
 
 
-class WebSocketJsonTests(Dialogues, TestCase):
+class WebSocketJsonTests(every.Every):
     """JSON over WebSocket."""
 
     transport = Transport.WEBSOCKET_JSON
-    timeout = _TIMEOUT_S
