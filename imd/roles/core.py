@@ -215,7 +215,10 @@ def build_core(
             "invalidations",
             Revocations(bus=bus, members=members, gateway=gateway, node=str(config.node_id)),
         ),
-        ("system messages", SystemMessages(bus=bus, appender=appender, ids=ids, wall_clock=wall_clock)),
+        (
+            "system messages",
+            SystemMessages(bus=bus, members=members, appender=appender, ids=ids, wall_clock=wall_clock),
+        ),
         (
             "tail sweep",
             TailSweep(

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.port import Bus
 from imd.bus.subjects import MESSAGE_SEND_ANY
+from imd.core.directory_bus import MembershipCache
 from imd.core.message.append import Appender
 from imd.core.message.content import Origin, system_body
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
@@ -21,8 +22,17 @@ from imd.pb.bus_pb2 import Failure, SystemAppend, SystemAppended
 class SystemMessages:
     """A stage that takes ``im.message.send.*``."""
 
-    def __init__(self, *, bus: Bus, appender: Appender, ids: Snowflake, wall_clock: WallClock) -> None:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        members: MembershipCache,
+        appender: Appender,
+        ids: Snowflake,
+        wall_clock: WallClock,
+    ) -> None:
         self._bus = bus
+        self._members = members
         self._appender = appender
         self._ids = ids
         self._wall_clock = wall_clock
@@ -54,6 +64,9 @@ class SystemMessages:
         key = SendKey(conversation_id, SYSTEM_SENDER_ID, request.clientMsgId)
         origin = Origin(conversation_id, SYSTEM_SENDER_ID, "", key.client_msg_id, self._ids.next(), now_ms)
         waiter = _Waiter()
+        # The invalidation of the change that this tells of may still be on its way: without asking
+        # anew, who was just invited would not be told, and who was kicked would.
+        self._members.invalidate(conversation_id, 0)
         self._appender.submit(
             PendingSend(
                 key=key,

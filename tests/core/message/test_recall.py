@@ -88,6 +88,7 @@ class RecallTests(PipelineCase):
         self.recall(self.bob)
         system = SystemMessages(
             bus=LocalBus(clock=self.clock),
+            members=self.now.members,
             appender=self.now.appender,
             ids=self.ids,
             wall_clock=self.wall_clock,
@@ -119,7 +120,11 @@ class SystemTests(PipelineCase):
         super().setUp()
         self.bus = LocalBus(clock=self.clock)
         stage = SystemMessages(
-            bus=self.bus, appender=self.now.appender, ids=self.ids, wall_clock=self.wall_clock
+            bus=self.bus,
+            members=self.now.members,
+            appender=self.now.appender,
+            ids=self.ids,
+            wall_clock=self.wall_clock,
         )
         self.wait(stage.start())
 
@@ -141,6 +146,14 @@ class SystemTests(PipelineCase):
         self.assertEqual([self.append("n").seq, self.append("n").seq, self.append("m").seq], [1, 1, 2])
         self.assertEqual([message.senderId for message in bob.messages()], [SYSTEM_SENDER_ID] * 2)
         self.assertEqual(bob.messages()[0].system.event, "group.joined")
+
+    def test_who_is_new(self) -> None:
+        """A notice reaches who was just invited, and not who was kicked, also before the invalidation."""
+        bob, dan = self.connect(BOB), self.connect(DAN)
+        self.append("n")
+        self.people.put(GROUP_ID, ANN, DAN)
+        self.append("m")
+        self.assertEqual((bob.seqs(), dan.seqs()), ([1], [2]))
 
     def test_refusals(self) -> None:
         """A refusal comes back as one: no such conversation, malformed, conflict, store down."""
@@ -169,7 +182,11 @@ class SystemTests(PipelineCase):
         self.log.hold()
         request = SystemAppend(conversationId=GROUP_ID, clientMsgId="n", notice=SystemNotice(event="e"))
         stage = SystemMessages(
-            bus=self.bus, appender=self.now.appender, ids=self.ids, wall_clock=self.wall_clock
+            bus=self.bus,
+            members=self.now.members,
+            appender=self.now.appender,
+            ids=self.ids,
+            wall_clock=self.wall_clock,
         )
         waiting = Deferred.fromCoroutine(stage.append(request))
         waiting.addErrback(lambda _: None)
