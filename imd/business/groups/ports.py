@@ -56,9 +56,7 @@ class Memberships(Protocol):
         """Everybody in a conversation; None if it does not exist (any more)."""
         ...
 
-    async def conversations_of(
-        self, user_id: int, *, after: str = "", limit: int | None = None
-    ) -> Sequence[Conversation]:
+    async def conversations_of(self, user_id: int, *, after: str = "", limit: int) -> Sequence[Conversation]:
         """A user's conversations, by id."""
         ...
 

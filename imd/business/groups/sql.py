@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from imd.business.accounts.model import ACTIVE
 from imd.business.groups.model import (
@@ -28,6 +28,60 @@ from imd.storage.sql import ROWS_PER_STATEMENT, Database, insert_ignore
 
 _NO_SUCH_USER = "one of these users does not exist"
 
+# Put together once: building a statement costs more than running it.
+_ADD_GROUP = insert(group_conversations)
+_STANDING = (
+    select(
+        group_conversations.c.id,
+        group_conversations.c.title,
+        group_conversations.c.version,
+        group_conversations.c.member_count,
+        group_conversations.c.created_at_ms,
+        group_members.c.role,
+    )
+    .join_from(group_conversations, group_members)
+    .where(group_conversations.c.id == bindparam("group"), group_members.c.user_id == bindparam("user"))
+)
+_LOCKED_STANDING = _STANDING.with_for_update()
+_COUNT_ACTIVE = (
+    select(func.count())
+    .select_from(users)
+    .where(users.c.id.in_(bindparam("some", expanding=True)), users.c.status == ACTIVE)
+)
+_IN_TOO_MANY = (
+    select(group_members.c.user_id)
+    .where(group_members.c.user_id.in_(bindparam("some", expanding=True)))
+    .group_by(group_members.c.user_id)
+    .having(func.count() >= bindparam("most"))
+    .limit(1)
+)
+_ROLES_OF = select(group_members.c.user_id, group_members.c.role).where(
+    group_members.c.group_id == bindparam("group"),
+    group_members.c.user_id.in_(bindparam("some", expanding=True)),
+)
+_BUMP = (
+    update(group_conversations)
+    .where(group_conversations.c.id == bindparam("group"))
+    .values(
+        title=bindparam("new_title"), version=bindparam("new_version"), member_count=bindparam("new_count")
+    )
+)
+_END = (
+    update(group_conversations)
+    .where(group_conversations.c.id == bindparam("group"))
+    .values(dissolved_at_ms=bindparam("now_ms"))
+)
+_DROP_SOME = delete(group_members).where(
+    group_members.c.group_id == bindparam("group"),
+    group_members.c.user_id.in_(bindparam("some", expanding=True)),
+)
+_DROP_ALL = delete(group_members).where(group_members.c.group_id == bindparam("group"))
+_SET_ROLE = (
+    update(group_members)
+    .where(group_members.c.group_id == bindparam("group"), group_members.c.user_id == bindparam("user"))
+    .values(role=bindparam("new_role"))
+)
+
 
 class SqlGroups:
     """See ``Groups``."""
@@ -42,18 +96,17 @@ class SqlGroups:
 
         def work(connection: Connection) -> Change:
             self._check_size(len(others) + 1)
-            self._check_users(connection, [owner_id, *others])
+            self._check_users(connection, [owner_id, *others], field="memberIds")
             made = group._replace(version=1, member_count=len(others) + 1)
-            connection.execute(
-                insert(group_conversations).values(
-                    id=made.conversation_id,
-                    title=made.title,
-                    version=made.version,
-                    member_count=made.member_count,
-                    created_at_ms=made.created_at_ms,
-                    dissolved_at_ms=0,
-                )
-            )
+            row = {
+                "id": made.conversation_id,
+                "title": made.title,
+                "version": made.version,
+                "member_count": made.member_count,
+                "created_at_ms": made.created_at_ms,
+                "dissolved_at_ms": 0,
+            }
+            connection.execute(_ADD_GROUP, row)
             rows = _rows(made.conversation_id, others, MEMBER, made.created_at_ms)
             rows += _rows(made.conversation_id, [owner_id], OWNER, made.created_at_ms)
             insert_ignore(connection, group_members, rows)
@@ -80,7 +133,7 @@ class SqlGroups:
             if not new:
                 return Change(group)
             self._check_size(group.member_count + len(new))
-            self._check_users(connection, new)
+            self._check_users(connection, new, field="userIds")
             insert_ignore(connection, group_members, _rows(conversation_id, new, MEMBER, now_ms))
             grown = group._replace(member_count=group.member_count + len(new))
             return Change(_bump(connection, grown), new)
@@ -151,21 +204,17 @@ class SqlGroups:
         if member_count > self._max_members:
             raise Forbidden(f"a group has at most {self._max_members} members")
 
-    def _check_users(self, connection: Connection, user_ids: Sequence[int]) -> None:
+    def _check_users(self, connection: Connection, user_ids: Sequence[int], *, field: str) -> None:
         known = 0
         for some in _batches(user_ids):
-            active = users.c.id.in_(some) & (users.c.status == ACTIVE)
-            known += connection.execute(select(func.count()).select_from(users).where(active)).scalar_one()
-            joined = (
-                select(group_members.c.user_id)
-                .where(group_members.c.user_id.in_(some))
-                .group_by(group_members.c.user_id)
-                .having(func.count() >= self._groups_per_user)
-            )
-            if connection.execute(joined).first() is not None:
-                raise Forbidden(f"one of these users is in {self._groups_per_user} groups already")
+            known += connection.execute(_COUNT_ACTIVE, {"some": some}).scalar_one()
+            joined = {"some": some, "most": self._groups_per_user}
+            if connection.execute(_IN_TOO_MANY, joined).first() is not None:
+                raise Forbidden(
+                    f"one of these users is in {self._groups_per_user} groups already", field=field
+                )
         if known != len(user_ids):
-            raise PayloadInvalid(_NO_SUCH_USER, field="userIds")
+            raise PayloadInvalid(_NO_SUCH_USER, field=field)
 
 
 def _batches(items: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -184,19 +233,8 @@ def read_standing(
     connection: Connection, conversation_id: str, user_id: int, *, lock: bool
 ) -> Standing | None:
     """A living group and the role of one of its members."""
-    query = (
-        select(
-            group_conversations.c.id,
-            group_conversations.c.title,
-            group_conversations.c.version,
-            group_conversations.c.member_count,
-            group_conversations.c.created_at_ms,
-            group_members.c.role,
-        )
-        .join_from(group_conversations, group_members)
-        .where(group_conversations.c.id == conversation_id, group_members.c.user_id == user_id)
-    )
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    query = _LOCKED_STANDING if lock else _STANDING
+    row = connection.execute(query, {"group": conversation_id, "user": user_id}).first()
     return None if row is None else Standing(Group(*row[:5]), row.role)
 
 
@@ -210,49 +248,37 @@ def _lock(connection: Connection, conversation_id: str, actor_id: int) -> Standi
 def _roles_of(connection: Connection, conversation_id: str, user_ids: Sequence[int]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for some in _batches(list(user_ids)):
-        query = select(group_members.c.user_id, group_members.c.role).where(
-            group_members.c.group_id == conversation_id, group_members.c.user_id.in_(some)
-        )
-        found += [(row.user_id, row.role) for row in connection.execute(query)]
+        rows = connection.execute(_ROLES_OF, {"group": conversation_id, "some": some})
+        found += [(row.user_id, row.role) for row in rows]
     return found
 
 
 def _bump(connection: Connection, group: Group) -> Group:
     bumped = group._replace(version=group.version + 1)
-    connection.execute(
-        update(group_conversations)
-        .where(group_conversations.c.id == group.conversation_id)
-        .values(title=bumped.title, version=bumped.version, member_count=bumped.member_count)
-    )
+    values = {
+        "group": group.conversation_id,
+        "new_title": bumped.title,
+        "new_version": bumped.version,
+        "new_count": bumped.member_count,
+    }
+    connection.execute(_BUMP, values)
     return bumped
 
 
 def _drop(connection: Connection, group: Group, user_ids: Sequence[int]) -> Group:
     for some in _batches(user_ids):
-        connection.execute(
-            delete(group_members).where(
-                group_members.c.group_id == group.conversation_id, group_members.c.user_id.in_(some)
-            )
-        )
+        connection.execute(_DROP_SOME, {"group": group.conversation_id, "some": some})
     return _bump(connection, group._replace(member_count=group.member_count - len(user_ids)))
 
 
 def _dissolve(connection: Connection, group: Group, now_ms: int) -> Group:
-    connection.execute(delete(group_members).where(group_members.c.group_id == group.conversation_id))
-    connection.execute(
-        update(group_conversations)
-        .where(group_conversations.c.id == group.conversation_id)
-        .values(dissolved_at_ms=now_ms)
-    )
+    connection.execute(_DROP_ALL, {"group": group.conversation_id})
+    connection.execute(_END, {"group": group.conversation_id, "now_ms": now_ms})
     return _bump(connection, group._replace(member_count=0))
 
 
 def _set_role(connection: Connection, conversation_id: str, user_id: int, role: int) -> None:
-    connection.execute(
-        update(group_members)
-        .where(group_members.c.group_id == conversation_id, group_members.c.user_id == user_id)
-        .values(role=role)
-    )
+    connection.execute(_SET_ROLE, {"group": conversation_id, "user": user_id, "new_role": role})
 
 
 _: type[Groups] = SqlGroups

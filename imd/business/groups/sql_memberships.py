@@ -46,77 +46,37 @@ class SqlMemberships:
         return await self._database.read(lambda c: read_standing(c, conversation_id, user_id, lock=False))
 
     async def members(self, conversation_id: str, *, after: int, limit: int) -> Sequence[Member]:
-        query = (
-            select(
-                users.c.id,
-                users.c.handle,
-                users.c.display_name,
-                group_members.c.role,
-                group_members.c.joined_at_ms,
-            )
-            .join_from(group_members, users)
-            .where(group_members.c.group_id == conversation_id, group_members.c.user_id > after)
-            .order_by(group_members.c.user_id)
-            .limit(limit)
-        )
-        rows = await self._database.read(lambda c: c.execute(query).all())
+        page = {"group": conversation_id, "after": after, "most": limit}
+        rows = await self._database.read(lambda c: c.execute(_MEMBERS, page).all())
         return [Member(*row) for row in rows]
 
     async def membership(self, conversation_id: str) -> Membership | None:
+        key = {"conversation": conversation_id}
+
         def work(connection: Connection) -> Membership | None:
-            pair = connection.execute(
-                select(direct_conversations.c.user_low, direct_conversations.c.user_high).where(
-                    direct_conversations.c.id == conversation_id
-                )
-            ).first()
+            pair = connection.execute(_PAIR, key).first()
             if pair is not None:
                 return Membership(DIRECT, 1, "", [(user_id, MEMBER) for user_id in pair])
-            group = connection.execute(
-                select(group_conversations.c.version, group_conversations.c.title).where(
-                    group_conversations.c.id == conversation_id,
-                    group_conversations.c.dissolved_at_ms == 0,
-                )
-            ).first()
+            group = connection.execute(_LIVING_GROUP, key).first()
             if group is None:
                 return None
-            roles = connection.execute(
-                select(group_members.c.user_id, group_members.c.role).where(
-                    group_members.c.group_id == conversation_id
-                )
-            ).all()
+            roles = connection.execute(_ROLES, key).all()
             return Membership(GROUP, group.version, group.title, [(row[0], row[1]) for row in roles])
 
         return await self._database.read(work)
 
-    async def conversations_of(
-        self, user_id: int, *, after: str = "", limit: int | None = None
-    ) -> Sequence[Conversation]:
-        query = _CONVERSATIONS if limit is None else _CONVERSATIONS.limit(limit)
-        values = {"asking": user_id, "after": after}
-        rows = await self._database.read(lambda c: c.execute(query, values).all())
+    async def conversations_of(self, user_id: int, *, after: str = "", limit: int) -> Sequence[Conversation]:
+        page = {"asking": user_id, "after": after, "most": limit}
+        rows = await self._database.read(lambda c: c.execute(_CONVERSATIONS, page).all())
         return [Conversation(*row) for row in rows]
 
     async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
-        low, high = direct_conversations.c.user_low, direct_conversations.c.user_high
-        mine, theirs = group_members.alias("mine"), group_members.alias("theirs")
-        queries: list[Select[Any]] = [
-            select(high).where(low == user_id, high.in_(target_ids)),
-            select(low).where(high == user_id, low.in_(target_ids)),
-            select(theirs.c.user_id)
-            .distinct()
-            .join_from(theirs, mine, mine.c.group_id == theirs.c.group_id)
-            .join(group_conversations, group_conversations.c.id == mine.c.group_id)
-            .where(
-                mine.c.user_id == user_id,
-                theirs.c.user_id.in_(target_ids),
-                group_conversations.c.member_count <= VISIBLE_GROUP_MEMBERS,
-            ),
-        ]
+        asked = {"asking": user_id, "targets": list(target_ids), "most": VISIBLE_GROUP_MEMBERS}
 
         def work(connection: Connection) -> frozenset[int]:
             seen = {user_id} & set(target_ids)
-            for query in queries:
-                seen.update(connection.execute(query).scalars())
+            for query in _VISIBLE:
+                seen.update(connection.execute(query, asked).scalars())
             return frozenset(seen)
 
         return await self._database.read(work)
@@ -155,11 +115,55 @@ def _in_directs() -> Select[Any]:
 
 def _conversations() -> Select[Any]:
     both = union_all(_in_groups(), _in_directs()).subquery()
-    return select(both).where(both.c.id > bindparam("after")).order_by(both.c.id)
+    return select(both).where(both.c.id > bindparam("after")).order_by(both.c.id).limit(bindparam("most"))
 
 
-#: Put together once: every connection asks this, and building it costs more than running it (2 ms).
+def _visible() -> list[Select[Any]]:
+    low, high = direct_conversations.c.user_low, direct_conversations.c.user_high
+    asking: BindParameter[int] = bindparam("asking")
+    targets: BindParameter[Any] = bindparam("targets", expanding=True)
+    mine, theirs = group_members.alias("mine"), group_members.alias("theirs")
+    return [
+        select(high).where(low == asking, high.in_(targets)),
+        select(low).where(high == asking, low.in_(targets)),
+        select(theirs.c.user_id)
+        .distinct()
+        .join_from(theirs, mine, mine.c.group_id == theirs.c.group_id)
+        .join(group_conversations, group_conversations.c.id == mine.c.group_id)
+        .where(
+            mine.c.user_id == asking,
+            theirs.c.user_id.in_(targets),
+            group_conversations.c.member_count <= bindparam("most"),
+        ),
+    ]
+
+
+# Put together once: every connection asks some of these, and building one costs more than running it (2 ms).
 _CONVERSATIONS = _conversations()
+_VISIBLE = _visible()
+_MEMBERS = (
+    select(
+        users.c.id, users.c.handle, users.c.display_name, group_members.c.role, group_members.c.joined_at_ms
+    )
+    .join_from(group_members, users)
+    .where(group_members.c.group_id == bindparam("group"), group_members.c.user_id > bindparam("after"))
+    .order_by(group_members.c.user_id)
+    .limit(bindparam("most"))
+)
+_PAIR = select(direct_conversations.c.user_low, direct_conversations.c.user_high).where(
+    direct_conversations.c.id == bindparam("conversation")
+)
+_LIVING_GROUP = select(group_conversations.c.version, group_conversations.c.title).where(
+    group_conversations.c.id == bindparam("conversation"), group_conversations.c.dissolved_at_ms == 0
+)
+_ROLES = select(group_members.c.user_id, group_members.c.role).where(
+    group_members.c.group_id == bindparam("conversation")
+)
+_ACTIVE_OF_TWO = (
+    select(func.count())
+    .select_from(users)
+    .where(users.c.id.in_((bindparam("low"), bindparam("high"))), users.c.status == ACTIVE)
+)
 
 
 class SqlDirects:
@@ -169,16 +173,15 @@ class SqlDirects:
         self._database = database
 
     async def exists(self, conversation_id: str) -> bool:
-        query = select(direct_conversations.c.id).where(direct_conversations.c.id == conversation_id)
-        return await self._database.read(lambda c: c.execute(query).first() is not None)
+        key = {"conversation": conversation_id}
+        return await self._database.read(lambda c: c.execute(_PAIR, key).first() is not None)
 
     async def open(self, conversation_id: str, user_id: int, peer_id: int, now_ms: int) -> bool:
         low, high = sorted((user_id, peer_id))
         row = {"id": conversation_id, "user_low": low, "user_high": high, "created_at_ms": now_ms}
 
         def work(connection: Connection) -> bool:
-            both = users.c.id.in_((low, high)) & (users.c.status == ACTIVE)
-            if connection.execute(select(func.count()).select_from(users).where(both)).scalar_one() != 2:
+            if connection.execute(_ACTIVE_OF_TWO, {"low": low, "high": high}).scalar_one() != 2:
                 raise Forbidden("there is no such user", field="userId")
             return insert_ignore(connection, direct_conversations, [row]) == 1
 

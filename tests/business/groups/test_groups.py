@@ -219,6 +219,8 @@ class Changes(Town):
         for ids in ([*self.ids("stranger"), "17"], [*self.ids("stranger"), str((1 << 63) - 1)]):
             reply = self.call("owner", "POST", path, {"userIds": ids})
             self.assertEqual((reply.status, reply.error[2]), (400, "userIds"))
+        reply = self.call("owner", "POST", "/groups", {"title": "New", "memberIds": ["17"]})
+        self.assertEqual((reply.status, reply.error[2]), (400, "memberIds"))
         self.assertEqual(
             self.call("admin", "DELETE", path, {"userIds": self.ids("member", "owner")}).status, 403
         )
