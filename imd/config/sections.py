@@ -88,6 +88,8 @@ class Limits(Section, frozen=True):
     logins_per_min: float = 10
     """For one account and address; then 1005 with a time to wait."""
     registrations_per_hour_per_ip: float = 20
+    user_requests_per_s: float = 10
+    """REST requests of one user, on all devices; ten seconds' worth at once."""
 
 
 class Messages(Section, frozen=True):
@@ -109,7 +111,6 @@ class Messages(Section, frozen=True):
     """Larger groups get no receipts pushed."""
     sweep_interval_s: float = 20.0
     """How often the store is asked for tails that were never fanned out."""
-    idempotency_days: int = 7
 
 
 class Presence(Section, frozen=True):

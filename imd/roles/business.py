@@ -173,6 +173,12 @@ def assemble(
     api = Api(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
+        requests=Attempts(
+            rate_per_s=config.limits.user_requests_per_s,
+            burst=10 * config.limits.user_requests_per_s,
+            what="requests",
+            clock=clock,
+        ),
         origins=config.gateway.origins,
     )
     authority = Authority(

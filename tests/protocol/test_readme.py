@@ -78,6 +78,8 @@ class ReadmeTests(SynchronousTestCase):
             "Frames": f"{limits.device_frames_per_s:.0f}† a second and connection, "
             f"{limits.ip_frames_per_s:,.0f}† a second and address",
             "New connections": f"{limits.ip_connects_per_s:.0f}† a second and address",
+            "REST requests": f"{limits.user_requests_per_s:.0f}† a second and user, "
+            f"{10 * limits.user_requests_per_s:.0f}† at once",
             "Logins": f"{limits.logins_per_min:.0f}† a minute for one account and address",
             "Members of a group": f"{config.accounts.group_max_members:,}†",
         }
@@ -108,7 +110,6 @@ class ReadmeTests(SynchronousTestCase):
             f"A token is good for {accounts.token_ttl_s // 3600} h†",
             f"in the last {accounts.refresh_below_s // 60} minutes†",
             f"until {accounts.login_ttl_s // 86400} days† after the login",
-            f"at least {messages.idempotency_days} days",
             f"owner, within {messages.recall_window_s:.0f} s†",
             f"above {messages.hint_members_online:,}† online members",
             f"took over {messages.hint_fanout_ms:.0f} ms†",

@@ -44,8 +44,9 @@ class Profiles:
             raise NoSuchUser("nobody has this handle", field="handle")
         return stored.account
 
-    async def of(self, user_id: int) -> Account:
-        """Somebody by their id; Forbidden if there is nobody."""
+    async def of(self, caller: Caller, user_id: int) -> Account:
+        """Somebody by their id, counted too; Forbidden if there is nobody."""
+        self._lookups.check(str(caller.user_id))
         stored = await self._accounts.by_id(user_id)
         if stored is None or stored.account.status != ACTIVE:
             raise Forbidden("there is no such user", field="userId")

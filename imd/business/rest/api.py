@@ -17,6 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from imd.business.accounts.authenticate import Authenticate
+from imd.business.attempts import Attempts
 from imd.business.rest.operation import NOBODY, Asked, Operation
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
@@ -32,6 +33,7 @@ _PREFLIGHT_S = 600
 class Api(Resource):
     """Mounted at /api; routes the operations below /api/v1. Every answer is JSON, whatever was asked.
 
+    :param requests: how many each user may make; what needs no token is limited where it is served.
     :param origins: web pages of other hosts that may call this, exactly as browsers send them.
     """
 
@@ -39,9 +41,15 @@ class Api(Resource):
     _log = Logger()
 
     def __init__(
-        self, *, operations: Sequence[Operation], authenticate: Authenticate, origins: Sequence[str]
+        self,
+        *,
+        operations: Sequence[Operation],
+        authenticate: Authenticate,
+        requests: Attempts,
+        origins: Sequence[str],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._requests = requests
         self._authenticate = authenticate
         self._origins = frozenset(origins)
         self._running: set[Deferred[bytes]] = set()
@@ -135,6 +143,7 @@ class Api(Resource):
         caller = NOBODY
         if not operation.public:
             caller = await self._authenticate.caller(bearer_token(request))
+            self._requests.check(str(caller.user_id))
         query = query_of(request, operation.query_parameters)
         body: Struct | None = None
         if decoder is None:

@@ -115,7 +115,7 @@ class GroupApi:
         if body.handle is not None:
             peer = await self._profiles.find(asked.caller, body.handle)
         else:
-            peer = await self._profiles.of(_user_id(body.userId or "", "userId"))
+            peer = await self._profiles.of(asked.caller, _user_id(body.userId or "", "userId"))
         conversation_id = await self._open_direct(asked.caller.user_id, peer.user_id)
         return DirectAnswer(conversation_id, UserAnswer(str(peer.user_id), peer.handle, peer.display_name))
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.rest.reading import MAX_BODY_BYTES
-from imd.config.sections import Config, Gateway
+from imd.config.sections import Config, Gateway, Limits
 from imd.kernel.errors import Code
 from tests.business.world import PASSWORD, SECRET, Reply, World
 
@@ -240,6 +240,35 @@ class Authentication(Http):
         self.assertIn("GET /api/v1/me?redacted", log.getvalue())
         self.assertNotIn(self.token, log.getvalue())
         self.world.site.logFile = None
+
+
+class Rates(SynchronousTestCase):
+    """How much one user may ask."""
+
+    def test_one_user(self) -> None:
+        """Above ten seconds' worth a user must wait, on every device; the others need not."""
+        world = World(config=Config(limits=Limits(user_requests_per_s=0.5)))
+        tokens = [world.register("alice")["token"], world.login("alice", device="laptop").json["token"]]
+        bob = world.register("bob")["token"]
+        asked = [world.call("GET", "/me", token=tokens[n % 2]).status for n in range(6)]
+        self.assertEqual(asked, [200] * 5 + [429])
+        refused = world.call("POST", "/groups", {"title": "x"}, token=tokens[0])
+        self.assertEqual((refused.error[0], refused.headers["retry-after"]), (Code.RATE_LIMITED, "3"))
+        self.assertEqual(world.call("GET", "/me", token=bob).status, 200)
+        world.clock.advance(2)
+        self.assertEqual(world.call("GET", "/me", token=tokens[0]).status, 200)
+
+    def test_ids_are_not_read_out(self) -> None:
+        """Trying user ids one after another is counted as looking up handles is."""
+        world = World()
+        alice = world.register("alice")
+        tried = [
+            world.call(
+                "POST", "/conversations/direct", {"userId": str(1 << 40 | n)}, token=alice["token"]
+            ).status
+            for n in range(31)
+        ]
+        self.assertEqual(tried, [403] * 30 + [429])
 
 
 class Browsers(Http):
