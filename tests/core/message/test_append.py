@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from imd.core.message import group_commit
 from imd.core.message.append import MAX_TWINS, MAX_WAITING_PER_CONVERSATION
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend
 from imd.kernel.errors import Code, ImError
@@ -65,13 +66,14 @@ class OrderTests(PipelineCase):
         self.assertEqual(self.answers.seqs(), list(range(1, 10)))
 
     def test_batch_bytes(self) -> None:
-        """A batch ends once it holds 4 MiB."""
+        """A batch ends once it holds so many bytes."""
+        self.patch(group_commit, "MAX_BATCH_BYTES", 100_000)
         self.log.hold()
         self.send("first")
         for number in range(50):
-            self.send(f"m{number}", text="x" * 200_000)
+            self.send(f"m{number}", text="x" * 5_000)
         self.log.release()
-        self.assertEqual(self.log.batches, [1, 21, 21, 8])
+        self.assertEqual(self.log.batches, [1, 20, 20, 10])
 
     def test_conversations_apart(self) -> None:
         """Each conversation counts for itself, also within one batch."""

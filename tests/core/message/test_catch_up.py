@@ -106,9 +106,11 @@ class SyncTests(PipelineCase):
 
     def test_pages(self) -> None:
         """450 conversations come in three pages, each conversation once."""
+        self.log.hold()
         for number in range(450):
             self.people.put(f"g_s{number:03}", ANN, BOB)
             self.send("a", conversation_id=f"g_s{number:03}")
+        self.log.release()
         found: list[str] = []
         token, pages = "", 0
         while True:
@@ -193,10 +195,12 @@ class ConversationListTests(PipelineCase):
 
     def test_pages(self) -> None:
         """Page after page, each conversation once."""
+        self.log.hold()
         for number in range(120):
             self.people.put(f"g_l{number}", ANN, BOB)
             self.send("a", conversation_id=f"g_l{number}")
             self.clock.advance(0.001)
+        self.log.release()
         found: list[str] = []
         token = ""
         while True:

@@ -103,7 +103,7 @@ class HashTests(SynchronousTestCase):
         for one, other in pairs:
             self.assertNotEqual(content_hash(one), content_hash(other))
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(_SENDS, _SENDS)
     def test_any(self, one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
         """Two sends have the same hash if and only if they are the same."""
@@ -120,7 +120,7 @@ class HashTests(SynchronousTestCase):
 class BodyTests(SynchronousTestCase):
     """The stored form."""
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(_SENDS, st.integers(min_value=1, max_value=(1 << 63) - 1))
     def test_round_trip(self, send: tuple[Any, ...], seq: int) -> None:
         """What was sent comes back, with what the server knows, and the seq put behind it."""

@@ -243,8 +243,10 @@ class AudienceTests(PipelineCase):
     def test_senders_are_bounded(self) -> None:
         """Only so many recent senders of a group are remembered, the latest ones."""
         self.people.put("g_big", *range(1, 500))
+        self.log.hold()
         for user_id in range(1, 200):
             self.send(f"m{user_id}", sender=user_id, conversation_id="g_big")
+        self.log.release()
         live = self.now.live.known("g_big")
         assert live is not None and live.senders is not None
         self.assertEqual(list(live.senders), list(range(200 - MAX_SENDERS, 200)))
@@ -296,6 +298,17 @@ class SweepTests(PipelineCase):
         self.now.fanout.hint(live, self.wait(self.log.plant(GROUP_ID)))
         self.pass_time(21)
         self.assertEqual(bob.hints, [2])
+
+    def test_stopped_while_it_looks(self) -> None:
+        """A stop in the middle of a sweep ends it."""
+        self.connect(BOB)
+        self.send("a")
+        self.change(GROUP_ID, ANN, BOB)
+        self.people.gate = Deferred()
+        self.pass_time(21)
+        self.wait(self.now.tasks.stop())
+        self.assertEqual(len(self.now.tasks), 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_goes_on(self) -> None:
         """A sweep that fails, even in an unforeseen way, is followed by the next."""
