@@ -2,292 +2,49 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.directory import GROUP, MEMBER, OWNER, P2P, Claims, ConversationEntry, Membership
 from imd.core.directory_bus import MembershipCache
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
-from imd.core.message.model import AppendResult, CursorRow, NewMessage, Page, StoredKey
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import PendingSend, SendKey, Submitter
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.message.sweep import TailSweep
-from imd.kernel.errors import Forbidden, ImError, OutcomeUnknown, ServerBusy
-from imd.kernel.ids import Snowflake, direct_conversation_id
+from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
-from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import TEXT, Message, SendMessageReq
-from imd.wire.framing import FrameDecoder
-from imd.wire.outbound import Outbound
 from tests.contract.driving import drive
+from tests.core.message.faulty import FaultyCursors, FaultyLog
+from tests.core.message.players import ANN, BOB, CY, DAN, GROUP_ID, Answers, Device, People, Sessions, Told
+
+__all__ = [
+    "ANN",
+    "BOB",
+    "CY",
+    "DAN",
+    "GROUP_ID",
+    "LONG_S",
+    "Answers",
+    "Device",
+    "PipelineCase",
+    "Told",
+]
 
 T = TypeVar("T")
 
-ANN, BOB, CY, DAN = 1, 2, 3, 4
-GROUP_ID = "g_1"
 SWEEP_S = 20.0
 LONG_S = 60.0
-
-
-class People:
-    """The directory, as plain dicts; ``gate`` holds look-ups up, ``busy`` fails them."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, Membership] = {}
-        self.gate: Deferred[None] | None = None
-        self.busy = False
-        self.blocked: set[int] = set()
-
-    def put(self, conversation_id: str, *user_ids: int, kind: int = GROUP) -> None:
-        old = self.known.get(conversation_id)
-        version = old.version + 1 if old is not None else 1
-        roles = dict.fromkeys(user_ids, MEMBER)
-        if kind == GROUP:
-            roles[user_ids[0]] = OWNER
-        self.known[conversation_id] = Membership(conversation_id, kind, version, roles)
-
-    async def _wait(self) -> None:
-        if self.gate is not None:
-            waiting: Deferred[None] = Deferred()
-            self.gate.addCallback(lambda _: waiting.callback(None))
-            await waiting
-        if self.busy:
-            raise ServerBusy("planted")
-
-    async def membership(self, conversation_id: str) -> Membership | None:
-        await self._wait()
-        return self.known.get(conversation_id)
-
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
-        await self._wait()
-        if user_id in self.blocked:
-            raise Forbidden("planted")
-        conversation_id = direct_conversation_id(user_id, peer_user_id)
-        if conversation_id not in self.known:
-            self.put(conversation_id, user_id, peer_user_id, kind=P2P)
-        return conversation_id
-
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
-        return [
-            ConversationEntry(each.conversation_id, each.kind, 0, "", len(each.roles))
-            for each in self.known.values()
-            if user_id in each.roles
-        ]
-
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
-        return frozenset(target_ids)
-
-    async def verify(self, token: str, device_id: str) -> Claims:
-        raise NotImplementedError
-
-
-class Device:
-    """A recipient that keeps what it is pushed."""
-
-    def __init__(self, user_id: int, device_id: str) -> None:
-        self.user_id = user_id
-        self.device_id = device_id
-        self.outbounds: list[Outbound] = []
-        self.breaks = False
-
-    def push(self, outbound: Outbound) -> None:
-        if self.breaks:
-            raise RuntimeError("planted")
-        self.outbounds.append(outbound)
-
-    @property
-    def envelopes(self) -> list[Envelope]:
-        found: list[Envelope] = []
-        for outbound in self.outbounds:
-            found += map(Envelope.FromString, FrameDecoder(limit_bytes=1 << 22).feed(outbound.frames))
-        return found
-
-    def messages(self, conversation_id: str = GROUP_ID) -> list[Message]:
-        return [
-            each.deliver.message
-            for each in self.envelopes
-            if each.deliver.message.conversationId == conversation_id
-        ]
-
-    def seqs(self, conversation_id: str = GROUP_ID) -> list[int]:
-        return [message.seq for message in self.messages(conversation_id)]
-
-    @property
-    def hints(self) -> list[int]:
-        return [each.hint.lastSeq for each in self.envelopes if each.WhichOneof("payload") == "hint"]
-
-    @property
-    def receipts(self) -> list[tuple[int, int, int]]:
-        return [
-            (cursor.userId, cursor.deliveredSeq, cursor.readSeq)
-            for each in self.envelopes
-            for cursor in each.receiptNotice.cursors
-        ]
-
-
-class Sessions:
-    """Who is connected."""
-
-    def __init__(self) -> None:
-        self.devices: list[Device] = []
-
-    def of_user(self, user_id: int) -> Sequence[Device]:
-        return [device for device in self.devices if device.user_id == user_id]
-
-
-class Told(NamedTuple):
-    """One answer to a submitter."""
-
-    what: str
-    client_msg_id: str
-    seq: int = 0
-    code: int = 0
-
-
-class Answers:
-    """A submitter that keeps what it is told; ``breaks`` makes it fail at STORED."""
-
-    def __init__(self) -> None:
-        self.told: list[Told] = []
-        self.breaks = False
-
-    def accepted(self, send: PendingSend) -> None:
-        self.told.append(Told("accepted", send.key.client_msg_id))
-
-    def stored(self, send: PendingSend, *, duplicate: bool) -> None:
-        if self.breaks:
-            raise RuntimeError("planted")
-        self.told.append(Told("duplicate" if duplicate else "stored", send.key.client_msg_id, send.seq))
-
-    def failed(self, send: PendingSend, error: ImError) -> None:
-        self.told.append(Told("failed", send.key.client_msg_id, code=int(error.code)))
-
-    def delayed(self, send: PendingSend) -> None:
-        self.told.append(Told("delayed", send.key.client_msg_id))
-
-    def of(self, client_msg_id: str) -> list[str]:
-        return [told.what for told in self.told if told.client_msg_id == client_msg_id]
-
-    def seqs(self) -> list[int]:
-        return [told.seq for told in self.told if told.what == "stored"]
-
-
-class FaultyLog:
-    """The real log, with trouble: see the attributes. ``faults`` are used up, one an append."""
-
-    def __init__(self, log: SqliteMessageLog) -> None:
-        self.real = log
-        #: busy, unknown_before, unknown_after, unknown_half, broken, foreign, or "" for none.
-        self.faults: deque[str] = deque()
-        self.read_faults: deque[str] = deque()
-        self.down = ""
-        self.batches: list[int] = []
-        self._gate: Deferred[None] | None = None
-        self._foreign = 0
-
-    def hold(self) -> None:
-        """Appends wait until ``release``, so that batches form."""
-        self._gate = Deferred()
-
-    def release(self) -> None:
-        gate, self._gate = self._gate, None
-        assert gate is not None
-        gate.callback(None)
-
-    async def append(self, rows: Sequence[NewMessage]) -> AppendResult:
-        self.batches.append(len(rows))
-        if self._gate is not None:
-            waiting: Deferred[None] = Deferred()
-            self._gate.addCallback(lambda _: None if waiting.called else waiting.callback(None))
-            await waiting
-        fault = self.faults.popleft() if self.faults else self.down
-        if fault == "busy":
-            raise ServerBusy("planted")
-        if fault == "unknown_before":
-            raise OutcomeUnknown("planted")
-        if fault == "broken":
-            raise RuntimeError("planted")
-        if fault == "foreign":
-            await self.plant(rows[len(rows) // 2].conversation_id)
-        if fault == "unknown_half":
-            await self.real.append(rows[: len(rows) // 2])
-            raise OutcomeUnknown("planted")
-        result = await self.real.append(rows)
-        if fault == "unknown_after":
-            raise OutcomeUnknown("planted")
-        return result
-
-    async def plant(self, conversation_id: str) -> int:
-        """Another owner stores a message at the end of a conversation."""
-        self._foreign += 1
-        seq = (await self.real.last_seqs([conversation_id])).get(conversation_id, 0) + 1
-        name = f"foreign-{self._foreign}"
-        body = Message(conversationId=conversation_id, seq=seq, senderId=77, clientMsgId=name)
-        row = NewMessage(conversation_id, seq, 77, name, self._foreign, 0, b"f", body.SerializeToString())
-        await self.real.append([row])
-        return seq
-
-    def _read(self) -> None:
-        fault = self.read_faults.popleft() if self.read_faults else ""
-        if fault:
-            raise ServerBusy("planted")
-
-    async def last_seqs(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
-        self._read()
-        return await self.real.last_seqs(conversation_ids)
-
-    async def find(
-        self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
-    ) -> Mapping[str, StoredKey]:
-        self._read()
-        return await self.real.find(conversation_id, sender_id, client_msg_ids)
-
-    async def page(
-        self, conversation_id: str, *, from_seq: int, limit: int, max_bytes: int, backward: bool
-    ) -> Page:
-        return await self.real.page(
-            conversation_id, from_seq=from_seq, limit=limit, max_bytes=max_bytes, backward=backward
-        )
-
-    async def read_one(self, conversation_id: str, seq: int) -> bytes | None:
-        return await self.real.read_one(conversation_id, seq)
-
-    async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
-        return await self.real.last_bodies(conversation_ids)
-
-
-class FaultyCursors:
-    """The real cursors; ``busy`` so many writes fail."""
-
-    def __init__(self, cursors: SqliteCursors) -> None:
-        self.real = cursors
-        self.busy = 0
-        self.writes: list[list[CursorRow]] = []
-
-    async def advance(self, rows: Sequence[CursorRow]) -> None:
-        if self.busy:
-            self.busy -= 1
-            raise ServerBusy("planted")
-        self.writes.append(list(rows))
-        await self.real.advance(rows)
-
-    async def of_user(self, user_id: int, conversation_ids: Sequence[str]) -> Mapping[str, CursorRow]:
-        return await self.real.of_user(user_id, conversation_ids)
-
-    async def of_conversation(self, conversation_id: str, limit: int) -> Sequence[CursorRow]:
-        return await self.real.of_conversation(conversation_id, limit)
 
 
 class Pipeline:
