@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from imd.kernel.errors import StartupError
 
 #: Connections that the kernel keeps for us while we accept others.
 BACKLOG = 1024
+#: The kernel takes so much for a peer that does not read, instead of some 4 MiB; the rest stays in our own
+#: queue, where priorities and water marks hold.
+UNSENT_BYTES = 128 * 1024
 
 
 class Listener:
@@ -32,6 +36,10 @@ class Listener:
                 f"cannot listen on {self._address} for {self._what}: {error.socketError}; "
                 "is another process there? choose another address in [listen]"
             ) from error
+        listening = getattr(self._port, "socket", None)
+        if listening is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Accepted sockets inherit it.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     async def stop(self) -> None:
         """No new connections; those that are open stay."""

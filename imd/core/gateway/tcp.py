@@ -37,8 +37,8 @@ class DirectServer(Server):
             sent = self.socket.send(data)
         except OSError as error:
             if error.args[0] not in _WOULD_BLOCK:
-                # Let the reactor find the same error in its own turn and close in the usual order.
-                super().write(data)  # type: ignore[no-untyped-call]
+                # Not by the reactor: libuv has closed its handle of a socket that was reset.
+                self.abortConnection()  # type: ignore[no-untyped-call]
                 return
             sent = 0
         if sent < len(data):

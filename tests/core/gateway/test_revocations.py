@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.gateway.revocations import Revocations
@@ -35,12 +36,14 @@ class RevocationsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.world = World()
-        self.behind: Any = Consumed()
-        stage = Revocations(bus=self.behind, members=self.behind, gateway=self.world.gateway, node="3")
+        self.behind = Consumed()
+        behind: Any = self.behind
+        stage = Revocations(bus=behind, members=behind, gateway=self.world.gateway, node="3")
         self.successResultOf(Deferred.fromCoroutine(stage.start()))
 
     def event(self, payload: bytes) -> None:
-        self.successResultOf(Deferred.fromCoroutine(self.behind.handle(AUTH_INVALIDATE, payload)))
+        handle: Any = self.behind.handle
+        self.successResultOf(Deferred.fromCoroutine(handle(AUTH_INVALIDATE, payload)))
 
     def test_revoked(self) -> None:
         """A revoked login ends its live session, with the reason."""
@@ -60,7 +63,8 @@ class RevocationsTests(SynchronousTestCase):
         """What is no event is logged and dropped, so that those behind it are not held up."""
         said: list[str] = []
 
-        def observe(event: dict[str, Any]) -> None:
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
             said.append(event.get("log_format") or "")
 
         globalLogPublisher.addObserver(observe)

@@ -131,10 +131,15 @@ class DirectServerTests(SynchronousTestCase):
             self.assertEqual(self.came(), b"x")
 
     def test_error(self) -> None:
-        """A broken connection is found by the reactor, not inside the caller of write."""
+        """A broken connection ends in a turn of its own, not inside the caller of write."""
+        lost: list[Failure] = []
+        self.protocol.connectionLost = lost.append  # type: ignore[method-assign, assignment]
         self.socket.error = errno.EPIPE
         self.transport.write(b"x")
-        self.assertIsNotNone(self.transport.doWrite())
+        self.transport.write(b"y")
+        self.assertEqual((lost, self.reactor.writers), ([], set()))
+        self.reactor.advance(0)
+        self.assertEqual(len(lost), 1)
 
     def test_producer(self) -> None:
         """The producer is paused when the buffer is full and resumed when it is empty again."""

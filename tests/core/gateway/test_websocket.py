@@ -101,7 +101,8 @@ class Browser:
         self.link.dataReceived("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.head: str = self.transport.value().decode("latin-1")
         self.transport.clear()
-        return self.head.split("\r\n")[0].removeprefix("HTTP/1.1 ")[:3]
+        status: str = self.head.split("\r\n")[0].removeprefix("HTTP/1.1 ")[:3]
+        return status
 
     def open(self, protocols: str = "im.v1.proto") -> None:
         assert self.upgrade(protocols=protocols) == "101"
