@@ -113,6 +113,11 @@ class LiveServer:
         return f"ws://127.0.0.1:{self.http_port}/ws"
 
     @property
+    def config_file(self) -> Path:
+        """What the server is started with."""
+        return self._config_file
+
+    @property
     def data_dir(self) -> Path:
         """Databases and secrets of this server."""
         return self.folder / "data"
