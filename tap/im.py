@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -37,7 +38,7 @@ class Options(BaseOptions):
     """``--config FILE``; every key can also be set by the environment, as IM__SECTION__KEY."""
 
     optParameters: ClassVar = [
-        ["config", "c", "", "TOML file; without one the defaults hold (see etc/im.toml)"]
+        ["config", "c", "", "TOML file; by default all defaults hold (see etc/im.toml)"]
     ]
     synopsis = "[--config FILE]"
     settings: Config
@@ -58,13 +59,18 @@ def makeService(options: Options) -> Service:
     # would only hold up everybody for 50 ms now and then.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, _terminate)
     return build(options.settings, reactor=reactor, on_failed=_give_up)
 
 
+def _terminate(*_: object) -> None:
+    """Drain and end with 0; twistd's own handler would drain, too, and then die of the signal."""
+    reactor.callFromThread(_stop)
+
+
 def _give_up(error: BaseException) -> None:
-    if sys.__stderr__ is not None:
-        # sys.stderr is the log by now.
-        print(f"imd: {error}", file=sys.__stderr__, flush=True)
+    # sys.stderr is the log by now.
+    print(f"imd: {error}", file=sys.__stderr__, flush=True)
     # twistd has no way to return a code of ours; what had started is stopped already.
     atexit.register(os._exit, 1)
     # The first stages may fail before the reactor runs.
