@@ -63,27 +63,36 @@ class BusAnnouncements:
             clientMsgId=f"{event}:{version}",
             notice=notice,
         )
-        subject = message_send(shard_of(conversation_id))
+        if await self._append(request):
+            self._tasks.spawn("notice later", self._append_later(request))
+
+    async def _append(self, request: SystemAppend) -> bool:
+        """Whether it is worth another try."""
+        subject = message_send(shard_of(request.conversationId))
         try:
             payload = await self._bus.request(
                 subject, request.SerializeToString(), timeout_s=DEFAULT_TIMEOUT_S
             )
             failure = SystemAppended.FromString(payload).failure
         except (NoResponder, BusFailure, TimeoutError, ServerBusy, DecodeError) as error:
-            self._log.warn(
-                "no {event} notice in {conversation_id}: {error!r}",
-                event=event,
-                conversation_id=conversation_id,
-                error=error,
-            )
-            return
-        if failure.code:
-            self._log.warn(
-                "no {event} notice in {conversation_id}: {message}",
-                event=event,
-                conversation_id=conversation_id,
-                message=failure.message,
-            )
+            reason, again = repr(error), not isinstance(error, DecodeError)
+        else:
+            reason, again = failure.message, failure.retryable
+            if not failure.code:
+                return False
+        self._log.warn(
+            "the {event} notice in {conversation_id} is not written: {reason}",
+            event=request.notice.event,
+            conversation_id=request.conversationId,
+            reason=reason,
+        )
+        return again
+
+    async def _append_later(self, request: SystemAppend) -> None:
+        for delay_s in _RETRY_S:
+            await sleep(delay_s, clock=self._clock)
+            if not await self._append(request):
+                return
 
     async def _record(self, payload: bytes) -> None:
         if not await self._publish(payload):

@@ -40,8 +40,9 @@ TTL_JITTER = 0.1
 #: "There is no such conversation" is remembered so long, and so often: enough to blunt guessing.
 ABSENT_TTL_S = 5.0
 MAX_ABSENT = 10_000
-#: Answers that are out of date when they come, before the question is given up.
-_MAX_LOADS = 3
+#: Answers that are out of date when they come, before the question is given up. With a hundred changes of
+#: one group a second, each makes every other answer useless.
+_MAX_LOADS = 10
 _RETRY_AFTER_MS = 1_000
 
 

@@ -31,7 +31,7 @@ class Broken(LocalBus):
 
 
 class Announcing(SynchronousTestCase):
-    """Invalidations are told until they are taken; notices once."""
+    """Invalidations are told until they are taken; notices for a while."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -106,6 +106,26 @@ class Announcing(SynchronousTestCase):
         self.assertEqual((asked[0].conversationId, asked[0].clientMsgId), ("g_1", "group.joined:7"))
         notice = asked[0].notice
         self.assertEqual((notice.actorId, list(notice.subjectIds), notice.text), (1, [2, 3], "x"))
+
+    def test_notice_later(self) -> None:
+        """A notice that core cannot write now is asked for again, under the same key, and then no more."""
+        asked: list[bytes] = []
+
+        async def append(payload: bytes) -> bytes:
+            asked.append(payload)
+            answer = SystemAppended(seq=1)
+            if len(asked) < 3:
+                answer.failure.code = ErrorCode.SERVER_BUSY
+                answer.failure.retryable = True
+            return answer.SerializeToString()
+
+        self.bus.respond(message_send(shard_of("g_1")), append)
+        self.notice()
+        self.assertEqual((len(asked), len(self.tasks)), (1, 1))
+        for delay_s, tries in ((0.5, 2), (2.0, 3), (10.0, 3)):
+            self.clock.pump([delay_s, 0.0, 0.0])
+            self.assertEqual(len(asked), tries)
+        self.assertEqual((len(set(asked)), len(self.tasks)), (1, 0))
 
     def test_no_notice(self) -> None:
         """A core that is away, slow, failing, refusing or babbling costs a log line and nothing else."""

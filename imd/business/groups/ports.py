@@ -92,5 +92,5 @@ class Announcements(Protocol):
         subject_ids: Sequence[int] = (),
         text: str = "",
     ) -> None:
-        """Ask for a system notice in the conversation; tried once."""
+        """Ask for a system notice in the conversation; tried for a while, and lost if this process ends."""
         ...
