@@ -214,6 +214,7 @@ class Device:
             ReceiptChanged,
             lambda sign: (sign.conversation_id, sign.user_id, sign.read_seq) == (wanted, by.user_id, seq),
             f"{by.user_id} has read {seq}",
+            in_any_order=True,
         )
 
     async def sees_delivered(self, *, to: Peer, seq: int, in_: Target) -> None:
@@ -225,6 +226,7 @@ class Device:
                 (sign.conversation_id, sign.user_id) == (wanted, to.user_id) and sign.delivered_seq >= seq
             ),
             f"{to.user_id} has got {seq}",
+            in_any_order=True,
         )
 
     async def sees_typing(self, *, by: Peer, active: bool = True) -> TypingChanged:
@@ -274,12 +276,15 @@ class Device:
         """So many messages came, whatever they are; they are still to be seen."""
         await self._until(lambda: True if len(self._inbox) >= count else None, f"{count} messages")
 
-    async def sees_sign(self, kind: type[T], fits: Callable[[T], bool], wanted: str) -> T:
-        """The first sign of this kind that fits; those of the kind before it are done with."""
+    async def sees_sign(
+        self, kind: type[T], fits: Callable[[T], bool], wanted: str, *, in_any_order: bool = False
+    ) -> T:
+        """The first sign of this kind that fits; those before it are done with, unless order is no matter."""
 
         def take() -> T | None:
             for sign in [sign for sign in self._signs if isinstance(sign, kind)]:
-                self._signs.remove(sign)
+                if fits(sign) or not in_any_order:
+                    self._signs.remove(sign)
                 if fits(sign):
                     return sign
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.client.events import ReceiptChanged
 from imd.kernel.errors import Code
 from imd.pb.sync_pb2 import GROUP
 from tests.dialogue.device import Device
@@ -176,6 +177,10 @@ class Groups(Dialogue):
         bob.reads(await bob.sees("read this"))
         carol.reads(await carol.sees("read this"))
         await alice.sees_read(by=bob, seq=2, in_=team)
+        await alice.sees_read(by=carol, seq=2, in_=team)
+        await bob.sees_nothing_more()
+        told = {sign.user_id for sign in bob.signs(ReceiptChanged)}
+        self.assertNotIn(carol.user_id, told)
 
     async def test_hint_in_a_crowd(self) -> None:
         """With many online the server hints and the clients pull: same messages, same order."""

@@ -87,7 +87,7 @@ class Sessions(Dialogue):
 
         phone = stage.device(alice, "phone", token_source=refreshing)
         await phone.comes()
-        short = stage.token(eve, "phone", ttl_s=3)
+        short = stage.token(eve, "phone", ttl_s=2)
         phone_of_eve = await eve.device("phone", token_source=never)
         await phone_of_eve.loses_the_line()
         self.assertIn("expired", await phone_of_eve.sees_the_end())

@@ -41,7 +41,7 @@ SHORTER: Settings = {
         "small_group_members": SMALL_GROUP,
         "hint_body_bytes": HINT_BODY_BYTES,
     },
-    "presence": {"merge_window_s": 1.0},
+    "presence": {"merge_window_s": 0.6},
     "gateway": {"drain_timeout_s": 3.0, "token_grace_s": 0.0},
 }
 #: A server that lets nobody take anything back.
