@@ -62,6 +62,7 @@ class BusAnnouncements:
             conversationId=conversation_id,
             clientMsgId=f"{event}:{version}",
             notice=notice,
+            version=version,
         )
         if await self._append(request):
             self._tasks.spawn("notice later", self._append_later(request))

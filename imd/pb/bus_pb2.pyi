@@ -168,14 +168,16 @@ class RevokedSessions(_message.Message):
     def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., exceptDeviceId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SystemAppend(_message.Message):
-    __slots__ = ("conversationId", "clientMsgId", "notice")
+    __slots__ = ("conversationId", "clientMsgId", "notice", "version")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     clientMsgId: str
     notice: _message_pb2.SystemNotice
-    def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., notice: _Optional[_Union[_message_pb2.SystemNotice, _Mapping]] = ...) -> None: ...
+    version: int
+    def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., notice: _Optional[_Union[_message_pb2.SystemNotice, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class SystemAppended(_message.Message):
     __slots__ = ("failure", "seq")

@@ -64,9 +64,10 @@ class SystemMessages:
         key = SendKey(conversation_id, SYSTEM_SENDER_ID, request.clientMsgId)
         origin = Origin(conversation_id, SYSTEM_SENDER_ID, "", key.client_msg_id, self._ids.next(), now_ms)
         waiter = _Waiter()
-        # The invalidation of the change that this tells of may still be on its way: without asking
-        # anew, who was just invited would not be told, and who was kicked would.
-        self._members.invalidate(conversation_id, 0)
+        if request.version:
+            # The invalidation of the change that this tells of may still be on its way: by what is
+            # known here who was just invited would not be told, and who was kicked would.
+            self._members.invalidate(conversation_id, request.version)
         self._appender.submit(
             PendingSend(
                 key=key,

@@ -129,10 +129,13 @@ class SystemTests(PipelineCase):
         self.wait(stage.start())
 
     def append(
-        self, name: str, conversation_id: str = GROUP_ID, event: str = "group.joined"
+        self, name: str, conversation_id: str = GROUP_ID, event: str = "group.joined", version: int = 0
     ) -> SystemAppended:
         request = SystemAppend(
-            conversationId=conversation_id, clientMsgId=name, notice=SystemNotice(event=event, actorId=ANN)
+            conversationId=conversation_id,
+            clientMsgId=name,
+            notice=SystemNotice(event=event, actorId=ANN),
+            version=version,
         )
 
         async def ask() -> bytes:
@@ -152,7 +155,7 @@ class SystemTests(PipelineCase):
         bob, dan = self.connect(BOB), self.connect(DAN)
         self.append("n")
         self.people.put(GROUP_ID, ANN, DAN)
-        self.append("m")
+        self.append("m", version=2)
         self.assertEqual((bob.seqs(), dan.seqs()), ([1], [2]))
 
     def test_refusals(self) -> None:
