@@ -25,7 +25,7 @@ from imd.bus.local import LocalBus
 from imd.config.address import parse_address
 from imd.config.sections import Config, Tls
 from imd.core.gateway.listen import BACKLOG, Listener
-from imd.core.gateway.tcp import DirectPort, TcpFactory
+from imd.core.gateway.tcp import DirectPort, SparingPort, TcpFactory
 from imd.core.gateway.websocket import WebSocketLinkFactory, websocket_resource
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
@@ -90,13 +90,15 @@ def _listeners(
     tcp = TcpFactory(gateway=core.gateway, clock=reactor)
     site = _site(config, reactor=reactor, core=core, business=business, ready=ready)
 
-    def direct(host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
-        listening: Any = DirectPort(port, factory, BACKLOG, host, reactor)
+    def opened(listening: Any) -> IListeningPort:
         listening.startListening()
         return listening  # type: ignore[no-any-return]
 
+    def direct(host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
+        return opened(DirectPort(port, factory, BACKLOG, host, reactor))
+
     def plain(host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
-        return reactor.listenTCP(port, factory, BACKLOG, host)  # type: ignore[no-any-return]
+        return opened(SparingPort(port, factory, BACKLOG, host, reactor))
 
     def secure(host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
         return plain(host, port, TLSMemoryBIOFactory(_tls_options(config.tls), False, factory))

@@ -8,15 +8,20 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.tcp import Port, Server
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.session import Session
 from imd.kernel.clocks import Clock
+from imd.kernel.token_bucket import TokenBucket
 from imd.wire.outbound import Outbound
 
 #: A peer that does not take the last frames in so long is cut off.
 CLOSE_TIMEOUT_S = 5.0
+#: Of each kind that a port has to say.
+MAX_LINES_PER_MINUTE = 10
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS)
 
 
@@ -45,7 +50,30 @@ class DirectServer(Server):
             super().write(data[sent:])  # type: ignore[no-untyped-call]
 
 
-class DirectPort(Port):
+@implementer(ILogObserver)
+class _Few:
+    """Passes each kind of event on a few times a minute, by the events' own time."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def __call__(self, event: LogEvent) -> None:
+        kind, now_s = str(event.get("log_format")), float(event["log_time"])
+        tokens = self._buckets.get(kind)
+        if tokens is None:
+            burst = MAX_LINES_PER_MINUTE
+            tokens = self._buckets[kind] = TokenBucket(rate_per_s=burst / 60, burst=burst, now_s=now_s)
+        if tokens.take(now_s):
+            globalLogPublisher(event)
+
+
+class SparingPort(Port):
+    """A listening TCP port; out of file descriptors, it does not log three lines for every connection refused."""
+
+    _logger = Logger(observer=_Few())
+
+
+class DirectPort(SparingPort):
     """A listening TCP port whose connections are ``DirectServer``."""
 
     transport = DirectServer
