@@ -202,6 +202,15 @@ class LeavingTests(SynchronousTestCase):
         self.assertFalse(link.closed)
         self.assertEqual(link.live.expires_at_ms, NOW_MS + 2 * HOUR_MS)
 
+    def test_closed_once(self) -> None:
+        """A connection that is closing, or gone, is not closed again."""
+        world = World()
+        link, gone = world.live(1, "a"), world.live(1, "b")
+        gone.leaves()
+        for session in (link.live, link.live, gone.live):
+            world.gateway.close(session, ServerBusy("enough"))
+        self.assertEqual((link.heard(), gone.heard(), gone.closed), (["error"], [], False))
+
     def test_after_too_many_bad_requests(self) -> None:
         """What stands behind the frame that closes a connection is not served any more."""
         world = World()
