@@ -44,6 +44,8 @@ MAX_ABSENT = 10_000
 #: one group a second, each makes every other answer useless.
 _MAX_LOADS = 10
 _RETRY_AFTER_MS = 1_000
+#: Of conversations, a thousand each; one connection asks for all of them.
+_MAX_PAGES = 50
 
 
 class _Answer(Protocol):
@@ -92,14 +94,21 @@ class BusDirectory:
         return (await self._ask(subjects.AUTH_DIRECT, query, DirectAnswer())).conversationId
 
     async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+        entries: list[ConversationEntry] = []
         query = ConversationsQuery(userId=user_id)
-        answer = await self._ask(subjects.AUTH_CONVERSATIONS, query, ConversationsAnswer())
-        return [
-            ConversationEntry(
-                entry.conversationId, int(entry.kind), entry.peerUserId, entry.title, entry.memberCount
-            )
-            for entry in answer.conversations
-        ]
+        for _ in range(_MAX_PAGES):
+            answer = await self._ask(subjects.AUTH_CONVERSATIONS, query, ConversationsAnswer())
+            entries += [
+                ConversationEntry(
+                    entry.conversationId, int(entry.kind), entry.peerUserId, entry.title, entry.memberCount
+                )
+                for entry in answer.conversations
+            ]
+            if not answer.next:
+                return entries
+            query.after = answer.next
+        self._log.warn("user {user_id} has too many conversations; some are not shown", user_id=user_id)
+        return entries
 
     async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
         query = VisibleQuery(userId=user_id, targetIds=target_ids)

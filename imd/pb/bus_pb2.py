@@ -27,15 +27,15 @@ from imd.pb import message_pb2 as imd_dot_pb_dot_message__pb2
 from imd.pb import sync_pb2 as imd_dot_pb_dot_sync__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10imd/pb/bus.proto\x12\x0eim.internal.v1\x1a\x17imd/pb/connection.proto\x1a\x14imd/pb/message.proto\x1a\x11imd/pb/sync.proto\"M\n\x07\x46\x61ilure\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.im.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"-\n\nTokenCheck\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\"\x8e\x01\n\x0cTokenVerdict\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0e\n\x06userId\x18\x02 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x03 \x01(\t\x12\x11\n\texpiresAt\x18\x04 \x01(\x03\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07loginId\x18\x06 \x01(\t\"<\n\x06Member\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.im.internal.v1.Role\"&\n\x0cMembersQuery\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\"\xb8\x01\n\rMembersAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.im.internal.v1.Member\x12\r\n\x05title\x18\x06 \x01(\t\"1\n\x0b\x44irectQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x12\n\npeerUserId\x18\x02 \x01(\x03\"P\n\x0c\x44irectAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x16\n\x0e\x63onversationId\x18\x02 \x01(\t\"$\n\x12\x43onversationsQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\"\x8a\x01\n\x11\x43onversationEntry\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0bmemberCount\x18\x05 \x01(\x05\"y\n\x13\x43onversationsAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x38\n\rconversations\x18\x02 \x03(\x0b\x32!.im.internal.v1.ConversationEntry\"1\n\x0cVisibleQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x11\n\ttargetIds\x18\x02 \x03(\x03\"M\n\rVisibleAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x12\n\nvisibleIds\x18\x02 \x03(\x03\"\x88\x01\n\x0cInvalidation\x12\x18\n\x0e\x63onversationId\x18\x01 \x01(\tH\x00\x12\x32\n\x07revoked\x18\x02 \x01(\x0b\x32\x1f.im.internal.v1.RevokedSessionsH\x00\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x42\x06\n\x04what\"[\n\x0fRevokedSessions\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x16\n\x0e\x65xceptDeviceId\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"q\n\x0cSystemAppend\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x13\n\x0b\x63lientMsgId\x18\x02 \x01(\t\x12#\n\x06notice\x18\x03 \x01(\x0b\x32\x13.im.v1.SystemNotice\x12\x0f\n\x07version\x18\x04 \x01(\x03\"G\n\x0eSystemAppended\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0b\n\x03seq\x18\x02 \x01(\x03*(\n\x04Role\x12\n\n\x06MEMBER\x10\x00\x12\t\n\x05\x41\x44MIN\x10\x01\x12\t\n\x05OWNER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10imd/pb/bus.proto\x12\x0eim.internal.v1\x1a\x17imd/pb/connection.proto\x1a\x14imd/pb/message.proto\x1a\x11imd/pb/sync.proto\"M\n\x07\x46\x61ilure\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.im.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"-\n\nTokenCheck\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\"\x8e\x01\n\x0cTokenVerdict\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0e\n\x06userId\x18\x02 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x03 \x01(\t\x12\x11\n\texpiresAt\x18\x04 \x01(\x03\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07loginId\x18\x06 \x01(\t\"<\n\x06Member\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.im.internal.v1.Role\"&\n\x0cMembersQuery\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\"\xb8\x01\n\rMembersAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.im.internal.v1.Member\x12\r\n\x05title\x18\x06 \x01(\t\"1\n\x0b\x44irectQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x12\n\npeerUserId\x18\x02 \x01(\x03\"P\n\x0c\x44irectAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x16\n\x0e\x63onversationId\x18\x02 \x01(\t\"3\n\x12\x43onversationsQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"\x8a\x01\n\x11\x43onversationEntry\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0bmemberCount\x18\x05 \x01(\x05\"\x87\x01\n\x13\x43onversationsAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x38\n\rconversations\x18\x02 \x03(\x0b\x32!.im.internal.v1.ConversationEntry\x12\x0c\n\x04next\x18\x03 \x01(\t\"1\n\x0cVisibleQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x11\n\ttargetIds\x18\x02 \x03(\x03\"M\n\rVisibleAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x12\n\nvisibleIds\x18\x02 \x03(\x03\"\x88\x01\n\x0cInvalidation\x12\x18\n\x0e\x63onversationId\x18\x01 \x01(\tH\x00\x12\x32\n\x07revoked\x18\x02 \x01(\x0b\x32\x1f.im.internal.v1.RevokedSessionsH\x00\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x42\x06\n\x04what\"[\n\x0fRevokedSessions\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x16\n\x0e\x65xceptDeviceId\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"q\n\x0cSystemAppend\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x13\n\x0b\x63lientMsgId\x18\x02 \x01(\t\x12#\n\x06notice\x18\x03 \x01(\x0b\x32\x13.im.v1.SystemNotice\x12\x0f\n\x07version\x18\x04 \x01(\x03\"G\n\x0eSystemAppended\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0b\n\x03seq\x18\x02 \x01(\x03*(\n\x04Role\x12\n\n\x06MEMBER\x10\x00\x12\t\n\x05\x41\x44MIN\x10\x01\x12\t\n\x05OWNER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imd.pb.bus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1647
-  _globals['_ROLE']._serialized_end=1687
+  _globals['_ROLE']._serialized_start=1677
+  _globals['_ROLE']._serialized_end=1717
   _globals['_FAILURE']._serialized_start=102
   _globals['_FAILURE']._serialized_end=179
   _globals['_TOKENCHECK']._serialized_start=181
@@ -53,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIRECTANSWER']._serialized_start=713
   _globals['_DIRECTANSWER']._serialized_end=793
   _globals['_CONVERSATIONSQUERY']._serialized_start=795
-  _globals['_CONVERSATIONSQUERY']._serialized_end=831
-  _globals['_CONVERSATIONENTRY']._serialized_start=834
-  _globals['_CONVERSATIONENTRY']._serialized_end=972
-  _globals['_CONVERSATIONSANSWER']._serialized_start=974
-  _globals['_CONVERSATIONSANSWER']._serialized_end=1095
-  _globals['_VISIBLEQUERY']._serialized_start=1097
-  _globals['_VISIBLEQUERY']._serialized_end=1146
-  _globals['_VISIBLEANSWER']._serialized_start=1148
-  _globals['_VISIBLEANSWER']._serialized_end=1225
-  _globals['_INVALIDATION']._serialized_start=1228
-  _globals['_INVALIDATION']._serialized_end=1364
-  _globals['_REVOKEDSESSIONS']._serialized_start=1366
-  _globals['_REVOKEDSESSIONS']._serialized_end=1457
-  _globals['_SYSTEMAPPEND']._serialized_start=1459
-  _globals['_SYSTEMAPPEND']._serialized_end=1572
-  _globals['_SYSTEMAPPENDED']._serialized_start=1574
-  _globals['_SYSTEMAPPENDED']._serialized_end=1645
+  _globals['_CONVERSATIONSQUERY']._serialized_end=846
+  _globals['_CONVERSATIONENTRY']._serialized_start=849
+  _globals['_CONVERSATIONENTRY']._serialized_end=987
+  _globals['_CONVERSATIONSANSWER']._serialized_start=990
+  _globals['_CONVERSATIONSANSWER']._serialized_end=1125
+  _globals['_VISIBLEQUERY']._serialized_start=1127
+  _globals['_VISIBLEQUERY']._serialized_end=1176
+  _globals['_VISIBLEANSWER']._serialized_start=1178
+  _globals['_VISIBLEANSWER']._serialized_end=1255
+  _globals['_INVALIDATION']._serialized_start=1258
+  _globals['_INVALIDATION']._serialized_end=1394
+  _globals['_REVOKEDSESSIONS']._serialized_start=1396
+  _globals['_REVOKEDSESSIONS']._serialized_end=1487
+  _globals['_SYSTEMAPPEND']._serialized_start=1489
+  _globals['_SYSTEMAPPEND']._serialized_end=1602
+  _globals['_SYSTEMAPPENDED']._serialized_start=1604
+  _globals['_SYSTEMAPPENDED']._serialized_end=1675
 # @@protoc_insertion_point(module_scope)

@@ -100,10 +100,12 @@ class DirectAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversationId: _Optional[str] = ...) -> None: ...
 
 class ConversationsQuery(_message.Message):
-    __slots__ = ("userId",)
+    __slots__ = ("userId", "after")
     USERID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     userId: int
-    def __init__(self, userId: _Optional[int] = ...) -> None: ...
+    after: str
+    def __init__(self, userId: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
 
 class ConversationEntry(_message.Message):
     __slots__ = ("conversationId", "kind", "peerUserId", "title", "memberCount")
@@ -120,12 +122,14 @@ class ConversationEntry(_message.Message):
     def __init__(self, conversationId: _Optional[str] = ..., kind: _Optional[_Union[_sync_pb2.ConversationKind, str]] = ..., peerUserId: _Optional[int] = ..., title: _Optional[str] = ..., memberCount: _Optional[int] = ...) -> None: ...
 
 class ConversationsAnswer(_message.Message):
-    __slots__ = ("failure", "conversations")
+    __slots__ = ("failure", "conversations", "next")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     conversations: _containers.RepeatedCompositeFieldContainer[ConversationEntry]
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversations: _Optional[_Iterable[_Union[ConversationEntry, _Mapping]]] = ...) -> None: ...
+    next: str
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversations: _Optional[_Iterable[_Union[ConversationEntry, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class VisibleQuery(_message.Message):
     __slots__ = ("userId", "targetIds")

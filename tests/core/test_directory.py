@@ -18,6 +18,7 @@ from imd.kernel.errors import AuthFailed, Forbidden, InternalError, ServerBusy
 from imd.pb.bus_pb2 import ConversationEntry as EntryPayload
 from imd.pb.bus_pb2 import (
     ConversationsAnswer,
+    ConversationsQuery,
     DirectAnswer,
     DirectQuery,
     Failure,
@@ -92,6 +93,20 @@ class BusDirectoryTests(SynchronousTestCase):
         found = drive(self.clock, self.directory.conversations_of(1))
         expected = [ConversationEntry("p_12", P2P, 2, "Bo", 2), ConversationEntry("g_1", GROUP, 0, "All", 9)]
         self.assertEqual(found, expected)
+
+    def test_pages_of_conversations(self) -> None:
+        """As long as an answer names a next page, that is asked for too."""
+        pages = {
+            "": ConversationsAnswer(conversations=[EntryPayload(conversationId="a")], next="a"),
+            "a": ConversationsAnswer(conversations=[EntryPayload(conversationId="b")]),
+        }
+
+        async def page(payload: bytes) -> bytes:
+            return pages[ConversationsQuery.FromString(payload).after].SerializeToString()
+
+        self.bus.respond(subjects.AUTH_CONVERSATIONS, page)
+        found = drive(self.clock, self.directory.conversations_of(1))
+        self.assertEqual([entry.conversation_id for entry in found], ["a", "b"])
 
     def test_visible(self) -> None:
         """Those whom the user may see."""

@@ -31,8 +31,8 @@ from imd.pb.bus_pb2 import (
 from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.sync_pb2 import ConversationKind
 
-#: An answer on the bus has at most 1 MB; an entry about 150 bytes.
-MAX_CONVERSATIONS = 5_000
+#: An answer on the bus has at most 1 MB, an entry at most 600 bytes.
+CONVERSATIONS_PER_PAGE = 1_000
 MAX_TARGETS = 1_000
 
 Query = TypeVar("Query", bound=Message)
@@ -118,7 +118,13 @@ class Authority:
 
     async def _conversations(self, query: ConversationsQuery) -> ConversationsAnswer:
         answer = ConversationsAnswer()
-        for one in await self._memberships.conversations_of(query.userId, limit=MAX_CONVERSATIONS):
+        found = await self._memberships.conversations_of(
+            query.userId, after=query.after, limit=CONVERSATIONS_PER_PAGE + 1
+        )
+        if len(found) > CONVERSATIONS_PER_PAGE:
+            found = found[:CONVERSATIONS_PER_PAGE]
+            answer.next = found[-1].conversation_id
+        for one in found:
             answer.conversations.add(
                 conversationId=one.conversation_id,
                 kind=ConversationKind.Name(one.kind),

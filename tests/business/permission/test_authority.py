@@ -6,10 +6,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.bus.port import MAX_PAYLOAD_BYTES
 from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
 from imd.business.groups import sql_memberships
+from imd.business.permission import authority
 from imd.kernel.ids import direct_conversation_id
 from imd.pb.bus_pb2 import (
+    ConversationEntry,
     ConversationsAnswer,
     ConversationsQuery,
     DirectAnswer,
@@ -141,6 +144,29 @@ class Answers(SynchronousTestCase):
         )
         query = ConversationsQuery(userId=17)
         self.assertEqual(len(self.world.ask(AUTH_CONVERSATIONS, query, ConversationsAnswer).conversations), 0)
+
+    def test_pages_of_conversations(self) -> None:
+        """What does not fit into one answer goes on in the next, in order, each once."""
+        self.patch(authority, "CONVERSATIONS_PER_PAGE", 2)
+        made = [
+            self.post("alice", "/groups", {"title": f"{number}"}).json["conversationId"]
+            for number in range(4)
+        ]
+        seen: list[str] = []
+        pages, query = 0, ConversationsQuery(userId=self.id_of("alice"))
+        while not pages or query.after:
+            answer = self.world.ask(AUTH_CONVERSATIONS, query, ConversationsAnswer)
+            seen += [one.conversationId for one in answer.conversations]
+            pages, query.after = pages + 1, answer.next
+        self.assertEqual((seen, pages), (sorted(made), 2))
+
+    def test_longest_names(self) -> None:
+        """A page of the longest titles fits into an answer on the bus."""
+        entry = ConversationEntry(
+            conversationId="g" * 64, peerUserId=-1, title="\U00020000" * 128, memberCount=-1
+        )
+        answer = ConversationsAnswer(conversations=[entry] * authority.CONVERSATIONS_PER_PAGE)
+        self.assertLess(answer.ByteSize(), MAX_PAYLOAD_BYTES)
 
     def test_visible(self) -> None:
         """One sees oneself, whom one talks to and whom one shares a small group with; not strangers."""
