@@ -147,14 +147,15 @@ class Appender:
     def _admit(self, send: PendingSend, live: LiveConversation) -> None:
         key = send.key
         membership = live.membership
+        stored = self._recent.get(key)
+        if stored is not None:
+            # Also for somebody who has left since: what is stored must not be called FAILED.
+            self._answer_known(send, stored)
+            return
         if key.sender_id != SYSTEM_SENDER_ID and (
             membership is None or key.sender_id not in membership.roles
         ):
             send.submitter.failed(send, Forbidden(_NOT_YOURS))
-            return
-        stored = self._recent.get(key)
-        if stored is not None:
-            self._answer_known(send, stored)
             return
         first = self._in_flight.get(key)
         if first is not None:

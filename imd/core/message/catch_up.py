@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from imd.core.directory import ConversationEntry, Directory
 from imd.core.message.live import LiveConversation, LiveConversations
-from imd.core.message.model import CursorRow, StoredKey
+from imd.core.message.model import CursorRow, Page, StoredKey
 from imd.core.message.ports import Cursors, MessageLog
 from imd.kernel.errors import Forbidden, PayloadInvalid
 from imd.kernel.ids import check_id, is_client_msg_id
+from imd.kernel.sharing import SharedQuestions
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.message_pb2 import REVOKED, STORED, Message
 from imd.pb.sync_pb2 import (
@@ -58,6 +59,8 @@ class CatchUp:
         self._directory = directory
         self._log = log
         self._cursors = cursors
+        #: After a hint, a large group asks for the same page within the same moment.
+        self._pages: SharedQuestions[tuple[str, int, int, bool], Page] = SharedQuestions()
 
     async def _mine(self, user_id: int, conversation_id: str, field: str) -> LiveConversation:
         check_id(conversation_id, field)
@@ -79,13 +82,23 @@ class CatchUp:
         from_seq = request.fromSeq
         if backward and (from_seq == 0 or from_seq > last_seq):
             from_seq = last_seq
-        page = await self._log.page(
-            conversation_id,
-            from_seq=max(from_seq, 1),
-            limit=request.limit or HISTORY_DEFAULT,
-            max_bytes=HISTORY_PAGE_BYTES,
-            backward=backward,
-        )
+        from_seq, limit = max(from_seq, 1), request.limit or HISTORY_DEFAULT
+        page = None
+        if live.recent is not None and not backward:
+            page = live.recent.page(
+                from_seq=from_seq, last_seq=last_seq, limit=limit, max_bytes=HISTORY_PAGE_BYTES
+            )
+        if page is None:
+            page = await self._pages.ask(
+                (conversation_id, from_seq, limit, backward),
+                lambda: self._log.page(
+                    conversation_id,
+                    from_seq=from_seq,
+                    limit=limit,
+                    max_bytes=HISTORY_PAGE_BYTES,
+                    backward=backward,
+                ),
+            )
         if page.messages:
             last_seq = max(last_seq, page.messages[-1].seq)
         head = HistoryResp(conversationId=conversation_id, more=page.more, lastSeq=last_seq)

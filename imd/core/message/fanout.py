@@ -13,11 +13,13 @@ from twisted.logger import Logger
 
 from imd.core.directory import P2P
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
+from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import Recipient
 from imd.core.message.sends import PendingSend
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
 from imd.pb.delivery_pb2 import Hint
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode
@@ -25,6 +27,8 @@ from imd.wire.outbound import Outbound, Priority, deliver, joined
 
 #: A conversation that was slow to fan out is hinted for so long, then tried again.
 HINT_PENALTY_S = 60.0
+#: Hints of one conversation come no closer together: each brings a pull from everybody who looks.
+HINT_INTERVAL_S = 0.2
 #: Deliveries joined into one push; more would burst a receiver's queue at a stroke.
 MAX_JOINED_BYTES = 64 * 1024
 #: Members of a group who wrote lately, and so are told how far the others have read.
@@ -54,6 +58,7 @@ class Fanout:
         self._clock = clock
         self._thresholds = thresholds
         self._held: dict[LiveConversation, list[PendingSend]] = {}
+        self._hints_due: dict[LiveConversation, Priority] = {}
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         """Fan out sends that just became durable, in their order."""
@@ -83,9 +88,10 @@ class Fanout:
         # and must not overtake within a conversation.
         priority = Priority.LARGE_GROUP if live.member_count > LARGE_GROUP_MEMBERS else Priority.NORMAL
         if self._wants_hint(live, sends):
-            only_one = sends[0].recipient if len(sends) == 1 else None
-            _push_to_others(live.audience, _hint(live, last_seq, priority), only_one)
+            _keep_recent(live, sends)
+            self._hint_soon(live, priority, sends[0].recipient if len(sends) == 1 else None)
             return
+        live.recent = None
         started_s = self._clock.seconds()
         if len(sends) == 1:
             send = sends[0]
@@ -94,6 +100,30 @@ class Fanout:
             _push_batch(live.audience, sends, priority)
         if self._clock.seconds() - started_s > self._thresholds.fanout_s:
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
+
+    def _hint_soon(self, live: LiveConversation, priority: Priority, sender: Recipient | None) -> None:
+        """At once, or, so soon after the last one, together with what comes until then."""
+        now_s = self._clock.seconds()
+        if now_s - live.hinted_at_s >= HINT_INTERVAL_S:
+            live.hinted_at_s = now_s
+            live.hinted_seq = live.fanned_seq
+            _push_to_others(live.audience or (), _hint(live, live.fanned_seq, priority), sender)
+            return
+        if not self._hints_due:
+            self._tasks.spawn("hints", self._hint_due())
+        self._hints_due[live] = priority
+
+    async def _hint_due(self) -> None:
+        await sleep(HINT_INTERVAL_S, clock=self._clock)
+        due, self._hints_due = self._hints_due, {}
+        for live, priority in due.items():
+            if live.audience is None:
+                # Its membership has just changed: the sweep finds who is here, and what they miss.
+                live.fanned_seq = live.hinted_seq
+                continue
+            live.hinted_at_s = self._clock.seconds()
+            live.hinted_seq = live.fanned_seq
+            _push_to_others(live.audience, _hint(live, live.fanned_seq, priority), None)
 
     def _wants_hint(self, live: LiveConversation, sends: Sequence[PendingSend]) -> bool:
         limits = self._thresholds
@@ -156,6 +186,17 @@ def _push_to_others(audience: Iterable[Recipient], outbound: Outbound, besides: 
     for recipient in audience:
         if recipient is not besides:
             recipient.push(outbound)
+
+
+def _keep_recent(live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    """A thousand members will ask for these at once."""
+    recent = live.recent
+    if recent is None:
+        recent = live.recent = RecentMessages()
+    for send in sends:
+        recent.add(send.seq, send.stored_body)
+        if send.revokes is not None:
+            recent.replace(*send.revokes)
 
 
 def _hint(live: LiveConversation, last_seq: int, priority: Priority) -> Outbound:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from twisted.internet.defer import Deferred
-
 from imd.core.directory import Directory, Membership
 from imd.core.directory_bus import MembershipCache
 from imd.core.message.ports import MessageLog
+from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import LocalSessions, Recipient
+from imd.kernel.sharing import SharedQuestions
 from imd.kernel.token_bucket import TokenBucket
 
 #: As many as the membership cache holds; a conversation costs about 1 KiB and its audience.
@@ -36,9 +36,12 @@ class LiveConversation:
         "conversation_id",
         "fanned_seq",
         "hint_until_s",
+        "hinted_at_s",
+        "hinted_seq",
         "in_use",
         "last_seq",
         "membership",
+        "recent",
         "senders",
         "tail",
     )
@@ -51,6 +54,10 @@ class LiveConversation:
         self.tail = 0
         self.fanned_seq = 0
         self.hint_until_s = 0.0
+        self.hinted_at_s = float("-inf")
+        self.hinted_seq = 0
+        #: Only of conversations that are hinted.
+        self.recent: RecentMessages | None = None
         self.in_use = 0
         self.bucket: TokenBucket | None = None
         #: Who wrote here lately, the latest last.
@@ -80,7 +87,7 @@ class LiveConversations:
         self._max_live = max_live
         self._live: OrderedDict[str, LiveConversation] = OrderedDict()
         self._joined: dict[Recipient, set[LiveConversation]] = {}
-        self._loading: dict[str, list[Deferred[LiveConversation | None]]] = {}
+        self._loading: SharedQuestions[str, LiveConversation | None] = SharedQuestions()
         members.on_changed(self.changed)
 
     def __len__(self) -> int:
@@ -113,21 +120,7 @@ class LiveConversations:
         live = self.hot(conversation_id)
         if live is not None:
             return live
-        waiting = self._loading.get(conversation_id)
-        if waiting is not None:
-            joined: Deferred[LiveConversation | None] = Deferred()
-            waiting.append(joined)
-            return await joined
-        self._loading[conversation_id] = []
-        try:
-            live = await self._load(conversation_id)
-        except BaseException as error:
-            for waiter in self._loading.pop(conversation_id):
-                waiter.errback(error)
-            raise
-        for waiter in self._loading.pop(conversation_id):
-            waiter.callback(live)
-        return live
+        return await self._loading.ask(conversation_id, lambda: self._load(conversation_id))
 
     async def _load(self, conversation_id: str) -> LiveConversation | None:
         if await self._members.get(conversation_id) is None:

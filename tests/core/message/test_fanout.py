@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from imd.core.message.fanout import HINT_PENALTY_S, MAX_SENDERS
+from imd.core.message.fanout import HINT_INTERVAL_S, HINT_PENALTY_S, MAX_SENDERS
 from imd.core.message.sends import SYSTEM_SENDER_ID
 from imd.pb.delivery_pb2 import Typing
 from imd.pb.envelope_pb2 import Envelope
@@ -103,6 +103,30 @@ class HintTests(PipelineCase):
         self.disconnect(cy)
         self.send("b", device=ann)
         self.assertEqual(bob.seqs(), [2])
+
+    def test_hints_gathered(self) -> None:
+        """Hints of one conversation keep their distance, and the last one says it all."""
+        self.start(hint=self.thresholds._replace(members_online=0))
+        bob = self.connect(BOB)
+        for number in range(5):
+            self.send(f"m{number}")
+        self.assertEqual(bob.hints, [1])
+        self.clock.advance(HINT_INTERVAL_S)
+        self.assertEqual(bob.hints, [1, 5])
+        self.clock.advance(10 * HINT_INTERVAL_S)
+        self.assertEqual(bob.hints, [1, 5])
+
+    def test_hint_after_a_change(self) -> None:
+        """A hint that is due while the membership is unknown is left to the sweep, not lost."""
+        self.start(hint=self.thresholds._replace(members_online=0))
+        bob = self.connect(BOB)
+        self.send("a")
+        self.send("b")
+        self.now.live.changed(GROUP_ID)
+        self.clock.advance(HINT_INTERVAL_S)
+        self.assertEqual(bob.hints, [1])
+        self.wait(self.now.sweep.sweep())
+        self.assertEqual(bob.hints, [1, 2])
 
     def test_large_body(self) -> None:
         """A large body goes as a hint, but directly to a small group."""
