@@ -84,7 +84,8 @@ BOUNDS = {
     "accounts.password_min_length": Range(1, 128),
     "accounts.hash_threads": Range(1, 64),
     "accounts.hash_queue": Range(1, 100_000),
-    "accounts.group_max_members": Range(2),
+    # All members of a conversation travel in one answer on the bus, 12 bytes each of 1 MB.
+    "accounts.group_max_members": Range(2, 50_000),
     "accounts.groups_per_user": Range(1),
 }
 

@@ -44,6 +44,7 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.roles.stages import Background, Pool
 from imd.storage.sql import Database
 
 #: SQLite has one writer at a time; the rest read.
@@ -104,11 +105,11 @@ def build_business(
     )
     stages: list[tuple[str, Stage]] = [
         ("token secret", secret),
-        ("SQL threads", _Pool(sql_pool)),
+        ("SQL threads", Pool(sql_pool)),
         ("business database", database),
-        ("hash threads", _Pool(hash_pool)),
+        ("hash threads", Pool(hash_pool)),
         ("passwords", parts.passwords),
-        ("background work", _Background(tasks)),
+        ("background work", Background(tasks)),
         ("authority", parts.authority),
         ("REST API", parts.api),
     ]
@@ -255,29 +256,3 @@ def _version() -> str:
         return metadata.version("imd")
     except metadata.PackageNotFoundError:
         return "0"
-
-
-class _Pool:
-    """A thread pool as a stage."""
-
-    def __init__(self, pool: ThreadPool) -> None:
-        self._pool = pool
-
-    async def start(self) -> None:
-        self._pool.start()
-
-    async def stop(self) -> None:
-        self._pool.stop()
-
-
-class _Background:
-    """Background tasks as a stage."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
-
-    async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        await self._tasks.stop()

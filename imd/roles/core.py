@@ -41,6 +41,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Limits
+from imd.roles.stages import Background
 from imd.storage.sqlite import Threads
 from imd.wire.codec import require_fast_protobuf
 
@@ -55,17 +56,14 @@ class CoreRole(NamedTuple):
     gateway: Gateway
 
 
-class _Background:
-    """Background work as a stage: cancelled and awaited at stop."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
+class _FastProtobuf:
+    """A stage that only looks whether protobuf is the fast one."""
 
     async def start(self) -> None:
         require_fast_protobuf()
 
     async def stop(self) -> None:
-        await self._tasks.stop()
+        """Nothing is held."""
 
 
 def build_core(
@@ -206,10 +204,11 @@ def build_core(
         tasks=tasks,
     )
     stages: list[tuple[str, Stage]] = [
+        ("protobuf", _FastProtobuf()),
         ("message store", database),
         ("presence store", presence_store),
         ("presence", presence),
-        ("background work", _Background(tasks)),
+        ("background work", Background(tasks)),
         ("admitted messages", Settling(appender=appender, receipts=receipts, clock=clock)),
         (
             "invalidations",

@@ -34,6 +34,7 @@ from imd.ops.health import Probe
 from imd.ops.site import SteadySite
 from imd.roles.business import BusinessRole, build_business
 from imd.roles.core import CoreRole, build_core
+from imd.roles.stages import Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
@@ -73,7 +74,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
     stages: list[tuple[str, Stage]] = [
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
-        ("bus thread", _Pool(bus_pool)),
+        ("bus thread", Pool(bus_pool)),
         ("bus", bus),
         *business.stages,
         *core.stages,
@@ -162,19 +163,6 @@ def _certificate_options(key: bytes, chain: bytes) -> CertificateOptions:
         extraCertChain=[X509.from_cryptography(each) for each in above],
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
-
-
-class _Pool:
-    """A thread pool as a stage."""
-
-    def __init__(self, pool: ThreadPool) -> None:
-        self._pool = pool
-
-    async def start(self) -> None:
-        self._pool.start()
-
-    async def stop(self) -> None:
-        self._pool.stop()
 
 
 class _Ready:
