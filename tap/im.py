@@ -59,13 +59,9 @@ def makeService(options: Options) -> Service:
     # would only hold up everybody for 50 ms now and then.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, _terminate)
+    # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(_stop))
     return build(options.settings, reactor=reactor, on_failed=_give_up)
-
-
-def _terminate(*_: object) -> None:
-    """Drain and end with 0; twistd's own handler would drain, too, and then die of the signal."""
-    reactor.callFromThread(_stop)
 
 
 def _give_up(error: BaseException) -> None:
