@@ -101,6 +101,7 @@ class Database:
         self._clock = clock
         self._timeout_s = timeout_s
         self._calls = 0
+        self._failing = False
 
     async def start(self) -> None:
         """Open it; ``connect`` raises ``StartupError`` if it cannot be used."""
@@ -126,7 +127,7 @@ class Database:
             raise ServerBusy("the database has too much to do", retry_after_ms=1000)
         call = _Call(self._engine, work, begin)
         try:
-            return await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
+            result: T = await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
             self._log.error("database did not answer within {timeout_s} s", timeout_s=self._timeout_s)
             if call.abandon() and begin == "IMMEDIATE":
@@ -137,8 +138,14 @@ class Database:
         except (DBAPIError, PoolTimeout) as error:
             # The statement and its parameters stay out of the log: they hold people's data.
             cause = error.orig if isinstance(error, DBAPIError) else error
-            self._log.error("database failed: {cause}", cause=cause)
+            if not self._failing:
+                self._failing = True
+                self._log.error("database failed: {cause}; told once until a write works", cause=cause)
             raise ServerBusy("the database is not available", retry_after_ms=1000) from None
+        if self._failing and begin == "IMMEDIATE":
+            self._failing = False
+            self._log.info("database can be written again")
+        return result
 
     def _submit(self, call: _Call) -> Deferred[Any]:
         self._calls += 1

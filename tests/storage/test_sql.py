@@ -211,7 +211,7 @@ class Transactions(SynchronousTestCase):
         self.assertTrue(any("database failed" in event["log_format"] for event in logged))
 
     def test_full_disk(self) -> None:
-        """A full disk refuses writes as busy and goes on reading; with space again it writes."""
+        """A full disk refuses writes as busy, with one line logged, and goes on reading; with space it writes."""
         database = self.open()
         limit = "PRAGMA max_page_count={}"
 
@@ -221,13 +221,20 @@ class Transactions(SynchronousTestCase):
 
         rows = [{"id": n, "name": f"name {n}" * 5} for n in range(1000)]
         pages(1)
-        failed = self.write(database, lambda c: insert_ignore(c, things, rows))
-        self.failureResultOf(failed, ServerBusy)
+        logged: list[str] = []
+        observer = cast(ILogObserver, lambda event: logged.append(event["log_level"].name))
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        for _ in range(3):
+            failed = self.write(database, lambda c: insert_ignore(c, things, rows))
+            self.failureResultOf(failed, ServerBusy)
         self.assertEqual(self.names(database), [])
+        self.assertEqual(logged, ["error"])
         pages(1_000_000)
         self.assertEqual(
             self.successResultOf(self.write(database, lambda c: insert_ignore(c, things, rows))), 1000
         )
+        self.assertEqual(logged, ["error", "info"])
 
     def test_slow_before_it_began(self) -> None:
         """What waits too long for a thread is never done, and says so."""
@@ -257,7 +264,7 @@ class Transactions(SynchronousTestCase):
         self.assertEqual(self.names(database), ["a"])
 
     def test_too_many(self) -> None:
-        """What can wait is bounded, and those that nobody waits for any more count until a thread sees them."""
+        """What can wait is bounded, and what nobody waits for any more counts until a thread has seen it."""
         threads = SlowThreads()
         database = self.open(threads)
         self.patch(sql, "MAX_CALLS", 2)
