@@ -7,7 +7,6 @@ alone, before anything of the body is kept.
 from __future__ import annotations
 
 import re
-
 from collections.abc import Sequence
 
 _EMPTY_FRAMES = re.compile(rb"\0*")
