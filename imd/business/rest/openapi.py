@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from imd.business.rest.operation import Asked, Operation, Parameter
-from imd.business.rest.problems import Problem
+from imd.business.rest.problems import MEANING, Problem
 
 _REF = "#/components/schemas/{name}"
 
@@ -72,7 +72,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [] if operation.public else [{"token": []}],
         "responses": {
             str(operation.status): {"description": "Done.", "content": _content(operation.answer)},
-            "default": {"description": "Not done; error.code says why.", "content": _content(Problem)},
+            "default": {"description": MEANING, "content": _content(Problem)},
         },
     }
     parameters = [_parameter(one, "path") for one in operation.path_parameters]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from imd.business.accounts.profile import NoSuchUser
 from imd.kernel.errors import Code, ImError, PayloadInvalid
@@ -34,14 +36,23 @@ class ProblemDetail(Struct):
     name: str
     message: str
     retryable: bool
-    retryAfterMs: int
-    field: str
+    retryAfterMs: Annotated[int, Meta(description="Also in the header Retry-After, in seconds.")]
+    field: Annotated[str, Meta(description="Dotted path of what is to blame; empty: no one field.")]
 
 
 class Problem(Struct):
     """Every answer that is not 2xx."""
 
     error: ProblemDetail
+
+
+#: For people who write clients.
+MEANING = (
+    "Not done; error.code says why. "
+    + ", ".join(f"{code:d} {code.name}: {status}" for code, status in _STATUS.items())
+    + ". What is wrong as HTTP has 1007 and 404, 405, 413 or 415; a handle that nobody has, 1007 and 404. "
+    "Further codes may come: take them as some other error."
+)
 
 
 def status_of(error: ImError) -> int:

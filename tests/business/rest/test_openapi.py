@@ -8,6 +8,7 @@ from openapi_schema_validator import OAS31Validator
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config.sections import Config, Limits
+from imd.kernel.errors import Code
 from tests.business.world import PASSWORD, Reply, World
 
 Operations = dict[tuple[str, str], dict[str, Any]]
@@ -124,6 +125,10 @@ class Described(SynchronousTestCase):
         self.assertEqual(self.document["openapi"], "3.1.0")
         for schema in self.document["components"]["schemas"].values():
             OAS31Validator.check_schema(schema)
+        for operation in self.operations.values():
+            meaning = operation["responses"]["default"]["description"]
+            for code in set(Code) - {Code.OK}:
+                self.assertIn(f"{code:d} {code.name}", meaning)
         names = [operation["operationId"] for operation in self.operations.values()]
         self.assertEqual(len(names), len(set(names)))
         public = sorted(path for (_, path), one in self.operations.items() if one["security"] == [])
