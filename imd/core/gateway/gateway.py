@@ -16,6 +16,7 @@ from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid, RateLimited
+from imd.kernel.ids import snowflake_time_ms
 from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
@@ -187,12 +188,17 @@ class Gateway:
         """Say why, then close."""
         self._replies.close(session, error)
 
-    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str) -> int:
-        """End the sessions of a user whose logins were revoked; how many."""
+    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str, at_ms: int) -> int:
+        """End the sessions of a user whose logins were revoked at that time; how many.
+
+        An event may come late, or again: who logged in since then stays.
+        """
         ended = 0
         self._registry.revocations += 1
         for session in self._registry.of_user(user_id):
-            if device_id in ("", session.device_id) and session.device_id != except_device_id:
+            if device_id not in ("", session.device_id) or session.device_id == except_device_id:
+                continue
+            if snowflake_time_ms(session.session_id) <= at_ms:
                 self._replies.kick(session, reason or "revoked")
                 ended += 1
         return ended

@@ -36,6 +36,8 @@ from imd.wire.outbound import Outbound, Priority, control, with_raw_payload
 
 #: Reads of one connection at a time; a client that wants more at once waits its turn.
 MAX_REQUESTS = 16
+#: In larger groups nobody is told who types: one small frame would become thousands.
+TYPING_MAX_MEMBERS = 500
 
 Serve = Callable[[Session, Envelope], Awaitable[None]]
 
@@ -174,6 +176,8 @@ class Requests:
         live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
         if live is None or live.membership is None or session.user_id not in live.membership.roles:
             raise Forbidden("this conversation does not exist or you are not in it")
+        if live.member_count > TYPING_MAX_MEMBERS:
+            return
         notice = Typing(conversationId=conversation_id, userId=session.user_id, active=typing.active)
         outbound = Outbound(encode(Envelope(typing=notice)), Priority.BULK)
         self._fanout.broadcast(live, outbound, session)

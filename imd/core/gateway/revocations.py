@@ -50,6 +50,7 @@ class Revocations:
                 device_id=revoked.deviceId,
                 except_device_id=revoked.exceptDeviceId,
                 reason=revoked.reason,
+                at_ms=event.timestamp,
             )
         else:
             await self._members.invalidated(subject, payload)

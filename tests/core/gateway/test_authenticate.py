@@ -74,7 +74,9 @@ class LettingInTests(SynchronousTestCase):
         link = world.link()
         link.says(connect(5, "phone"))
         world.directory.refused.add("5:phone")
-        world.gateway.revoke(5, device_id="", except_device_id="", reason="logged_out")
+        world.gateway.revoke(
+            5, device_id="", except_device_id="", reason="logged_out", at_ms=world.wall_clock()
+        )
         world.directory.refused.clear()
         world.directory.answer()
         world.directory.refused.add("5:phone")

@@ -75,13 +75,25 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(first.last().kicked.reason, "too_many_devices")
         self.assertEqual(world.registry.of_user(1), [second.session, third.session])
 
+    def revoke(self, world: World, *, device: str = "", spared: str = "", age_ms: int = 0) -> int:
+        return world.gateway.revoke(
+            1, device_id=device, except_device_id=spared, reason="", at_ms=world.wall_clock() - age_ms
+        )
+
+    def test_old_revocation(self) -> None:
+        """A revocation that comes late spares who has logged in since."""
+        world = World()
+        link = world.live(1, "a")
+        self.assertEqual(self.revoke(world, age_ms=1), 0)
+        self.assertEqual(link.heard(), [])
+
     def test_revoke(self) -> None:
         """A revocation ends the devices that it names, and spares the one that it spares."""
         world = World()
         a, b, other = world.live(1, "a"), world.live(1, "b"), world.live(2, "a")
-        self.assertEqual(world.gateway.revoke(1, device_id="", except_device_id="b", reason="x"), 1)
+        self.assertEqual(self.revoke(world, spared="b"), 1)
         self.assertEqual((a.heard(), b.heard(), other.heard()), (["kicked"], [], []))
-        self.assertEqual(world.gateway.revoke(1, device_id="b", except_device_id="", reason=""), 1)
+        self.assertEqual(self.revoke(world, device="b"), 1)
         self.assertEqual(b.last().kicked.reason, "revoked")
 
     def test_refresh(self) -> None:

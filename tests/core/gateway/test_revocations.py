@@ -49,7 +49,8 @@ class RevocationsTests(SynchronousTestCase):
         """A revoked login ends its live session, with the reason."""
         link = self.world.live(4, "phone")
         revoked = RevokedSessions(userId=4, deviceId="phone", reason="logged_out")
-        self.event(Invalidation(revoked=revoked).SerializeToString())
+        event = Invalidation(revoked=revoked, timestamp=self.world.wall_clock())
+        self.event(event.SerializeToString())
         self.assertEqual(link.last().kicked.reason, "logged_out")
         self.assertEqual(self.behind.invalidated_, [])
 
