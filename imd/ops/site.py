@@ -1,21 +1,36 @@
-"""The HTTP port's manners: no access log, and no request that drips in for ever."""
+"""The HTTP port's manners: no access log, no request that drips in for ever, no more of them than memory bears."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.server import Site
 
 #: What was written to a connection that is closed for being slow has so long to leave.
 LINGER_S = 5.0
+#: Connections that speak HTTP at a time; each may hold 64 KiB of a body for as long as its request may take.
+#: A WebSocket does not count any more: the gateway has bounds of its own.
+MAX_CONNECTIONS = 4_000
 
 
 class SteadyChannel(HTTPChannel):
     """A whole request within the site's timeout, from the end of the one before; each byte used to grant another."""
 
+    site: SteadySite
     _abortingCall: IDelayedCall | None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        if not self.site.admit(self):
+            self.forceAbortClient()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.left(self)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def resetTimeout(self) -> None:
         """The clock runs on, whatever comes."""
@@ -37,6 +52,26 @@ class SteadySite(Site):
     """A site whose requests leave no line in the log: paths can hold what is nobody's business."""
 
     protocol = SteadyChannel  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._open: set[SteadyChannel] = set()
+        self._looked_at = 0
+
+    def admit(self, channel: SteadyChannel) -> bool:
+        """Whether there is room for one more connection."""
+        if len(self._open) >= min(MAX_CONNECTIONS, 2 * self._looked_at + 100):
+            # Nobody is told when a WebSocket takes a connection over; its channel is left without one.
+            self._open = {each for each in self._open if each.transport is not None}
+            self._looked_at = len(self._open)
+        if len(self._open) >= MAX_CONNECTIONS:
+            return False
+        self._open.add(channel)
+        return True
+
+    def left(self, channel: SteadyChannel) -> None:
+        """The connection has ended."""
+        self._open.discard(channel)
 
     def log(self, request: Request) -> None:
         """Nothing is written; a proxy in front has an access log."""

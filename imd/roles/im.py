@@ -137,7 +137,7 @@ def _site(
     )
     root.putChild(b"healthz", Probe(lambda: True))
     root.putChild(b"readyz", Probe(ready))
-    return SteadySite(  # type: ignore[no-untyped-call]
+    return SteadySite(
         root, requestFactory=business.request_factory, timeout=HTTP_REQUEST_TIMEOUT_S, reactor=reactor
     )
 
