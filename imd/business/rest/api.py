@@ -101,7 +101,7 @@ class Api(Resource):
         """What twisted.web calls, for every method and path."""
         self._set_headers(request)
         if has_secret_in_query(request):
-            # The access log writes this attribute.
+            # Should anybody log requests after all, this attribute is what is written.
             request.uri = request.path + b"?redacted"
             refused = Unanswerable(400, "secrets do not belong into a URL: send an Authorization header")
             return self._finish(request, refused)

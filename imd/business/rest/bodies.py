@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from imd.business.groups.model import MEMBERS_PER_REQUEST
+
 UserId = Annotated[str, Meta(pattern="^[1-9][0-9]{0,18}$", description="A user's id.")]
 ConversationId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 DeviceId = Annotated[
@@ -17,8 +19,6 @@ Password = Annotated[str, Meta(min_length=1, max_length=256)]
 Title = Annotated[str, Meta(min_length=1, max_length=128)]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970.")]
 Role = Literal["member", "admin", "owner"]
-
-MEMBERS_PER_REQUEST = 500
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -53,7 +53,11 @@ _ROLE_NAMES: dict[int, Literal["member", "admin", "owner"]] = {
 GROUP_ID = Parameter("id", {"type": "string"}, "A group's conversation id.")
 USER_ID = Parameter("userId", {"type": "string"}, "A user's id.")
 AFTER = Parameter("after", {"type": "string"}, "The page's ``next`` of the page before.")
-LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 500}, "At most so many.")
+LIMIT = Parameter(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": min(MEMBERS_PER_PAGE, CONVERSATIONS_PER_PAGE)},
+    "At most so many.",
+)
 
 
 class GroupApi:
