@@ -1,4 +1,4 @@
-"""The HTTP port's manners, towards peers that have none."""
+"""The HTTP port's manners."""
 
 from __future__ import annotations
 
@@ -6,98 +6,95 @@ from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from twisted.web.resource import Resource
+from twisted.web.static import Data
 
 from imd.ops import site
-from imd.ops.health import Probe
 from imd.ops.site import LINGER_S, SteadySite
 
 TIMEOUT_S = 30
-REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@implementer(ILogObserver)
-class Log(list[Any]):
-    """What was logged."""
+class Transport(StringTransport):
+    """Remembers whether it was cut off."""
 
-    def __call__(self, event: Any) -> None:
-        self.append(event)
+    aborted = False
 
-
-class Connection:
-    """A peer, and what became of it."""
-
-    def __init__(self, served_by: SteadySite) -> None:
-        self.transport = StringTransport()
-        self.channel: Any = served_by.buildProtocol(None)
-        self.channel.makeConnection(self.transport)
-
-    @property
-    def gone(self) -> bool:
-        return self.transport.disconnecting or self.transport.disconnected
-
-    @property
-    def answers(self) -> int:
-        return int(self.transport.value().count(b"HTTP/1.1 200 OK"))
+    def abortConnection(self) -> None:
+        self.aborted = True
 
 
-class Manners(SynchronousTestCase):
-    """Time, number and silence."""
+class SteadySiteTests(SynchronousTestCase):
+    """Slow clients and what is written down about all of them."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.site = SteadySite(Probe(lambda: True), timeout=TIMEOUT_S, reactor=self.clock)
+        root = Resource()
+        root.putChild(b"x", Data(b"here", "text/plain"))
+        make: Any = SteadySite
+        site = make(root, timeout=TIMEOUT_S, reactor=self.clock)
+        self.channel: Any = site.buildProtocol(None)
+        self.transport = Transport()
+        self.channel.makeConnection(self.transport)
 
-    def test_dripping(self) -> None:
-        """A request that comes byte by byte has no more time than any other, and is then cut off."""
-        peer = Connection(self.site)
-        slow = REQUEST[:-2] + b"X: " + b"x" * TIMEOUT_S
-        for at in range(TIMEOUT_S - 1):
-            peer.channel.dataReceived(slow[at : at + 1])
-            self.clock.advance(1)
-        self.assertFalse(peer.gone)
-        self.clock.advance(1)
-        self.assertTrue(peer.transport.disconnecting)
-        self.clock.advance(LINGER_S)
-        self.assertTrue(peer.transport.disconnected)
-
-    def test_one_after_another(self) -> None:
-        """Each request has its own time."""
-        peer = Connection(self.site)
-        for count in range(1, 5):
+    def test_request(self) -> None:
+        """Requests are answered, one after the other on a connection."""
+        for _ in range(2):
+            self.channel.dataReceived(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+            self.assertTrue(self.transport.value().endswith(b"\r\n\r\nhere"))
             self.clock.advance(TIMEOUT_S - 1)
-            peer.channel.dataReceived(REQUEST)
-            self.assertEqual((peer.answers, peer.gone), (count, False))
+        self.assertFalse(self.transport.disconnecting)
 
-    def test_silence(self) -> None:
-        """Neither requests nor slow peers leave a line in the log."""
-        log = Log()
-        globalLogPublisher.addObserver(log)
-        self.addCleanup(globalLogPublisher.removeObserver, log)
-        peer = Connection(self.site)
-        peer.channel.dataReceived(REQUEST)
-        self.clock.advance(TIMEOUT_S)
+    def test_dribble(self) -> None:
+        """A byte now and then does not keep a request open for longer."""
+        for byte in b"GET /x HTTP/1.1\r\nHost: h"[: TIMEOUT_S // 2]:
+            self.assertFalse(self.transport.disconnecting)
+            self.channel.dataReceived(bytes([byte]))
+            self.clock.advance(2)
+        self.assertTrue(self.transport.disconnecting)
         self.clock.advance(LINGER_S)
-        self.assertTrue(peer.gone)
-        self.assertEqual(log, [])
+        self.assertTrue(self.transport.aborted)
+
+    def test_no_line_a_request(self) -> None:
+        """Neither requests nor slow clients are logged: a path can hold what is nobody's business."""
+        said: list[LogEvent] = []
+        observer: Any = said.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.channel.dataReceived(b"GET /x?token=secret HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.clock.advance(TIMEOUT_S + LINGER_S)
+        self.assertEqual(said, [])
+
+
+class Crowd(SynchronousTestCase):
+    """How many may speak HTTP at a time."""
+
+    def setUp(self) -> None:
+        make: Any = SteadySite
+        self.site: Any = make(Resource(), timeout=TIMEOUT_S, reactor=Clock())
+
+    def connect(self) -> tuple[Any, bool]:
+        """The channel of a new peer, and whether it was let in."""
+        channel, transport = self.site.buildProtocol(None), Transport()
+        channel.makeConnection(transport)
+        return channel, not transport.aborted
 
     def test_too_many(self) -> None:
         """Above the bound a connection is closed at once; when another has left there is room again."""
         self.patch(site, "MAX_CONNECTIONS", 3)
-        peers = [Connection(self.site) for _ in range(4)]
-        self.assertEqual([peer.gone for peer in peers], [False, False, False, True])
-        peers[0].channel.connectionLost()
-        again = [Connection(self.site) for _ in range(2)]
-        self.assertEqual([peer.gone for peer in again], [False, True])
+        peers = [self.connect() for _ in range(4)]
+        self.assertEqual([let_in for _, let_in in peers], [True, True, True, False])
+        peers[0][0].connectionLost()
+        self.assertEqual([self.connect()[1] for _ in range(2)], [True, False])
 
     def test_taken_over(self) -> None:
         """A connection that became a WebSocket does not count, nor is its channel kept."""
         self.patch(site, "MAX_CONNECTIONS", 250)
         for _ in range(1_000):
-            peer = Connection(self.site)
-            self.assertFalse(peer.gone)
+            channel, let_in = self.connect()
+            self.assertTrue(let_in)
             # As the WebSocket resource does it.
-            peer.channel.transport = None
+            channel.transport = None
         self.assertLess(len(self.site._open), 250)
