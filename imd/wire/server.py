@@ -236,7 +236,9 @@ class ServerConnection:
         payload = envelope.WhichOneof("payload")
         self.state, do = TRANSITIONS[self.state, _INPUT_OF.get(payload, Input.NOT_FOR_SERVER)]
         if do is Do.SERVE or do is Do.PONG or do is Do.AUTHENTICATE:
-            return Received(do, payload or "", envelope, None, len(item))
+            # A text counts its characters, and one of them may be four bytes of content.
+            size_bytes = len(item) if isinstance(item, bytes) else envelope.ByteSize()
+            return Received(do, payload or "", envelope, None, size_bytes)
         if do is Do.REFUSE:
             return self.bad_request(_unwelcome(payload), envelope, now_s)
         if payload == "connect":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from google.protobuf import json_format
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.kernel.errors import AuthFailed, PayloadInvalid
 from imd.pb.connection_pb2 import Connect, Connected, Heartbeat, RefreshToken
 from imd.pb.delivery_pb2 import Deliver, Receipt
 from imd.pb.envelope_pb2 import Envelope, Header
+from imd.pb.message_pb2 import SendMessageReq
 from imd.wire.codec import encode, encode_json
 from imd.wire.framing import encode_varint, frame
 from imd.wire.server import (
@@ -183,6 +185,15 @@ class FeedingTests(SynchronousTestCase):
             machine = machine_in(State.LIVE)
             machine.feed_text(text)
             self.assertEqual([received.do for received in machine.take(10, 0.0)], [do], text)
+
+    def test_json_size(self) -> None:
+        """What a request weighs is counted in bytes of the Envelope, not in characters of its text."""
+        request = Envelope(send=SendMessageReq(textContent="\u4e2d" * 100))
+        machine = machine_in(State.LIVE)
+        machine.feed_text(json_format.MessageToJson(request, indent=None, ensure_ascii=False))
+        (received,) = machine.take(1, 0.0)
+        self.assertEqual(received.size_bytes, request.ByteSize())
+        self.assertGreater(received.size_bytes, 300)
 
     def test_size_before_login(self) -> None:
         """A stranger's frame is judged by its header: 4 KiB at most."""
