@@ -260,14 +260,16 @@ class ReadContract(MessageLogCase):
 
     @scenario
     async def test_tails(self) -> None:
-        """The last number and body of 500 conversations; unknown ones are left out."""
+        """The last number, id and body of 500 conversations; unknown ones are left out."""
         log = await self.make()
         ids = [f"c{n}" for n in range(400)]
         await log.append([message(seq, conversation=c) for seq in (1, 2) for c in ids])
         wanted = [*ids, *(f"absent-{n}" for n in range(100))]
         self.assertEqual(await log.last_seqs(wanted), dict.fromkeys(ids, 2))
         self.assertEqual(await log.last_bodies(wanted), {c: f"{c}/2".encode() for c in ids})
+        self.assertEqual(await log.newest(wanted), dict.fromkeys(ids, message(2).server_msg_id))
         self.assertEqual(await log.last_seqs([]), {})
+        self.assertEqual(await log.newest([]), {})
         self.assertEqual(await log.last_bodies([]), {})
 
 

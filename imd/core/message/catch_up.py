@@ -6,7 +6,7 @@ a message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from imd.core.directory import ConversationEntry, Directory
 from imd.core.message.live import LiveConversation, LiveConversations
@@ -45,6 +45,8 @@ LIST_DEFAULT = 50
 LIST_PAGE_BYTES = 256 * 1024
 #: Conversations looked up in the store at a time.
 STORE_BATCH = 500
+#: Last messages read at a time: each may have 256 KiB, and most of them would not fit on the page.
+BODIES_BATCH = 20
 #: Tag of HistoryResp.messages (field 2).
 _MESSAGES_TAG = b"\x12"
 
@@ -107,12 +109,6 @@ class CatchUp:
             parts += (_MESSAGES_TAG, encode_varint(len(message.body)), message.body)
         return b"".join(parts)
 
-    async def _last_seqs(self, conversation_ids: Sequence[str]) -> dict[str, int]:
-        last_seqs: dict[str, int] = {}
-        for start in range(0, len(conversation_ids), STORE_BATCH):
-            last_seqs.update(await self._log.last_seqs(conversation_ids[start : start + STORE_BATCH]))
-        return last_seqs
-
     async def sync(
         self,
         user_id: int,
@@ -134,7 +130,7 @@ class CatchUp:
             if entry.conversation_id > request.pageToken
             and (not request.onlyListed or entry.conversation_id in held)
         )
-        last_seqs = await self._last_seqs(wanted)
+        last_seqs = await _in_batches(self._log.last_seqs, wanted)
         behind = [
             (conversation_id, last_seqs[conversation_id])
             for conversation_id in wanted
@@ -178,41 +174,45 @@ class CatchUp:
         start = _offset(request.pageToken)
         limit = request.limit or LIST_DEFAULT
         entries = list(await self._directory.conversations_of(user_id))
-        ids = [entry.conversation_id for entry in entries]
-        bodies: dict[str, bytes] = {}
-        for first in range(0, len(ids), STORE_BATCH):
-            bodies.update(await self._log.last_bodies(ids[first : first + STORE_BATCH]))
-        last = {each: Message.FromString(body) for each, body in bodies.items()}
-        entries.sort(key=lambda entry: _newest_first(last.get(entry.conversation_id)))
-        page = _within_bytes(entries[start : start + limit], bodies)
-        cursors = await self._read_cursors(user_id, [entry.conversation_id for entry in page])
-        rows = [
-            _conversation(entry, last.get(entry.conversation_id), _read(cursors, entry.conversation_id))
-            for entry in page
-        ]
+        newest = await _in_batches(self._log.newest, [entry.conversation_id for entry in entries])
+        entries.sort(key=lambda entry: -newest.get(entry.conversation_id, 0))
+        page = await self._with_last(entries[start : start + limit])
+        cursors = await self._read_cursors(user_id, [entry.conversation_id for entry, _ in page])
+        rows = [_conversation(entry, last, _read(cursors, entry.conversation_id)) for entry, last in page]
         following = start + len(page)
         more = str(following) if len(entries) > following else ""
         return ConversationListResp(conversations=rows, nextPageToken=more)
+
+    async def _with_last(
+        self, entries: Sequence[ConversationEntry]
+    ) -> list[tuple[ConversationEntry, Message | None]]:
+        """As many of them as fit on a page, at least one, with their last messages."""
+        page: list[tuple[ConversationEntry, Message | None]] = []
+        size_bytes = 0
+        for first in range(0, len(entries), BODIES_BATCH):
+            batch = entries[first : first + BODIES_BATCH]
+            bodies = await self._log.last_bodies([entry.conversation_id for entry in batch])
+            for entry in batch:
+                body = bodies.get(entry.conversation_id)
+                size_bytes += len(body or b"")
+                if size_bytes > LIST_PAGE_BYTES and page:
+                    return page
+                page.append((entry, Message.FromString(body) if body is not None else None))
+        return page
+
+
+async def _in_batches(
+    ask: Callable[[Sequence[str]], Awaitable[Mapping[str, int]]], conversation_ids: Sequence[str]
+) -> Mapping[str, int]:
+    answers: dict[str, int] = {}
+    for start in range(0, len(conversation_ids), STORE_BATCH):
+        answers.update(await ask(conversation_ids[start : start + STORE_BATCH]))
+    return answers
 
 
 def _read(cursors: Mapping[str, CursorRow], conversation_id: str) -> int:
     cursor = cursors.get(conversation_id)
     return cursor.read_seq if cursor is not None else 0
-
-
-def _within_bytes(
-    entries: Sequence[ConversationEntry], bodies: Mapping[str, bytes]
-) -> Sequence[ConversationEntry]:
-    size_bytes = 0
-    for count, entry in enumerate(entries):
-        size_bytes += len(bodies.get(entry.conversation_id, b""))
-        if size_bytes > LIST_PAGE_BYTES and count:
-            return entries[:count]
-    return entries
-
-
-def _newest_first(last: Message | None) -> int:
-    return -last.serverMsgId if last is not None else 0
 
 
 def _offset(page_token: str) -> int:

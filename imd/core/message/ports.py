@@ -44,6 +44,10 @@ class MessageLog(Protocol):
         """The body at one seq."""
         ...
 
+    async def newest(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
+        """The server_msg_id, which rises with time, of the newest message of each; empty ones are left out."""
+        ...
+
     async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
         """The newest message of each; empty conversations are left out."""
         ...

@@ -79,10 +79,12 @@ _NUMBERS = f"SELECT conversation_id, number FROM conversations WHERE conversatio
 _NUMBER = "(SELECT number FROM conversations WHERE conversation_id = ?)"
 _LAST_SEQ = "(SELECT max(newest.seq) FROM messages AS newest WHERE newest.conversation = number)"
 _LAST_SEQS = f"SELECT conversation_id, {_LAST_SEQ} FROM conversations WHERE conversation_id IN {_WANTED}"
-_LAST_BODIES = (
-    f"SELECT conversation_id, body FROM conversations JOIN messages ON conversation = number AND seq = {_LAST_SEQ}"
+_NEWEST = (
+    f"FROM conversations JOIN messages ON conversation = number AND seq = {_LAST_SEQ}"
     f" WHERE conversation_id IN {_WANTED}"
 )
+_NEWEST_IDS = f"SELECT conversation_id, server_msg_id {_NEWEST}"
+_LAST_BODIES = f"SELECT conversation_id, body {_NEWEST}"
 _FIND = (
     "SELECT client_msg_id, seq, server_msg_id, server_time_ms, content_hash, revoked FROM messages"
     f" WHERE conversation = {_NUMBER} AND sender_id = ? AND client_msg_id IN {_WANTED}"
@@ -273,6 +275,9 @@ class SqliteMessageLog:
     async def read_one(self, conversation_id: str, seq: int) -> bytes | None:
         found = await self._database.read(_all(_READ_ONE, conversation_id, seq))
         return found[0][0] if found else None
+
+    async def newest(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
+        return dict(await self._database.read(_all(_NEWEST_IDS, json.dumps(list(conversation_ids)))))
 
     async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
         return dict(await self._database.read(_all(_LAST_BODIES, json.dumps(list(conversation_ids)))))

@@ -93,6 +93,9 @@ class FaultyLog:
     async def read_one(self, conversation_id: str, seq: int) -> bytes | None:
         return await self.real.read_one(conversation_id, seq)
 
+    async def newest(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
+        return await self.real.newest(conversation_ids)
+
     async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
         return await self.real.last_bodies(conversation_ids)
 

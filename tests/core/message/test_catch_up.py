@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imd.core.message.catch_up import (
+    BODIES_BATCH,
     HISTORY_PAGE,
     HISTORY_PAGE_BYTES,
     LIST_PAGE,
+    LIST_PAGE_BYTES,
     MAX_SYNC_CURSORS,
     STATUS_QUERY_IDS,
     SYNC_PAGE,
@@ -210,6 +213,25 @@ class ConversationListTests(PipelineCase):
             if not token:
                 break
         self.assertEqual(found, [*(f"g_l{number}" for number in reversed(range(120))), GROUP_ID])
+
+    def test_large_messages(self) -> None:
+        """A page of large messages is short, and little more than the page is read for it."""
+        read: list[int] = []
+        real = self.log.last_bodies
+
+        async def last_bodies(conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
+            read.append(len(conversation_ids))
+            return await real(conversation_ids)
+
+        self.log.last_bodies = last_bodies  # type: ignore[method-assign]
+        for number in range(60):
+            self.people.put(f"g_l{number}", ANN, BOB)
+            self.send("a", conversation_id=f"g_l{number}", text="x" * (LIST_PAGE_BYTES // 3))
+            self.clock.advance(0.001)
+        answer = self.page(limit=60)
+        ids = [each.conversationId for each in answer.conversations]
+        self.assertEqual((ids, answer.nextPageToken), (["g_l59", "g_l58"], "2"))
+        self.assertEqual(read, [BODIES_BATCH])
 
     def test_bad_requests(self) -> None:
         """Limits and tokens that are not ours."""
