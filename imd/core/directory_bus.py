@@ -191,7 +191,7 @@ class MembershipCache:
         return len(self._known)
 
     def on_changed(self, listener: Callable[[str], None]) -> None:
-        """Have the listener told the id of each conversation whose members are not what they were."""
+        """Have the listener told the id of each conversation whose members are not what they were, or forgotten."""
         self._listeners.append(listener)
 
     def peek(self, conversation_id: str) -> Membership | None:
@@ -293,7 +293,10 @@ class MembershipCache:
         while self._known and (
             len(self._known) > self._max_conversations or self._members > self._max_members
         ):
-            self._drop(next(iter(self._known)))
+            oldest = next(iter(self._known))
+            self._drop(oldest)
+            # Or those who derived something from it would keep what there is no room for.
+            self._tell(oldest)
 
     def _drop(self, conversation_id: str) -> None:
         known = self._known.pop(conversation_id, None)

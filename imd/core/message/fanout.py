@@ -31,6 +31,8 @@ HINT_PENALTY_S = 60.0
 HINT_INTERVAL_S = 0.2
 #: Deliveries joined into one push; more would burst a receiver's queue at a stroke.
 MAX_JOINED_BYTES = 64 * 1024
+#: Conversations whose newest messages are kept for those who pull them, up to 1 MiB each.
+MAX_RECENT = 64
 #: Members of a group who wrote lately, and so are told how far the others have read.
 MAX_SENDERS = 100
 
@@ -59,6 +61,8 @@ class Fanout:
         self._thresholds = thresholds
         self._held: dict[LiveConversation, list[PendingSend]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
+        #: Those with ``recent``, the latest last.
+        self._with_recent: dict[LiveConversation, None] = {}
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         """Fan out sends that just became durable, in their order."""
@@ -88,10 +92,11 @@ class Fanout:
         # and must not overtake within a conversation.
         priority = Priority.LARGE_GROUP if live.member_count > LARGE_GROUP_MEMBERS else Priority.NORMAL
         if self._wants_hint(live, sends):
-            _keep_recent(live, sends)
+            self._keep_recent(live, sends)
             self._hint_soon(live, priority, sends[0].recipient if len(sends) == 1 else None)
             return
-        live.recent = None
+        if live.recent is not None:
+            self._drop_recent(live)
         started_s = self._clock.seconds()
         if len(sends) == 1:
             send = sends[0]
@@ -132,6 +137,24 @@ class Fanout:
         if live.member_count <= limits.small_group_members:
             return False
         return any(len(send.stored_body) > limits.body_bytes for send in sends)
+
+    def _keep_recent(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+        """A thousand members will ask for these at once."""
+        recent = live.recent
+        if recent is None:
+            recent = live.recent = RecentMessages()
+        for send in sends:
+            recent.add(send.seq, send.stored_body)
+            if send.revokes is not None:
+                recent.replace(*send.revokes)
+        self._with_recent.pop(live, None)
+        self._with_recent[live] = None
+        if len(self._with_recent) > MAX_RECENT:
+            self._drop_recent(next(iter(self._with_recent)))
+
+    def _drop_recent(self, live: LiveConversation) -> None:
+        live.recent = None
+        self._with_recent.pop(live, None)
 
     def _remember_senders(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
         """Receipts of a group go to those who wrote in it lately."""
@@ -186,17 +209,6 @@ def _push_to_others(audience: Iterable[Recipient], outbound: Outbound, besides: 
     for recipient in audience:
         if recipient is not besides:
             recipient.push(outbound)
-
-
-def _keep_recent(live: LiveConversation, sends: Sequence[PendingSend]) -> None:
-    """A thousand members will ask for these at once."""
-    recent = live.recent
-    if recent is None:
-        recent = live.recent = RecentMessages()
-    for send in sends:
-        recent.add(send.seq, send.stored_body)
-        if send.revokes is not None:
-            recent.replace(*send.revokes)
 
 
 def _hint(live: LiveConversation, last_seq: int, priority: Priority) -> Outbound:

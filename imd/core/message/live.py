@@ -106,6 +106,7 @@ class LiveConversations:
             return None
         if membership is not live.membership or live.audience is None:
             self._rebuild(live, membership)
+        self._live.move_to_end(conversation_id)
         return live
 
     def known(self, conversation_id: str) -> LiveConversation | None:

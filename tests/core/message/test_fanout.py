@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from imd.core.message.fanout import HINT_INTERVAL_S, HINT_PENALTY_S, MAX_SENDERS
+from imd.core.directory import Membership
+from imd.core.message.fanout import HINT_INTERVAL_S, HINT_PENALTY_S, MAX_RECENT, MAX_SENDERS
 from imd.core.message.sends import SYSTEM_SENDER_ID
+from imd.kernel.errors import ServerBusy
 from imd.pb.delivery_pb2 import Typing
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode
@@ -115,6 +117,17 @@ class HintTests(PipelineCase):
         self.assertEqual(bob.hints, [1, 5])
         self.clock.advance(10 * HINT_INTERVAL_S)
         self.assertEqual(bob.hints, [1, 5])
+
+    def test_recent_messages_are_bounded(self) -> None:
+        """Messages are kept at hand for the latest few conversations that are hinted."""
+        self.start(hint=self.thresholds._replace(members_online=0))
+        self.connect(BOB)
+        for number in range(MAX_RECENT + 3):
+            self.people.put(f"g_r{number}", ANN, BOB)
+            self.sessions.devices[0].outbounds.clear()
+            self.send("a", conversation_id=f"g_r{number}")
+        kept = [live.conversation_id for live in self.now.live if live.recent is not None]
+        self.assertEqual(kept, [f"g_r{number}" for number in range(3, MAX_RECENT + 3)])
 
     def test_hint_after_a_change(self) -> None:
         """A hint that is due while the membership is unknown is left to the sweep, not lost."""
@@ -255,6 +268,16 @@ class AudienceTests(PipelineCase):
         self.disconnect(bob)
         self.assertEqual(self.now.live.counts()["joined"], 0)
 
+    def test_in_use_stays(self) -> None:
+        """A conversation that is written in outlasts those that were opened after it and left alone."""
+        self.start(max_live=5)
+        for number in range(20):
+            self.send(f"m{number}")
+            self.people.put(f"g_x{number}", ANN, BOB)
+            self.wait(self.now.live.load(f"g_x{number}"))
+        self.assertEqual(len(self.now.live), 5)
+        self.assertIsNotNone(self.now.live.known(GROUP_ID))
+
     def test_changed_forgets_the_audience(self) -> None:
         """After a change nobody is listed twice, or for what is not known any more."""
         self.connect(BOB)
@@ -320,6 +343,25 @@ class SweepTests(PipelineCase):
         assert live is not None
         self.change(GROUP_ID, ANN, BOB)
         self.now.fanout.hint(live, self.wait(self.log.plant(GROUP_ID)))
+        self.pass_time(21)
+        self.assertEqual(bob.hints, [2])
+
+    def test_members_unknown(self) -> None:
+        """A conversation whose members cannot be learned does not hide the tails of the others."""
+        bob = self.connect(BOB)
+        self.people.put("g_2", ANN, BOB)
+        self.send("a", conversation_id="g_2")
+        self.send("b")
+        self.wait(self.log.plant(GROUP_ID))
+        real = self.people.membership
+
+        async def membership(conversation_id: str) -> Membership | None:
+            if conversation_id == "g_2":
+                raise ServerBusy("planted")
+            return await real(conversation_id)
+
+        self.people.membership = membership  # type: ignore[method-assign]
+        self.change("g_2", ANN, BOB)
         self.pass_time(21)
         self.assertEqual(bob.hints, [2])
 
