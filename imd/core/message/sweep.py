@@ -21,6 +21,8 @@ from imd.kernel.timeouts import sleep
 BATCH = 500
 #: Conversations whose members are asked for again in one sweep; the rest come with the next one.
 MAX_REFRESHED = 200
+#: Of these, so many may fail before it is the directory that is down: each may cost a time-out.
+MAX_REFUSED = 5
 
 
 class TailSweep:
@@ -66,9 +68,7 @@ class TailSweep:
     async def sweep(self) -> int:
         """Look once; how many conversations had a tail that was not told."""
         behind = 0
-        # Those whose members changed and where nobody has written since: who is here?
-        for live in self._live.without_audience()[:MAX_REFRESHED]:
-            await self._live.load(live.conversation_id)
+        await self._refresh()
         conversations = self._live.with_audience()
         for start in range(0, len(conversations), BATCH):
             batch = {live.conversation_id: live for live in conversations[start : start + BATCH]}
@@ -81,3 +81,16 @@ class TailSweep:
                     behind += 1
                     self._fanout.hint(live, last_seq)
         return behind
+
+    async def _refresh(self) -> None:
+        """Conversations whose members changed and where nobody has written since: who is here?"""
+        refused = 0
+        for live in self._live.without_audience()[:MAX_REFRESHED]:
+            try:
+                await self._live.load(live.conversation_id)
+            except ImError as error:
+                # One that cannot be learned must not keep the others' tails from being looked for.
+                refused += 1
+                if refused == MAX_REFUSED:
+                    self._logger.warn("the tail sweep cannot ask for members: {error}", error=error)
+                    return
