@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 from imd.bus.port import Bus
+from imd.config import sections
 from imd.config.sections import Config
 from imd.core.directory_bus import BusDirectory, MembershipCache
 from imd.core.gateway.acks import Acks
@@ -28,25 +28,33 @@ from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
+from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.settle import Settling
-from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
+from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
-from imd.core.presence.sqlite import SqliteLastSeen, presence_database
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Limits
 from imd.roles.stages import Background
-from imd.storage.sqlite import Threads
 from imd.wire.codec import require_fast_protobuf
 
 #: An Envelope may be so much longer than the largest content in it.
 ENVELOPE_OVERHEAD_BYTES = 4 * 1024
+
+
+class CoreStores(NamedTuple):
+    """What the role keeps beyond its own life. ``stages`` open the stores and close them."""
+
+    stages: list[tuple[str, Stage]]
+    log: MessageLog
+    cursors: Cursors
+    last_seen: LastSeen
 
 
 class CoreRole(NamedTuple):
@@ -72,40 +80,20 @@ def build_core(
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
-    threads: Threads,
-    data_dir: Path,
+    stores: CoreStores,
     epoch: Callable[[], str],
 ) -> CoreRole:
     """Put the role together; nothing is opened before its stages start."""
-    gateway_config, messages, limits = config.gateway, config.messages, config.limits
+    messages = config.messages
     tasks = Tasks()
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
-    rates = Rates(
-        user_text_per_min=limits.user_text_per_min,
-        user_media_per_min=limits.user_media_per_min,
-        user_burst=limits.user_burst,
-        device_frames_per_s=limits.device_frames_per_s,
-        ip_frames_per_s=limits.ip_frames_per_s,
-        ip_connects_per_s=limits.ip_connects_per_s,
-    )
-    database = message_database(folder=data_dir, threads=threads)
-    log = SqliteMessageLog(database=database)
-    cursors = SqliteCursors(database=database)
+    rates = _rates(config.limits)
+    log, cursors = stores.log, stores.cursors
     registry = Registry(rates=rates, clock=clock)
     directory = BusDirectory(bus=bus)
     members = MembershipCache(directory=directory, clock=clock, random=Random().random)
     live = LiveConversations(members=members, directory=directory, log=log, sessions=registry)
-    fanout = Fanout(
-        live=live,
-        tasks=tasks,
-        clock=clock,
-        thresholds=HintThresholds(
-            members_online=messages.hint_members_online,
-            body_bytes=messages.hint_body_bytes,
-            fanout_s=messages.hint_fanout_ms / 1000,
-            small_group_members=messages.small_group_members,
-        ),
-    )
+    fanout = Fanout(live=live, tasks=tasks, clock=clock, thresholds=_hint_thresholds(messages))
     receipts = Receipts(
         live=live,
         cursors=cursors,
@@ -124,38 +112,23 @@ def build_core(
         clock=clock,
         batch_size=messages.batch_size,
         queue_size=messages.queue_size,
-        conversation_per_s=limits.conversation_per_s,
+        conversation_per_s=config.limits.conversation_per_s,
     )
     catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
-    presence_store = presence_database(folder=data_dir, threads=threads)
     presence = Presence(
         clock=clock,
         wall_clock=wall_clock,
         directory=directory,
         merge_window_s=config.presence.merge_window_s,
         max_watched=config.presence.max_watched,
-        last_seen=SqliteLastSeen(database=presence_store),
+        last_seen=stores.last_seen,
     )
     watching = Watching(presence=presence)
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
-    content_limits = ContentLimits(gateway_config.text_bytes, gateway_config.binary_bytes)
-    envelope_bytes = gateway_config.binary_bytes + ENVELOPE_OVERHEAD_BYTES
+    content_limits = ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes)
     authenticator = Authenticator(
-        greeting=Greeting(
-            server_id=f"core-{config.node_id}",
-            epoch=epoch,
-            heartbeat_interval_s=gateway_config.heartbeat_interval_s,
-            idle_timeout_s=gateway_config.idle_timeout_s,
-            limits=Limits(
-                textBytes=content_limits.text_bytes,
-                binaryBytes=content_limits.binary_bytes,
-                envelopeBytes=envelope_bytes,
-                historyPage=HISTORY_PAGE,
-                syncPage=SYNC_PAGE,
-                presenceUsers=config.presence.max_watched,
-            ),
-        ),
-        max_devices_per_user=gateway_config.max_devices_per_user,
+        greeting=_greeting(config, epoch),
+        max_devices_per_user=config.gateway.max_devices_per_user,
         registry=registry,
         replies=replies,
         directory=directory,
@@ -188,15 +161,10 @@ def build_core(
         content_limits=content_limits,
     )
     gateway = Gateway(
-        limits=GatewayLimits(
-            max_connections=gateway_config.max_connections,
-            max_strangers=int(gateway_config.max_connections * gateway_config.max_unauthenticated_share),
-            envelope_bytes=envelope_bytes,
-            queue=QueueLimits(gateway_config.queue_messages, gateway_config.queue_bytes),
-        ),
+        limits=_gateway_limits(config.gateway),
         rates=rates,
         registry=registry,
-        flush=FlushTick(clock=clock, interval_s=gateway_config.flush_interval_ms / 1000),
+        flush=FlushTick(clock=clock, interval_s=config.gateway.flush_interval_ms / 1000),
         replies=replies,
         requests=requests,
         authenticator=authenticator,
@@ -205,8 +173,7 @@ def build_core(
     )
     stages: list[tuple[str, Stage]] = [
         ("protobuf", _FastProtobuf()),
-        ("message store", database),
-        ("presence store", presence_store),
+        *stores.stages,
         ("presence", presence),
         ("background work", Background(tasks)),
         ("admitted messages", Settling(appender=appender, receipts=receipts, clock=clock)),
@@ -237,12 +204,7 @@ def build_core(
                 clock=clock,
                 wall_clock=wall_clock,
                 tasks=tasks,
-                timeouts=IdleTimeouts(
-                    auth_s=gateway_config.auth_timeout_s,
-                    idle_s=gateway_config.idle_timeout_s,
-                    frame_s=gateway_config.frame_timeout_s,
-                    token_grace_s=gateway_config.token_grace_s,
-                ),
+                timeouts=_idle_timeouts(config.gateway),
             ),
         ),
         (
@@ -251,9 +213,65 @@ def build_core(
                 gateway=gateway,
                 registry=registry,
                 clock=clock,
-                timeout_s=gateway_config.drain_timeout_s,
-                remaining_share=gateway_config.drain_remaining_share,
+                timeout_s=config.gateway.drain_timeout_s,
+                remaining_share=config.gateway.drain_remaining_share,
             ),
         ),
     ]
     return CoreRole(stages, gateway)
+
+
+def _rates(limits: sections.Limits) -> Rates:
+    return Rates(
+        user_text_per_min=limits.user_text_per_min,
+        user_media_per_min=limits.user_media_per_min,
+        user_burst=limits.user_burst,
+        device_frames_per_s=limits.device_frames_per_s,
+        ip_frames_per_s=limits.ip_frames_per_s,
+        ip_connects_per_s=limits.ip_connects_per_s,
+    )
+
+
+def _hint_thresholds(messages: sections.Messages) -> HintThresholds:
+    return HintThresholds(
+        members_online=messages.hint_members_online,
+        body_bytes=messages.hint_body_bytes,
+        fanout_s=messages.hint_fanout_ms / 1000,
+        small_group_members=messages.small_group_members,
+    )
+
+
+def _greeting(config: Config, epoch: Callable[[], str]) -> Greeting:
+    gateway = config.gateway
+    return Greeting(
+        server_id=f"core-{config.node_id}",
+        epoch=epoch,
+        heartbeat_interval_s=gateway.heartbeat_interval_s,
+        idle_timeout_s=gateway.idle_timeout_s,
+        limits=Limits(
+            textBytes=gateway.text_bytes,
+            binaryBytes=gateway.binary_bytes,
+            envelopeBytes=gateway.binary_bytes + ENVELOPE_OVERHEAD_BYTES,
+            historyPage=HISTORY_PAGE,
+            syncPage=SYNC_PAGE,
+            presenceUsers=config.presence.max_watched,
+        ),
+    )
+
+
+def _gateway_limits(gateway: sections.Gateway) -> GatewayLimits:
+    return GatewayLimits(
+        max_connections=gateway.max_connections,
+        max_strangers=int(gateway.max_connections * gateway.max_unauthenticated_share),
+        envelope_bytes=gateway.binary_bytes + ENVELOPE_OVERHEAD_BYTES,
+        queue=QueueLimits(gateway.queue_messages, gateway.queue_bytes),
+    )
+
+
+def _idle_timeouts(gateway: sections.Gateway) -> IdleTimeouts:
+    return IdleTimeouts(
+        auth_s=gateway.auth_timeout_s,
+        idle_s=gateway.idle_timeout_s,
+        frame_s=gateway.frame_timeout_s,
+        token_grace_s=gateway.token_grace_s,
+    )

@@ -34,12 +34,15 @@ from imd.ops.health import Probe
 from imd.ops.site import SteadySite
 from imd.roles.business import BusinessRole, build_business
 from imd.roles.core import CoreRole, build_core
+from imd.roles.embedded import embedded_stores
 from imd.roles.stages import Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
 #: An HTTP request must be complete by then; an open WebSocket is the gateway's.
 HTTP_REQUEST_TIMEOUT_S = 30
+#: Draining takes as long as it is allowed to; no other stage takes longer than this, or than draining may.
+STOP_MARGIN_S = 30.0
 
 
 def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
@@ -66,8 +69,10 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         clock=reactor,
         wall_clock=system_wall_clock,
         bus=bus,
-        threads=Threads(start=start_thread, call_in_reactor=reactor.callFromThread),
-        data_dir=data_dir,
+        stores=embedded_stores(
+            folder=data_dir,
+            threads=Threads(start=start_thread, call_in_reactor=reactor.callFromThread),
+        ),
         epoch=epoch.value,
     )
     ready = _Ready(config)
@@ -81,7 +86,8 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         *_listeners(config, reactor=reactor, core=core, business=business, ready=ready.is_up),
         ("ready", ready),
     ]
-    return Stages(stages, clock=reactor, on_failed=on_failed)
+    stop_timeout_s = config.gateway.drain_timeout_s + STOP_MARGIN_S
+    return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=stop_timeout_s)
 
 
 def _listeners(
