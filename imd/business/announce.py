@@ -42,8 +42,16 @@ class BusAnnouncements:
         event.revoked.reason = revocation.reason
         await self._record(event.SerializeToString())
 
-    async def membership_changed(self, conversation_id: str, version: int) -> None:
-        event = Invalidation(conversationId=conversation_id, version=version, timestamp=self._wall_clock())
+    async def membership_changed(
+        self, conversation_id: str, version: int, *, removed_ids: Sequence[int] = (), reason: str = ""
+    ) -> None:
+        event = Invalidation(
+            conversationId=conversation_id,
+            version=version,
+            timestamp=self._wall_clock(),
+            removedIds=removed_ids,
+            reason=reason,
+        )
         await self._record(event.SerializeToString())
 
     async def notice(

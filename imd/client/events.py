@@ -110,6 +110,13 @@ class ConnectionState(Enum):
     ENDED = "ended"
 
 
+class ConversationLeft(NamedTuple):
+    """We are not in this conversation any more; ``reason`` is kicked, left or dissolved."""
+
+    conversation_id: str
+    reason: str
+
+
 class ConnectionStateChanged(NamedTuple):
     """The line came or went; ``reason`` is for people."""
 
@@ -132,6 +139,7 @@ Event = (
     | TypingChanged
     | PresenceChanged
     | CaughtUp
+    | ConversationLeft
     | ConnectionStateChanged
     | SessionEnded
 )

@@ -20,6 +20,7 @@ from imd.client.events import (
     CaughtUp,
     ConnectionState,
     ConnectionStateChanged,
+    ConversationLeft,
     Event,
     MessageReceived,
     MessageStored,
@@ -110,6 +111,7 @@ class Session:
             "receiptNotice": self._take_receipts,
             "typing": self._take_typing,
             "presenceNotice": self._take_presence,
+            "conversationLeft": self._take_left,
         }
 
     async def start(self, *, keep_trying: bool) -> None:
@@ -211,6 +213,10 @@ class Session:
     def _take_typing(self, envelope: Envelope) -> None:
         typing = envelope.typing
         self._emit(TypingChanged(typing.conversationId, typing.userId, typing.active))
+
+    def _take_left(self, envelope: Envelope) -> None:
+        left = envelope.conversationLeft
+        self._emit(ConversationLeft(left.conversationId, left.reason))
 
     def _take_presence(self, envelope: Envelope) -> None:
         for change in questions.presences(envelope.presenceNotice):

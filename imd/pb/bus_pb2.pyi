@@ -148,16 +148,20 @@ class VisibleAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., visibleIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Invalidation(_message.Message):
-    __slots__ = ("conversationId", "revoked", "version", "timestamp")
+    __slots__ = ("conversationId", "revoked", "version", "timestamp", "removedIds", "reason")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    REMOVEDIDS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     revoked: RevokedSessions
     version: int
     timestamp: int
-    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ...) -> None: ...
+    removedIds: _containers.RepeatedScalarFieldContainer[int]
+    reason: str
+    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RevokedSessions(_message.Message):
     __slots__ = ("userId", "deviceId", "exceptDeviceId", "reason")

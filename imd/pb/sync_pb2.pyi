@@ -128,6 +128,14 @@ class Conversation(_message.Message):
     updatedAt: int
     def __init__(self, conversationId: _Optional[str] = ..., kind: _Optional[_Union[ConversationKind, str]] = ..., peerUserId: _Optional[int] = ..., title: _Optional[str] = ..., lastSeq: _Optional[int] = ..., readSeq: _Optional[int] = ..., unread: _Optional[int] = ..., lastMessage: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., memberCount: _Optional[int] = ..., updatedAt: _Optional[int] = ...) -> None: ...
 
+class ConversationLeft(_message.Message):
+    __slots__ = ("conversationId", "reason")
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    reason: str
+    def __init__(self, conversationId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class ConversationListReq(_message.Message):
     __slots__ = ("limit", "pageToken")
     LIMIT_FIELD_NUMBER: _ClassVar[int]

@@ -142,6 +142,7 @@ _INPUT_OF: dict[str | None, Input] = {
             "syncResp",
             "queryMessageStatusResp",
             "conversationListResp",
+            "conversationLeft",
         ),
         Input.FRAME,
     ),
@@ -284,11 +285,12 @@ class ClientConnection:
 
     def tick(self, now_s: float) -> list[Event]:
         """Time has passed."""
+        # The same sums as in next_tick_s: a difference may be rounded to just below, for ever.
         events: list[Event] = []
-        if now_s - self._heard_s >= self._idle_s:
+        if now_s >= self._heard_s + self._idle_s:
             reason = f"nothing came from the server for {now_s - self._heard_s:.0f} s"
             self._step(Input.SILENT, Ended(Why.SILENT, reason), events)
-        elif self.state in (State.LIVE, State.DRAINING) and now_s - self._pinged_s >= self._heartbeat_s:
+        elif self.state in (State.LIVE, State.DRAINING) and now_s >= self._pinged_s + self._heartbeat_s:
             self._pinged_s = now_s
             heartbeat = Envelope()
             heartbeat.hb.sentAt = int(now_s * 1000)

@@ -21,6 +21,7 @@ from imd.client.events import (
     ConnectionState,
     ConnectionStateChanged,
     ConversationInfo,
+    ConversationLeft,
     Event,
     MessageAccepted,
     MessageReceived,
@@ -233,6 +234,14 @@ class Device:
         """Somebody types, or has ceased to."""
         return await self.sees_sign(
             TypingChanged, lambda sign: (sign.user_id, sign.active) == (by.user_id, active), "typing"
+        )
+
+    async def sees_the_door(self, conversation_id: str, reason: str) -> ConversationLeft:
+        """This device is told that it is not in the conversation any more, and why."""
+        return await self.sees_sign(
+            ConversationLeft,
+            lambda sign: (sign.conversation_id, sign.reason) == (conversation_id, reason),
+            f"the door ({reason})",
         )
 
     async def sees_next_presence(self) -> PresenceChanged:

@@ -71,6 +71,7 @@ class Groups(Dialogue):
         await alice.rest.kick(team, bob.user_id)
         for device in (alice, carol):
             await device.sees_notice("group.kicked", about=[bob], by=alice)
+        await bob.sees_the_door(team, "kicked")
         await refused(Code.FORBIDDEN, bob.sends("but", to=team))
         await refused(Code.FORBIDDEN, bob.client.history(team))
         await alice.sends("he is gone", to=team)
@@ -106,6 +107,7 @@ class Groups(Dialogue):
         team = await founded(alice, bob, carol)
         await refused(Code.FORBIDDEN, alice.rest.leave(team))
         await bob.rest.leave(team)
+        await bob.sees_the_door(team, "left")
         for device in (alice, carol):
             await device.sees_notice("group.left", about=[bob], by=bob)
         await refused(Code.FORBIDDEN, bob.sends("one more thing", to=team))
@@ -164,6 +166,7 @@ class Groups(Dialogue):
         await refused(Code.FORBIDDEN, bob.rest.dissolve_group(team))
         await alice.rest.dissolve_group(team)
         for device in (alice, bob):
+            await device.sees_the_door(team, "dissolved")
             await refused(Code.FORBIDDEN, device.sends("anybody?", to=team))
             await refused(Code.FORBIDDEN, device.client.history(team))
             self.assertIsNone(await device.conversation(team))

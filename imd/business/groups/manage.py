@@ -56,7 +56,11 @@ class ManageGroups:
     async def dissolve(self, actor_id: int, conversation_id: str) -> None:
         """The end of a group; its id is never used again."""
         change = await self._groups.dissolve(conversation_id, actor_id, self._wall_clock())
-        await self._tell(change, actor_id, "group.dissolved", (), "")
+        # No notice: nobody is left who could read it.
+        group = change.group
+        await self._announcements.membership_changed(
+            group.conversation_id, group.version, removed_ids=change.user_ids, reason="dissolved"
+        )
 
     async def _tell(
         self, change: Change, actor_id: int, event: str, subject_ids: Sequence[int], text: str

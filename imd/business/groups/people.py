@@ -22,7 +22,7 @@ class GroupPeople:
         """Add people; all of them, or none if one of them cannot be added."""
         _check_count(user_ids)
         change = await self._groups.add(conversation_id, actor_id, user_ids, self._wall_clock())
-        await self._tell(change, actor_id, "group.joined")
+        await self._tell(change, actor_id, "group.joined", removed="")
         return change
 
     async def kick(self, actor_id: int, conversation_id: str, user_ids: Sequence[int]) -> Change:
@@ -31,22 +31,28 @@ class GroupPeople:
         if actor_id in user_ids:
             raise PayloadInvalid("to remove yourself, leave the group", field="userIds")
         change = await self._groups.remove(conversation_id, actor_id, user_ids)
-        await self._tell(change, actor_id, "group.kicked")
+        await self._tell(change, actor_id, "group.kicked", removed="kicked")
         return change
 
     async def leave(self, actor_id: int, conversation_id: str) -> None:
         """The actor goes; the last one takes the group along."""
         change = await self._groups.leave(conversation_id, actor_id, self._wall_clock())
-        await self._tell(change, actor_id, "group.left" if change.group.member_count else "group.dissolved")
+        await self._tell(change, actor_id, "group.left", removed="left")
 
-    async def _tell(self, change: Change, actor_id: int, event: str) -> None:
+    async def _tell(self, change: Change, actor_id: int, event: str, *, removed: str) -> None:
         if not change.user_ids:
             return
         group = change.group
-        await self._announcements.membership_changed(group.conversation_id, group.version)
-        await self._announcements.notice(
-            group.conversation_id, group.version, event, actor_id=actor_id, subject_ids=change.user_ids
+        await self._announcements.membership_changed(
+            group.conversation_id,
+            group.version,
+            removed_ids=change.user_ids if removed else (),
+            reason=removed,
         )
+        if group.member_count:
+            await self._announcements.notice(
+                group.conversation_id, group.version, event, actor_id=actor_id, subject_ids=change.user_ids
+            )
 
 
 def _check_count(user_ids: Sequence[int]) -> None:

@@ -78,8 +78,13 @@ class Directs(Protocol):
 class Announcements(Protocol):
     """Tells the other roles. Neither method raises."""
 
-    async def membership_changed(self, conversation_id: str, version: int) -> None:
-        """What was cached of this conversation is not true any more; tries until it is told."""
+    async def membership_changed(
+        self, conversation_id: str, version: int, *, removed_ids: Sequence[int] = (), reason: str = ""
+    ) -> None:
+        """What was cached of this conversation is not true any more; tries until it is told.
+
+        Those who were removed are told so on their live connections: kicked, left or dissolved.
+        """
         ...
 
     async def notice(

@@ -75,6 +75,7 @@ _DROP_SOME = delete(group_members).where(
     group_members.c.group_id == bindparam("group"),
     group_members.c.user_id.in_(bindparam("some", expanding=True)),
 )
+_MEMBER_IDS = select(group_members.c.user_id).where(group_members.c.group_id == bindparam("group"))
 _DROP_ALL = delete(group_members).where(group_members.c.group_id == bindparam("group"))
 _SET_ROLE = (
     update(group_members)
@@ -196,7 +197,8 @@ class SqlGroups:
         def work(connection: Connection) -> Change:
             group, role = _lock(connection, conversation_id, actor_id)
             may_own(role)
-            return Change(_dissolve(connection, group, now_ms))
+            member_ids = connection.execute(_MEMBER_IDS, {"group": conversation_id}).scalars().all()
+            return Change(_dissolve(connection, group, now_ms), member_ids)
 
         return await self._database.write(work)
 

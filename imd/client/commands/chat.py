@@ -19,6 +19,7 @@ from imd.client.events import (
     ChatMessage,
     ConnectionState,
     ConnectionStateChanged,
+    ConversationLeft,
     Event,
     MessageReceived,
     MessageStored,
@@ -262,6 +263,9 @@ class Chat:
             self._online = event.online
             self._typing_peers.clear()
             self._prompt()
+        elif isinstance(event, ConversationLeft):
+            if event.conversation_id == self._room.conversation_id:
+                self._say(f"-- you are not in this conversation any more ({event.reason}); /quit --")
         elif isinstance(event, ConnectionStateChanged):
             self._line_changed(event)
         elif isinstance(event, SessionEnded) and not self.over.called:

@@ -17,7 +17,6 @@ _EVENT_TEXTS = {
     "group.kicked": "{who} removed {subjects}",
     "group.renamed": "{who} called the group {text}",
     "group.role": "{who} made {subjects} {text}",
-    "group.dissolved": "{who} dissolved the group",
 }
 #: Invisible characters that reorder what is around them (Trojan Source), besides all control characters.
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -5,6 +5,7 @@ accept -> Connect -> verify -> (kick the same device) -> Connected -> first Sync
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from imd.core.gateway.authenticate import Authenticator
@@ -21,6 +22,7 @@ from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
 from imd.pb.envelope_pb2 import Envelope
+from imd.pb.sync_pb2 import ConversationLeft
 from imd.wire.outbound import control
 from imd.wire.server import Do, Input, Received, ServerConnection
 
@@ -187,6 +189,15 @@ class Gateway:
     def close(self, session: Session, error: ImError) -> None:
         """Say why, then close."""
         self._replies.close(session, error)
+
+    def removed(self, user_ids: Iterable[int], conversation_id: str, reason: str) -> None:
+        """Tell these users' sessions that they are not in the conversation any more."""
+        gone = control(
+            Envelope(conversationLeft=ConversationLeft(conversationId=conversation_id, reason=reason))
+        )
+        for user_id in user_ids:
+            for session in self._registry.of_user(user_id):
+                session.push(gone)
 
     def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str, at_ms: int) -> int:
         """End the sessions of a user whose logins were revoked at that time; how many.

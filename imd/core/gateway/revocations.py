@@ -54,3 +54,4 @@ class Revocations:
             )
         else:
             await self._members.invalidated(subject, payload)
+            self._gateway.removed(event.removedIds, event.conversationId, event.reason)

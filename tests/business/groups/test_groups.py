@@ -178,12 +178,31 @@ class Changes(Town):
             "group.kicked",
             "group.left",
             "group.role",
-            "group.dissolved",
         )
         expected: list[tuple[str, int, str]] = []
         for number, event in enumerate(events, version + 1):
             expected += [("invalidation", number, ""), ("notice", number, event)]
+        # Of its end nobody is left to read; those who were in it are told directly.
+        expected.append(("invalidation", version + len(events) + 1, ""))
         self.assertEqual(self.heard(), expected)
+
+    def test_removed(self) -> None:
+        """Who is kicked, leaves, or loses the group is named, with the reason; who joins or stays is not."""
+        group = f"/groups/{self.group}"
+        self.call("admin", "POST", group + "/members", {"userIds": self.ids("stranger")})
+        self.call("admin", "DELETE", f"{group}/members/{self.people['member'].user_id}")
+        self.call("stranger", "POST", group + "/leave")
+        self.call("owner", "DELETE", group)
+        told = [
+            (event.reason, sorted(str(one) for one in event.removedIds))
+            for kind, event in self.world.heard
+            if kind == "invalidation"
+        ]
+        rest = sorted(self.ids("owner", "admin", "other-admin", "other-member"))
+        self.assertEqual(
+            told,
+            [("", []), ("kicked", self.ids("member")), ("left", self.ids("stranger")), ("dissolved", rest)],
+        )
 
     def test_notice(self) -> None:
         """A notice says who did what to whom."""

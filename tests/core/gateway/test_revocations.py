@@ -54,6 +54,21 @@ class RevocationsTests(SynchronousTestCase):
         self.assertEqual(link.last().kicked.reason, "logged_out")
         self.assertEqual(self.behind.invalidated_, [])
 
+    def test_removed(self) -> None:
+        """Who is out of a conversation hears it on all devices, after the cache has forgotten."""
+        phone, tablet, other = (
+            self.world.live(4, "phone"),
+            self.world.live(4, "tablet"),
+            self.world.live(5, "a"),
+        )
+        event = Invalidation(conversationId="g_1", version=2, removedIds=[4, 6], reason="kicked")
+        self.event(event.SerializeToString())
+        for link in (phone, tablet):
+            left = link.last().conversationLeft
+            self.assertEqual((left.conversationId, left.reason), ("g_1", "kicked"))
+        self.assertEqual(other.heard(), [])
+        self.assertEqual(len(self.behind.invalidated_), 1)
+
     def test_membership(self) -> None:
         """A changed conversation goes to the cache."""
         payload = Invalidation(conversationId="g_1", version=2).SerializeToString()
