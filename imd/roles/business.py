@@ -95,7 +95,8 @@ def build_business(
     parts = assemble(
         config,
         database=database,
-        hasher=PasswordHasher(),
+        # One lane each: `hash_threads` says how many cores a flood of logins may take from the chat.
+        hasher=PasswordHasher(parallelism=1),
         hash_threads=partial(deferToThreadPool, reactor, hash_pool),
         secret=secret.value,
         clock=clock,
