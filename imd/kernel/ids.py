@@ -51,11 +51,6 @@ class Snowflake:
         return self._last_ms << (_NODE_BITS + _SEQUENCE_BITS) | self._node | self._sequence
 
 
-def snowflake_time_ms(number: int) -> int:
-    """When a Snowflake was made: milliseconds since 1970, by its maker's wall clock."""
-    return (number >> (_NODE_BITS + _SEQUENCE_BITS)) + SNOWFLAKE_EPOCH_MS
-
-
 def direct_conversation_id(user_a: int, user_b: int) -> str:
     """The 1:1 conversation of two users: a hash of the sorted pair (spec 4.1), the same from both sides."""
     low, high = sorted((user_a, user_b))

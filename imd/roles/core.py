@@ -179,7 +179,9 @@ def build_core(
         ("admitted messages", Settling(appender=appender, receipts=receipts, clock=clock)),
         (
             "invalidations",
-            Revocations(bus=bus, members=members, gateway=gateway, node=str(config.node_id)),
+            Revocations(
+                bus=bus, members=members, gateway=gateway, node=str(config.node_id), wall_clock=wall_clock
+            ),
         ),
         (
             "system messages",

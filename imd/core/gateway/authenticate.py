@@ -67,6 +67,7 @@ class Authenticator:
         self._catch_up = catch_up
         self._watching = watching
         self._ids = ids
+        self._clock = clock
         self._wall_clock = wall_clock
         self._faults = Faults(clock=clock)
 
@@ -112,8 +113,8 @@ class Authenticator:
         session.user_id = claims.user_id
         session.device_id = claims.device_id
         session.platform = connect.platform
-        session.login_id = claims.login_id
         session.session_id = self._ids.next()
+        session.live_since_s = self._clock.seconds()
         session.expires_at_ms = claims.expires_at_ms
         session.acks_final_only = connect.acks == ACK_FINAL_ONLY
         old = registry.find(claims.user_id, claims.device_id)
@@ -159,6 +160,5 @@ class Authenticator:
         if claims.user_id != session.user_id:
             raise AuthFailed("this token is somebody else's", field="refreshToken.token")
         session.expires_at_ms = claims.expires_at_ms
-        session.login_id = claims.login_id
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
         session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))

@@ -17,7 +17,6 @@ from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid, RateLimited
-from imd.kernel.ids import snowflake_time_ms
 from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
@@ -199,17 +198,20 @@ class Gateway:
             for session in self._registry.of_user(user_id):
                 session.push(gone)
 
-    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str, at_ms: int) -> int:
-        """End the sessions of a user whose logins were revoked at that time; how many.
+    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str, age_ms: int) -> int:
+        """End the sessions of a user whose logins were revoked so long ago; how many.
 
-        An event may come late, or again: who logged in since then stays.
+        An event may come late, or again: who logged in since then stays. Sessions know that by the
+        clock that is never set back, and one that seems to come from the future is of now.
         """
         ended = 0
         self._registry.revocations += 1
+        # In whole milliseconds: in doubt, the session was there before.
+        revoked_at_s = self._clock.seconds() - max(0, age_ms - 1) / 1000
         for session in self._registry.of_user(user_id):
             if device_id not in ("", session.device_id) or session.device_id == except_device_id:
                 continue
-            if snowflake_time_ms(session.session_id) <= at_ms:
+            if session.live_since_s <= revoked_at_s:
                 self._replies.kick(session, reason or "revoked")
                 ended += 1
         return ended

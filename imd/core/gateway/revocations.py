@@ -9,6 +9,7 @@ from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.directory_bus import MembershipCache
 from imd.core.gateway.gateway import Gateway
+from imd.kernel.clocks import WallClock
 from imd.pb.bus_pb2 import Invalidation
 
 
@@ -20,11 +21,14 @@ class Revocations:
 
     _logger = Logger()
 
-    def __init__(self, *, bus: Bus, members: MembershipCache, gateway: Gateway, node: str) -> None:
+    def __init__(
+        self, *, bus: Bus, members: MembershipCache, gateway: Gateway, node: str, wall_clock: WallClock
+    ) -> None:
         self._bus = bus
         self._members = members
         self._gateway = gateway
         self._node = node
+        self._wall_clock = wall_clock
 
     async def start(self) -> None:
         self._bus.consume(AUTH_INVALIDATE, f"core-{self._node}", self._invalidated)
@@ -50,7 +54,7 @@ class Revocations:
                 device_id=revoked.deviceId,
                 except_device_id=revoked.exceptDeviceId,
                 reason=revoked.reason,
-                at_ms=event.timestamp,
+                age_ms=self._wall_clock() - event.timestamp,
             )
         else:
             await self._members.invalidated(subject, payload)

@@ -89,7 +89,7 @@ class Session:
         "held",
         "in_flight",
         "link",
-        "login_id",
+        "live_since_s",
         "opened_at_s",
         "partial_since_s",
         "platform",
@@ -134,8 +134,8 @@ class Session:
         self.user_id = 0
         self.device_id = ""
         self.platform = ""
-        self.login_id = ""
         self.session_id = 0
+        self.live_since_s = 0.0
         self.expires_at_ms = 0
         self.acks_final_only = False
         self.user: User | None = None

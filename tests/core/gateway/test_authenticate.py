@@ -74,9 +74,7 @@ class LettingInTests(SynchronousTestCase):
         link = world.link()
         link.says(connect(5, "phone"))
         world.directory.refused.add("5:phone")
-        world.gateway.revoke(
-            5, device_id="", except_device_id="", reason="logged_out", at_ms=world.wall_clock()
-        )
+        world.gateway.revoke(5, device_id="", except_device_id="", reason="logged_out", age_ms=0)
         world.directory.refused.clear()
         world.directory.answer()
         world.directory.refused.add("5:phone")

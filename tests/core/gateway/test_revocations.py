@@ -38,7 +38,13 @@ class RevocationsTests(SynchronousTestCase):
         self.world = World()
         self.behind = Consumed()
         behind: Any = self.behind
-        stage = Revocations(bus=behind, members=behind, gateway=self.world.gateway, node="3")
+        stage = Revocations(
+            bus=behind,
+            members=behind,
+            gateway=self.world.gateway,
+            node="3",
+            wall_clock=self.world.wall_clock,
+        )
         self.successResultOf(Deferred.fromCoroutine(stage.start()))
 
     def event(self, payload: bytes) -> None:
@@ -68,6 +74,16 @@ class RevocationsTests(SynchronousTestCase):
             self.assertEqual((left.conversationId, left.reason), ("g_1", "kicked"))
         self.assertEqual(other.heard(), [])
         self.assertEqual(len(self.behind.invalidated_), 1)
+
+    def test_clock_set_back(self) -> None:
+        """That the wall clock was set back since a login does not save it."""
+        link = self.world.live(4, "phone")
+        self.world.now_ms -= 3600_000
+        revoked = RevokedSessions(userId=4, reason="logged_out")
+        event = Invalidation(revoked=revoked, timestamp=self.world.wall_clock())
+        self.world.now_ms -= 3600_000
+        self.event(event.SerializeToString())
+        self.assertEqual(link.heard(), ["kicked"])
 
     def test_membership(self) -> None:
         """A changed conversation goes to the cache."""

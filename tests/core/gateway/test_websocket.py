@@ -346,9 +346,7 @@ class CarryingTests(SynchronousTestCase):
     def test_kicked(self) -> None:
         """The last frame is sent, then Close; who does not answer is cut off."""
         self.login()
-        self.world.gateway.revoke(
-            1, device_id="", except_device_id="", reason="x", at_ms=self.world.wall_clock()
-        )
+        self.world.gateway.revoke(1, device_id="", except_device_id="", reason="x", age_ms=0)
         self.assertEqual([opcode for opcode, _ in self.browser.heard()], [BINARY, CLOSE])
         self.browser.says(frame(BINARY, encode(BEAT)))
         self.assertEqual(self.browser.heard(), [])
