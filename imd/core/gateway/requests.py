@@ -38,6 +38,8 @@ from imd.wire.outbound import Outbound, Priority, control, with_raw_payload
 MAX_REQUESTS = 16
 #: In larger groups nobody is told who types: one small frame would become thousands.
 TYPING_MAX_MEMBERS = 500
+#: Below that it is charged as one frame for so many members: 100 a second would be 50,000 for others.
+TYPING_MEMBERS_PER_FRAME = 50
 
 Serve = Callable[[Session, Envelope], Awaitable[None]]
 
@@ -177,6 +179,10 @@ class Requests:
         if live is None or live.membership is None or session.user_id not in live.membership.roles:
             raise Forbidden("this conversation does not exist or you are not in it")
         if live.member_count > TYPING_MAX_MEMBERS:
+            return
+        tokens = session.device_bucket
+        cost = live.member_count / TYPING_MEMBERS_PER_FRAME
+        if tokens is not None and not tokens.take(self._clock.seconds(), cost):
             return
         notice = Typing(conversationId=conversation_id, userId=session.user_id, active=typing.active)
         outbound = Outbound(encode(Envelope(typing=notice)), Priority.BULK)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.directory import GROUP, Membership
 from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
 from imd.core.gateway.gateway import FRAMES_PER_TURN
-from imd.core.gateway.requests import MAX_REQUESTS
+from imd.core.gateway.requests import MAX_REQUESTS, TYPING_MAX_MEMBERS
 from imd.kernel.errors import ServerBusy
 from imd.pb.connection_pb2 import (
     AUTH_FAILED,
@@ -18,7 +19,7 @@ from imd.pb.connection_pb2 import (
     Heartbeat,
     RefreshToken,
 )
-from imd.pb.delivery_pb2 import Deliver
+from imd.pb.delivery_pb2 import Deliver, Typing
 from imd.pb.envelope_pb2 import Envelope, Header
 from imd.pb.message_pb2 import FAILED, Message
 from imd.pb.sync_pb2 import HistoryReq
@@ -222,6 +223,17 @@ class RateTests(SynchronousTestCase):
         world.clock.advance(1)
         again.says(text("m3"))
         self.assertEqual(len(world.pipeline.submitted), 2)
+
+    def test_typing(self) -> None:
+        """Who types costs others the more the larger the group, and is charged for that; nobody is told why."""
+        for members, passed in ((2, 5), (TYPING_MAX_MEMBERS, 3), (TYPING_MAX_MEMBERS + 1, 0)):
+            world = World(rates=NO_RATES._replace(device_frames_per_s=20))
+            roles = dict.fromkeys(range(1, members + 1), 0)
+            world.pipeline.conversation.membership = Membership("c", GROUP, 1, roles)
+            link = world.live(1, "a")
+            link.says(*[Envelope(typing=Typing(conversationId="c", active=True))] * 5)
+            world.clock.advance(0)
+            self.assertEqual((link.heard(), world.pipeline.broadcasts), ([], passed))
 
     def test_pings_of_the_transport(self) -> None:
         """What the transport answers by itself is charged like a heartbeat."""

@@ -21,6 +21,7 @@ from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import QueueLimits, Session
 from imd.core.message.content import ContentLimits
+from imd.core.message.live import LiveConversation
 from imd.core.message.sends import PendingSend
 from imd.kernel.errors import AuthFailed
 from imd.kernel.ids import Snowflake
@@ -152,6 +153,14 @@ class Pipeline:
         self.online: list[Session] = []
         self.sync_fails: Exception | None = None
         self.held: Deferred[None] | None = None
+        self.conversation = LiveConversation("c")
+        self.broadcasts = 0
+
+    def hot(self, conversation_id: str) -> LiveConversation:
+        return self.conversation
+
+    def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Session) -> None:
+        self.broadcasts += 1
 
     def submit(self, send: PendingSend) -> None:
         self.submitted.append(send)
