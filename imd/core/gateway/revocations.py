@@ -58,4 +58,9 @@ class Revocations:
             )
         else:
             await self._members.invalidated(subject, payload)
-            self._gateway.removed(event.removedIds, event.conversationId, event.reason)
+            # What is known now is at least as new; the event may come late or again, and who has been
+            # invited since is not out.
+            known = self._members.peek(event.conversationId)
+            removed = [each for each in event.removedIds if known is None or each not in known.roles]
+            if removed:
+                self._gateway.removed(removed, event.conversationId, event.reason)

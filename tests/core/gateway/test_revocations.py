@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from imd.bus.subjects import AUTH_INVALIDATE
+from imd.core.directory import GROUP, MEMBER, Membership
 from imd.core.gateway.revocations import Revocations
 from imd.pb.bus_pb2 import Invalidation, RevokedSessions
 from tests.core.gateway.world import World
@@ -22,6 +23,10 @@ class Consumed:
     def __init__(self) -> None:
         self.handle: Callable[[str, bytes], Awaitable[None]] | None = None
         self.invalidated_: list[bytes] = []
+        self.known: Membership | None = None
+
+    def peek(self, conversation_id: str) -> Membership | None:
+        return self.known
 
     def consume(self, subject: str, name: str, subscriber: Callable[[str, bytes], Awaitable[None]]) -> None:
         assert (subject, name) == (AUTH_INVALIDATE, "core-3")
@@ -74,6 +79,14 @@ class RevocationsTests(SynchronousTestCase):
             self.assertEqual((left.conversationId, left.reason), ("g_1", "kicked"))
         self.assertEqual(other.heard(), [])
         self.assertEqual(len(self.behind.invalidated_), 1)
+
+    def test_removed_and_back(self) -> None:
+        """Who has been invited again by the time the event comes is not told of having been out."""
+        back, out = self.world.live(4, "phone"), self.world.live(6, "phone")
+        self.behind.known = Membership("g_1", GROUP, 3, {4: MEMBER})
+        event = Invalidation(conversationId="g_1", version=2, removedIds=[4, 6], reason="kicked")
+        self.event(event.SerializeToString())
+        self.assertEqual((back.heard(), out.heard()), ([], ["conversationLeft"]))
 
     def test_clock_set_back(self) -> None:
         """That the wall clock was set back since a login does not save it."""
