@@ -27,17 +27,17 @@ from imd.pb import delivery_pb2 as imd_dot_pb_dot_delivery__pb2
 from imd.pb import message_pb2 as imd_dot_pb_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11imd/pb/sync.proto\x12\x05im.v1\x1a\x17imd/pb/connection.proto\x1a\x15imd/pb/delivery.proto\x1a\x14imd/pb/message.proto\"i\n\nHistoryReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0f\n\x07\x66romSeq\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\x12#\n\tdirection\x18\x04 \x01(\x0e\x32\x10.im.v1.Direction\"f\n\x0bHistoryResp\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12 \n\x08messages\x18\x02 \x03(\x0b\x32\x0e.im.v1.Message\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\x0f\n\x07lastSeq\x18\x04 \x01(\x03\"M\n\x11\x43onversationState\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0f\n\x07lastSeq\x18\x02 \x01(\x03\x12\x0f\n\x07readSeq\x18\x03 \x01(\x03\"\\\n\x07SyncReq\x12*\n\x07\x63ursors\x18\x01 \x03(\x0b\x32\x19.im.v1.ConversationCursor\x12\x12\n\nonlyListed\x18\x02 \x01(\x08\x12\x11\n\tpageToken\x18\x03 \x01(\t\"K\n\x08SyncResp\x12(\n\x06\x62\x65hind\x18\x01 \x03(\x0b\x32\x18.im.v1.ConversationState\x12\x15\n\rnextPageToken\x18\x02 \x01(\t\"E\n\x15QueryMessageStatusReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x14\n\x0c\x63lientMsgIds\x18\x02 \x03(\t\"J\n\x16QueryMessageStatusResp\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x18\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\n.im.v1.Ack\"E\n\tRecallReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x13\n\x0b\x63lientMsgId\x18\x03 \x01(\t\"\xef\x01\n\x0c\x43onversation\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0f\n\x07lastSeq\x18\x05 \x01(\x03\x12\x0f\n\x07readSeq\x18\x06 \x01(\x03\x12\x0e\n\x06unread\x18\x07 \x01(\x03\x12#\n\x0blastMessage\x18\x08 \x01(\x0b\x32\x0e.im.v1.Message\x12\x13\n\x0bmemberCount\x18\t \x01(\x05\x12\x11\n\tupdatedAt\x18\n \x01(\x03\":\n\x10\x43onversationLeft\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"7\n\x13\x43onversationListReq\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x11\n\tpageToken\x18\x02 \x01(\t\"Y\n\x14\x43onversationListResp\x12*\n\rconversations\x18\x01 \x03(\x0b\x32\x13.im.v1.Conversation\x12\x15\n\rnextPageToken\x18\x02 \x01(\t*&\n\tDirection\x12\x0b\n\x07\x46ORWARD\x10\x00\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x01*I\n\x10\x43onversationKind\x12!\n\x1d\x43ONVERSATION_KIND_UNSPECIFIED\x10\x00\x12\x07\n\x03P2P\x10\x01\x12\t\n\x05GROUP\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11imd/pb/sync.proto\x12\x05im.v1\x1a\x17imd/pb/connection.proto\x1a\x15imd/pb/delivery.proto\x1a\x14imd/pb/message.proto\"i\n\nHistoryReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0f\n\x07\x66romSeq\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\x12#\n\tdirection\x18\x04 \x01(\x0e\x32\x10.im.v1.Direction\"f\n\x0bHistoryResp\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12 \n\x08messages\x18\x02 \x03(\x0b\x32\x0e.im.v1.Message\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\x0f\n\x07lastSeq\x18\x04 \x01(\x03\"M\n\x11\x43onversationState\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0f\n\x07lastSeq\x18\x02 \x01(\x03\x12\x0f\n\x07readSeq\x18\x03 \x01(\x03\"\\\n\x07SyncReq\x12*\n\x07\x63ursors\x18\x01 \x03(\x0b\x32\x19.im.v1.ConversationCursor\x12\x12\n\nonlyListed\x18\x02 \x01(\x08\x12\x11\n\tpageToken\x18\x03 \x01(\t\"K\n\x08SyncResp\x12(\n\x06\x62\x65hind\x18\x01 \x03(\x0b\x32\x18.im.v1.ConversationState\x12\x15\n\rnextPageToken\x18\x02 \x01(\t\"E\n\x15QueryMessageStatusReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x14\n\x0c\x63lientMsgIds\x18\x02 \x03(\t\"J\n\x16QueryMessageStatusResp\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x18\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\n.im.v1.Ack\"%\n\x0bReceiptsReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\"E\n\tRecallReq\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x13\n\x0b\x63lientMsgId\x18\x03 \x01(\t\"\xef\x01\n\x0c\x43onversation\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0f\n\x07lastSeq\x18\x05 \x01(\x03\x12\x0f\n\x07readSeq\x18\x06 \x01(\x03\x12\x0e\n\x06unread\x18\x07 \x01(\x03\x12#\n\x0blastMessage\x18\x08 \x01(\x0b\x32\x0e.im.v1.Message\x12\x13\n\x0bmemberCount\x18\t \x01(\x05\x12\x11\n\tupdatedAt\x18\n \x01(\x03\":\n\x10\x43onversationLeft\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"7\n\x13\x43onversationListReq\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x11\n\tpageToken\x18\x02 \x01(\t\"Y\n\x14\x43onversationListResp\x12*\n\rconversations\x18\x01 \x03(\x0b\x32\x13.im.v1.Conversation\x12\x15\n\rnextPageToken\x18\x02 \x01(\t*&\n\tDirection\x12\x0b\n\x07\x46ORWARD\x10\x00\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x01*I\n\x10\x43onversationKind\x12!\n\x1d\x43ONVERSATION_KIND_UNSPECIFIED\x10\x00\x12\x07\n\x03P2P\x10\x01\x12\t\n\x05GROUP\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imd.pb.sync_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=1227
-  _globals['_DIRECTION']._serialized_end=1265
-  _globals['_CONVERSATIONKIND']._serialized_start=1267
-  _globals['_CONVERSATIONKIND']._serialized_end=1340
+  _globals['_DIRECTION']._serialized_start=1266
+  _globals['_DIRECTION']._serialized_end=1304
+  _globals['_CONVERSATIONKIND']._serialized_start=1306
+  _globals['_CONVERSATIONKIND']._serialized_end=1379
   _globals['_HISTORYREQ']._serialized_start=98
   _globals['_HISTORYREQ']._serialized_end=203
   _globals['_HISTORYRESP']._serialized_start=205
@@ -52,14 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUERYMESSAGESTATUSREQ']._serialized_end=628
   _globals['_QUERYMESSAGESTATUSRESP']._serialized_start=630
   _globals['_QUERYMESSAGESTATUSRESP']._serialized_end=704
-  _globals['_RECALLREQ']._serialized_start=706
-  _globals['_RECALLREQ']._serialized_end=775
-  _globals['_CONVERSATION']._serialized_start=778
-  _globals['_CONVERSATION']._serialized_end=1017
-  _globals['_CONVERSATIONLEFT']._serialized_start=1019
-  _globals['_CONVERSATIONLEFT']._serialized_end=1077
-  _globals['_CONVERSATIONLISTREQ']._serialized_start=1079
-  _globals['_CONVERSATIONLISTREQ']._serialized_end=1134
-  _globals['_CONVERSATIONLISTRESP']._serialized_start=1136
-  _globals['_CONVERSATIONLISTRESP']._serialized_end=1225
+  _globals['_RECEIPTSREQ']._serialized_start=706
+  _globals['_RECEIPTSREQ']._serialized_end=743
+  _globals['_RECALLREQ']._serialized_start=745
+  _globals['_RECALLREQ']._serialized_end=814
+  _globals['_CONVERSATION']._serialized_start=817
+  _globals['_CONVERSATION']._serialized_end=1056
+  _globals['_CONVERSATIONLEFT']._serialized_start=1058
+  _globals['_CONVERSATIONLEFT']._serialized_end=1116
+  _globals['_CONVERSATIONLISTREQ']._serialized_start=1118
+  _globals['_CONVERSATIONLISTREQ']._serialized_end=1173
+  _globals['_CONVERSATIONLISTRESP']._serialized_start=1175
+  _globals['_CONVERSATIONLISTRESP']._serialized_end=1264
 # @@protoc_insertion_point(module_scope)

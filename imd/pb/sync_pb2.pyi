@@ -94,6 +94,12 @@ class QueryMessageStatusResp(_message.Message):
     acks: _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Ack]
     def __init__(self, conversationId: _Optional[str] = ..., acks: _Optional[_Iterable[_Union[_delivery_pb2.Ack, _Mapping]]] = ...) -> None: ...
 
+class ReceiptsReq(_message.Message):
+    __slots__ = ("conversationId",)
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    def __init__(self, conversationId: _Optional[str] = ...) -> None: ...
+
 class RecallReq(_message.Message):
     __slots__ = ("conversationId", "seq", "clientMsgId")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]

@@ -125,6 +125,7 @@ REQUESTS = frozenset(
         "historyReq",
         "syncReq",
         "queryMessageStatusReq",
+        "receiptsReq",
         "recall",
         "presenceSubscribeReq",
         "conversationListReq",

@@ -86,6 +86,7 @@ class Requests:
             "historyReq": self._history,
             "syncReq": self._sync,
             "queryMessageStatusReq": self._status,
+            "receiptsReq": self._receipts_of,
             "conversationListReq": self._conversations,
             "recall": self._recall,
             **others,
@@ -199,6 +200,11 @@ class Requests:
     async def _status(self, session: Session, envelope: Envelope) -> None:
         answer = await self._catch_up.status(session.user_id, envelope.queryMessageStatusReq)
         session.push(control(Envelope(header=same_request(envelope), queryMessageStatusResp=answer)))
+
+    async def _receipts_of(self, session: Session, envelope: Envelope) -> None:
+        conversation_id = check_id(envelope.receiptsReq.conversationId, "receiptsReq.conversationId")
+        answer = await self._receipts.of(session.user_id, conversation_id)
+        session.push(control(Envelope(header=same_request(envelope), receiptNotice=answer)))
 
     async def _conversations(self, session: Session, envelope: Envelope) -> None:
         answer = await self._catch_up.conversations(session.user_id, envelope.conversationListReq)

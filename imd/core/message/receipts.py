@@ -78,6 +78,22 @@ class Receipts:
             raise PayloadInvalid("there is no message with this seq yet", field="seq")
         self.advance(conversation_id, recipient.user_id, delivered=max(delivered, read), read=read)
 
+    async def of(self, user_id: int, conversation_id: str) -> ReceiptNotice:
+        """How far everybody has come, for who was away when it was told; in large groups the caller alone.
+
+        :raises Forbidden: not the caller's conversation.
+        """
+        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
+        if live is None or live.membership is None or user_id not in live.membership.roles:
+            raise Forbidden("this conversation does not exist or you are not in it")
+        if live.member_count > self._max_members:
+            rows = list((await self._cursors.of_user(user_id, [conversation_id])).values())
+        else:
+            rows = list(await self._cursors.of_conversation(conversation_id, self._max_members))
+        roles = live.membership.roles if live.membership is not None else {}
+        # What is not written yet is on its way, and told by itself.
+        return _payload(conversation_id, [row for row in rows if row.user_id in roles])
+
     def advance(self, conversation_id: str, user_id: int, *, delivered: int, read: int) -> None:
         """Raise a cursor that is known to be right (who writes has read what came before)."""
         key = (conversation_id, user_id)
@@ -159,9 +175,12 @@ class Receipts:
                 recipient.push(_notice(live.conversation_id, [own]))
 
 
-def _notice(conversation_id: str, rows: list[CursorRow]) -> Outbound:
+def _payload(conversation_id: str, rows: list[CursorRow]) -> ReceiptNotice:
     cursors = [
         MemberCursor(userId=row.user_id, deliveredSeq=row.delivered_seq, readSeq=row.read_seq) for row in rows
     ]
-    notice = ReceiptNotice(conversationId=conversation_id, cursors=cursors)
-    return Outbound(encode(Envelope(receiptNotice=notice)), Priority.NORMAL)
+    return ReceiptNotice(conversationId=conversation_id, cursors=cursors)
+
+
+def _notice(conversation_id: str, rows: list[CursorRow]) -> Outbound:
+    return Outbound(encode(Envelope(receiptNotice=_payload(conversation_id, rows))), Priority.NORMAL)

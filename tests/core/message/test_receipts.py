@@ -95,6 +95,28 @@ class ReceiptTests(PipelineCase):
         self.assertEqual(tablet.receipts, [(BOB, 1, 1)])
         self.assertEqual(self.cursor(BOB, "g_big"), (1, 1))
 
+    def of(self, user_id: int, conversation_id: str) -> list[tuple[int, int, int]]:
+        notice = self.wait(self.now.receipts.of(user_id, conversation_id))
+        self.assertEqual(notice.conversationId, conversation_id)
+        return sorted((one.userId, one.deliveredSeq, one.readSeq) for one in notice.cursors)
+
+    def test_asked_later(self) -> None:
+        """Who was away when it was told asks, and gets where everybody stands; in large groups only oneself."""
+        self.disconnect(self.ann)
+        self.take(self.bob, DIRECT, read=2)
+        self.pass_time(GROUP_S)
+        self.assertEqual(self.of(ANN, DIRECT), [(ANN, 2, 2), (BOB, 2, 2)])
+        self.people.put("g_big", *range(1, 9))
+        self.send("a", conversation_id="g_big")
+        self.take(self.bob, "g_big", read=1)
+        self.pass_time(GROUP_S)
+        self.assertEqual(self.of(BOB, "g_big"), [(BOB, 1, 1)])
+
+    def test_asked_by_strangers(self) -> None:
+        """How far others have come is nobody else's business."""
+        for conversation_id in (GROUP_ID, "g_unknown"):
+            self.assertRaises(Forbidden, self.of, DAN, conversation_id)
+
     def test_refused(self) -> None:
         """Foreign conversations, numbers that do not exist, and negative ones."""
         dan = self.connect(DAN)
