@@ -1,6 +1,6 @@
 """What the log looks like: lines for people, or lines of JSON for a log store.
 
-``twistd --nodaemon --logger imd.ops.logging.console im`` or ``... imd.ops.logging.json_lines im``;
+``twistd -n --pidfile= --logger imd.ops.logging.console im`` or ``... imd.ops.logging.json_lines im``;
 ``IM_LOG_LEVEL=debug`` shows more. Both also carry what libraries write with the standard ``logging``.
 """
 
