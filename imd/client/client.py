@@ -28,7 +28,8 @@ on the WebSocket ones speaks JSON instead of protobuf. ``trust`` is a PEM file f
 **Lifecycle.** ``start`` returns when the login has succeeded, or raises: ``Unreachable``, ``AuthFailed``, or
 what the server says (``ClientOptions.keep_trying`` waits for an unreachable server instead). From then
 on the line is kept: after a loss the client comes back by itself, with full jitter between 0 and a cap
-that doubles from 0.5 s to 30 s; when the server asks to reconnect, within the spread it asks for.
+that doubles from 0.5 s to 30 s, begun anew after a connection that lived 5 s; when the server asks to
+reconnect, within the spread it asks for.
 After Kicked, or when a fresh token is refused too, ``SessionEnded`` is the last event. ``stop`` closes;
 unsettled sends fail with ``OutcomeUnknown`` (written) or ``SessionOver`` (never written).
 
@@ -40,7 +41,13 @@ is one that refreshes by REST.
 and raise the ImError of a refusal. Calls may overlap: messages leave in the order of the calls, at most
 ``max_in_flight`` are unacknowledged, and what was not acknowledged is sent again after a reconnect with the
 same id, so it is stored once. Without a connection messages wait; more than the outbox holds is
-``OutboxFull``. A cancelled call only stops waiting.
+``OutboxFull``. A cancelled call only stops waiting. What waits is in memory only: an application that must
+not lose it over its own end keeps text and ``client_msg_id`` (from ``new_id``) itself, and sends it again
+with the same id. A refusal that is ``retryable`` (RateLimited, ServerBusy) may be tried again with the same
+id after ``retry_after_ms``; the library leaves that to the caller, who knows what must stay in order.
+
+**Marks.** What was received is acknowledged, and ``mark_read`` told, a few times a second, the newest seq of
+each conversation; what the server is too busy for, or what fell to a lost connection, is told again.
 
 **Receiving.** ``on_event`` is called with one event at a time, in the reactor's thread; it must return
 soon and must not block. In each conversation ``MessageReceived``, ``MessageStored`` (our own, from this
@@ -79,6 +86,7 @@ from imd.client.outbox import MAX_IN_FLIGHT, Outgoing, check_target
 from imd.client.session import Session
 from imd.client.transport import Dial, dialer
 from imd.kernel.clocks import WallClock
+from imd.kernel.errors import PayloadInvalid
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import CUSTOM, TEXT, MediaRef, SendMessageReq
 
@@ -187,7 +195,10 @@ class Client:
         client_msg_id: str = "",
     ) -> SentMessage:
         """A text of at most 32 KiB of UTF-8."""
-        send = SendMessageReq(type=TEXT, textContent=text)
+        try:
+            send = SendMessageReq(type=TEXT, textContent=text)
+        except UnicodeEncodeError:
+            raise PayloadInvalid("the text is no valid Unicode", field="textContent") from None
         return await self._send(send, conversation_id, peer_user_id, meta, client_msg_id)
 
     async def send_media(

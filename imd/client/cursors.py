@@ -25,7 +25,7 @@ class CursorStore(Protocol):
         ...
 
     def all(self) -> Mapping[str, int]:
-        """Every cursor, by conversation id."""
+        """Every cursor, by conversation id; best in the order of ``put``, the latest last."""
         ...
 
     def get(self, conversation_id: str) -> int | None:
@@ -62,6 +62,8 @@ class MemoryCursors:
         return self._cursors.get(conversation_id)
 
     def put(self, conversation_id: str, seq: int) -> None:
+        # To the end: Connect has room for the last ones only, and the liveliest should be among them.
+        self._cursors.pop(conversation_id, None)
         self._cursors[conversation_id] = seq
 
     def save(self) -> None:

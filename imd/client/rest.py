@@ -30,6 +30,8 @@ TIMEOUT_S = 20.0
 MAX_ANSWER_BYTES = 1024 * 1024
 #: A token is refreshed when less of it is left; the server allows it from 15 min on.
 REFRESH_BELOW_MS = 12 * 60 * 1000
+#: Requests for the token that follow one another so closely are one start or one reconnect.
+SAME_OCCASION_MS = 20_000
 
 
 class NotFound(ImError):
@@ -281,25 +283,45 @@ class RestClient:
 
 
 class RefreshingToken:
-    """A token source that refreshes by REST when little is left, and tells each new login to ``keep``."""
+    """A token source that refreshes by REST when little is left, and tells each new login to ``keep``.
+
+    This machine's clock may be wrong, so it alone never decides: whoever asks a second time, later,
+    gets a try, and only the server's word that it is too early keeps from the next one. While the
+    REST API is away the old token is given; whether it is still good is for the server to say.
+    """
 
     def __init__(self, *, rest: RestClient, login: Login, wall_clock: WallClock, keep: Any = None) -> None:
         self._rest = rest
         self._login = login
         self._wall_clock = wall_clock
         self._keep = keep
+        self._asked_ms: int | None = None
+        self._refused_ms = 0
+        self._pause_ms = 0
 
     async def __call__(self) -> str:
-        """The token that is good for longest."""
+        """The token that is good for longest; AuthFailed if the login has ended."""
         login = self._login
         now_ms = self._wall_clock()
         due_ms = max(login.refresh_after_ms, login.expires_at_ms - REFRESH_BELOW_MS)
-        if due_ms <= now_ms < login.expires_at_ms:
-            self._rest.token = login.token
-            self._login = await self._rest.refresh()
-            if self._keep is not None:
-                self._keep(self._login)
+        again = self._asked_ms is not None and not 0 <= now_ms - self._asked_ms < SAME_OCCASION_MS
+        self._asked_ms = now_ms
+        if (due_ms <= now_ms or again) and not 0 <= now_ms - self._refused_ms < self._pause_ms:
+            await self._refresh(now_ms)
         return self._login.token
+
+    async def _refresh(self, now_ms: int) -> None:
+        self._rest.token = self._login.token
+        try:
+            self._login = await self._rest.refresh()
+        except ImError as error:
+            if not error.retryable:
+                raise
+            self._refused_ms, self._pause_ms = now_ms, error.retry_after_ms
+            return
+        self._asked_ms = None
+        if self._keep is not None:
+            self._keep(self._login)
 
 
 def _person(answer: dict[str, Any]) -> Person:

@@ -11,11 +11,13 @@ from imd.client.errors import SessionOver
 from imd.client.events import MessageAccepted, SentMessage
 from imd.client.outbox import MAX_IN_FLIGHT, Outbox, Outgoing, fail
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import ImError, InternalError, OutcomeUnknown
+from imd.kernel.errors import ImError, InternalError, OutcomeUnknown, PayloadInvalid
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import ACCEPTED, DELAYED, DELIVERED, FAILED, READ, REVOKED, STORED
 from imd.wire.client import error_of
+from imd.wire.codec import encode_json
+from imd.wire.server import JSON_FACTOR
 
 #: The ACK of a healthy server takes milliseconds. One that is overdue was dropped with a full
 #: queue; the resend is harmless and brings it again.
@@ -23,6 +25,11 @@ ACK_TIMEOUT_S = 15.0
 #: After DELAYED the server settles the fate by itself; asking sooner does not help it.
 DELAYED_RESEND_S = 5.0
 OVERDUE_CHECK_S = 1.0
+#: The protocol's default, until Connected says what this server takes.
+MAX_ENVELOPE_BYTES = 260 * 1024
+#: JSON makes six characters of a control character; nothing grows more on the wire.
+MOST_INFLATED = 6
+HEADER_BYTES = 64
 
 _STORED = frozenset((STORED, DELIVERED, READ, REVOKED))
 
@@ -40,7 +47,11 @@ class Sender:
         accepted: Callable[[MessageAccepted], None],
         idle: Callable[[], None],
         max_in_flight: int = MAX_IN_FLIGHT,
+        json: bool = False,
     ) -> None:
+        #: What the server takes; it says so in Connected.
+        self.max_envelope_bytes = MAX_ENVELOPE_BYTES
+        self._json = json
         self._clock = clock
         self._write = write
         self._stored = stored
@@ -63,9 +74,12 @@ class Sender:
         """Take a message on; fires at STORED, fails with the ACK's error.
 
         :raises OutboxFull: and other ImErrors; nothing was taken on.
+        :raises PayloadInvalid: too long; a server that is sent this closes the connection.
         """
         if self._over is not None:
             raise self._over
+        if outgoing.size_bytes * MOST_INFLATED > self.max_envelope_bytes:
+            self._check_size(outgoing)
         self._outbox.add(outgoing)
         self._pump()
         return outgoing.done
@@ -134,6 +148,15 @@ class Sender:
             self._outbox.settle(outgoing.client_msg_id)
             fail(outgoing, error)
             self._pump()
+
+    def _check_size(self, outgoing: Outgoing) -> None:
+        envelope = outgoing.envelope()
+        # The request id and the length in front come on top.
+        size = envelope.ByteSize() + HEADER_BYTES
+        if self._json:
+            size = max(size, (len(encode_json(envelope)) + HEADER_BYTES) // JSON_FACTOR)
+        if size > self.max_envelope_bytes:
+            raise PayloadInvalid(f"a message of {size} bytes is longer than {self.max_envelope_bytes}")
 
     def _tell_stored(self, outgoing: Outgoing, ack: Ack) -> None:
         if not outgoing.done.called:

@@ -91,8 +91,10 @@ class Session:
             accepted=self._emit,
             idle=self.line.left,
             max_in_flight=max_in_flight,
+            json=dial.json,
         )
-        self.marks = Marks(clock=clock, cursors=cursors, tell=self.line.tell)
+        self._cursors = cursors
+        self.marks = Marks(clock=clock, cursors=cursors, send=self.line.send)
         self.catchup = Catchup(
             clock=clock,
             tasks=self.tasks,
@@ -146,6 +148,10 @@ class Session:
 
     def line_opened(self, connected: Connected) -> None:
         self.user_id = connected.userId
+        if connected.limits.envelopeBytes:
+            self.sender.max_envelope_bytes = connected.limits.envelopeBytes
+        if self._cursors.epoch() not in ("", connected.epoch):
+            self.marks.forget()
         self.catchup.opened(connected.epoch)
         self.marks.opened()
         self.sender.opened()
@@ -158,7 +164,8 @@ class Session:
             take(frame.envelope)
 
     def line_refusal(self, refusal: Refusal) -> None:
-        if not self.sender.refusal(refusal.client_msg_id, refusal.request_id, refusal.error):
+        ours = self.sender.refusal(refusal.client_msg_id, refusal.request_id, refusal.error)
+        if not ours and not self.marks.refused(refusal.request_id, refusal.error):
             self._log.info("the server says: {error}", error=refusal.error.message)
 
     def line_frames_lost(self, count: int) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -96,7 +97,7 @@ def dialer(url: str, *, reactor: Any, trust: Path | None = None, codec: str = ""
     if parts.scheme in ("tcp", "tls"):
         if codec == "json":
             raise ValueError("JSON goes over ws:// and wss:// only")
-        return StreamDial(endpoint)
+        return StreamDial(url, endpoint)
     plain = urlunsplit(
         (parts.scheme, f"{_bracketed(parts.hostname)}:{port}", parts.path or "/ws", urlencode(query), "")
     )
@@ -122,12 +123,13 @@ class StreamDial:
 
     json = False
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, url: str, endpoint: IStreamClientEndpoint) -> None:
+        self._url = url
         self._endpoint = endpoint
 
     def __call__(self, receiver: Receiver) -> Deferred[Link]:
         connecting: Deferred[Any] = self._endpoint.connect(Factory.forProtocol(lambda: StreamLink(receiver)))
-        return connecting.addErrback(_unreachable)
+        return connecting.addErrback(_unreachable, self._url)
 
 
 class StreamLink(TwistedProtocol):
@@ -184,7 +186,7 @@ class WebSocketDial:
         factory.protocol = lambda: WebSocketLink(receiver, opened)
         connecting = self._endpoint.connect(factory)
         connecting.addErrback(_refused, opened)
-        return opened.addErrback(_unreachable)
+        return opened.addErrback(_unreachable, self._url)
 
 
 class WebSocketLink(WebSocketClientProtocol):
@@ -238,7 +240,10 @@ def _refused(failure: Failure, opened: Deferred[Link]) -> None:
         opened.errback(failure)
 
 
-def _unreachable(failure: Failure) -> Failure:
-    if failure.check(Unreachable):
+def _unreachable(failure: Failure, url: str) -> Failure:
+    if failure.check(CancelledError):
         return failure
-    return Failure(Unreachable(failure.getErrorMessage()))
+    if failure.check(ConnectionRefusedError):
+        return Failure(Unreachable(f"nobody listens at {url}"))
+    reason = failure.value.message if isinstance(failure.value, Unreachable) else failure.getErrorMessage()
+    return Failure(Unreachable(f"{url}: {reason}"))

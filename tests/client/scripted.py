@@ -126,9 +126,11 @@ class Scene:
         options: ClientOptions | None = None,
         cursors: CursorStore | None = None,
         tokens: Iterable[str | Exception] = (),
+        json: bool = False,
     ) -> None:
         self.clock = Clock()
         self.server = ScriptedServer()
+        self.server.json = json
         self.events: list[Event] = []
         self.tokens = list(tokens)
         self.token_calls = 0

@@ -56,6 +56,7 @@ class ChatTests(SynchronousTestCase):
     def test_history(self) -> None:
         """The chat opens with what was said before, and marks it as read."""
         self.assertTrue(self.screen.shows("bob: text 1"))
+        self.scene.clock.advance(0.05)
         self.assertEqual([read.readSeq for read in self.scene.link.take("read")], [1])
 
     def test_marks(self) -> None:
@@ -86,7 +87,8 @@ class ChatTests(SynchronousTestCase):
         self.scene.link.say(deliver(evil))
         self.assertFalse(self.screen.shows("\x1b"))
         self.assertFalse(self.screen.shows("\u202e"))
-        self.assertEqual([read.readSeq for read in self.scene.link.take("read")], [1, 2])
+        self.scene.clock.advance(0.05)
+        self.assertEqual([read.readSeq for read in self.scene.link.take("read")], [2])
 
     def test_recall(self) -> None:
         """/recall takes the last own message back, even if it is only on its way yet."""

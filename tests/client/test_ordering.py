@@ -253,37 +253,6 @@ class FirstSightTests(SynchronousTestCase):
         self.assertEqual(scene.applied(), [1, 2])
 
 
-class MarkTests(SynchronousTestCase):
-    """DeliverAck and Receipt."""
-
-    def test_deliver_acks(self) -> None:
-        """DeliverAcks are cumulative, one a conversation and second, and not sent for own messages."""
-        scene = Scene().live()
-        run(scene.client.send_text("mine", conversation_id="c", client_msg_id="x"))
-        scene.link.say(ack("x", 1))
-        scene.pass_time(2)
-        self.assertEqual(scene.link.take("deliverAck"), [])
-        scene.link.say(deliver(text(2)), deliver(text(3)))
-        scene.clock.advance(0.05)
-        self.assertEqual([mark.seq for mark in scene.link.take("deliverAck")], [3])
-        scene.link.say(deliver(text(4)))
-        scene.clock.advance(0.05)
-        scene.link.say(deliver(text(5)))
-        self.assertEqual(scene.link.take("deliverAck"), [])
-        scene.clock.advance(1)
-        self.assertEqual([mark.seq for mark in scene.link.take("deliverAck")], [5])
-
-    def test_reads_are_kept(self) -> None:
-        """What was read without a connection is told after the next one."""
-        scene = Scene().live()
-        scene.link.close()
-        scene.client.mark_read("c", 3)
-        scene.client.mark_read("c", 2)
-        scene.pass_time(60)
-        scene.server.accept()
-        self.assertEqual([receipt.readSeq for receipt in scene.link.take("read")], [3])
-
-
 class Everything(SynchronousTestCase):
     """Properties over any network."""
 

@@ -139,3 +139,33 @@ class RestTests(SynchronousTestCase):
         self.assertEqual(self.result(tokens()), "newer")
         self.assertEqual([login.token for login in kept], ["newer"])
         self.assertEqual(len(self.resource.asked), 1)
+
+    def test_clock_ahead(self) -> None:
+        """A clock that is hours ahead asks in vain once, is told how long to wait, and keeps to it."""
+        early = {"error": {"code": 1005, "message": "too early", "retryAfterMs": 2_000_000}}
+        rest = self.ask((429, early))
+        now_ms = [50_000_000]
+        old = Login(1, "alice", "", "d", "old", 3_600_000, 2_700_000, 9_000_000)
+        tokens = RefreshingToken(rest=rest, login=old, wall_clock=lambda: now_ms[0])
+        for _ in range(3):
+            self.assertEqual(self.result(tokens()), "old")
+            now_ms[0] += 60_000
+        self.assertEqual(len(self.resource.asked), 1)
+
+    def test_clock_behind(self) -> None:
+        """A clock that is hours behind does not keep the token from being refreshed when it is wanted."""
+        rest = self.ask((200, LOGIN | {"token": "newer"}))
+        now_ms = [1_000]
+        old = Login(1, "alice", "", "d", "old", 53_600_000, 52_700_000, 99_000_000)
+        tokens = RefreshingToken(rest=rest, login=old, wall_clock=lambda: now_ms[0])
+        self.assertEqual(self.result(tokens()), "old")
+        self.assertEqual(self.result(tokens()), "old")
+        now_ms[0] += 3_000_000
+        self.assertEqual(self.result(tokens()), "newer")
+
+    def test_no_rest(self) -> None:
+        """While the REST API is away, the old token is as good as it ever was."""
+        rest = self.ask((502, b"{}"))
+        old = Login(1, "alice", "", "d", "old", 3_600_000, 2_700_000, 9_000_000)
+        tokens = RefreshingToken(rest=rest, login=old, wall_clock=lambda: 3_000_000)
+        self.assertEqual(self.result(tokens()), "old")

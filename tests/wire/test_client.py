@@ -186,6 +186,15 @@ class HeartTests(SynchronousTestCase):
         self.assertEqual([envelope.hb.sentAt for envelope in sent_by(machine)], [10_000])
         self.assertEqual(machine.next_tick_s, 20.0)
 
+    def test_due_is_due(self) -> None:
+        """At the time it asked to be ticked the machine acts, however that time is rounded."""
+        for tenths in range(1, 400):
+            machine = ClientConnection()
+            machine.hello(Connect(token="t", deviceId="d"), tenths / 10)
+            [ended] = machine.tick(machine.next_tick_s)
+            assert isinstance(ended, Ended)
+            self.assertIs(ended.why, Why.SILENT)
+
     def test_silence(self) -> None:
         """A heartbeat that stays unanswered ends the connection; any byte counts as an answer."""
         machine = live(heartbeatIntervalS=10, idleTimeoutS=90)
