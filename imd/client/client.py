@@ -79,6 +79,7 @@ from imd.client.events import (
     HistoryPage,
     MessageFate,
     PresenceChanged,
+    ReceiptChanged,
     SentMessage,
 )
 from imd.client.line import TokenSource
@@ -294,6 +295,10 @@ class Client:
     async def message_fates(self, conversation_id: str, client_msg_ids: Sequence[str]) -> list[MessageFate]:
         """What became of messages of ours."""
         return await questions.fates(self._session.line.ask, conversation_id, client_msg_ids)
+
+    async def receipts(self, conversation_id: str) -> list[ReceiptChanged]:
+        """How far everybody has come, for what was told while we were away."""
+        return await questions.receipts(self._session.line.ask, conversation_id)
 
     def resync(self) -> None:
         """Ask how far the server is, in all conversations; the client does so by itself when needed."""

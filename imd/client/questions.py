@@ -11,8 +11,10 @@ from imd.client.events import (
     HistoryPage,
     MessageFate,
     PresenceChanged,
+    ReceiptChanged,
     chat_message,
 )
+from imd.pb.delivery_pb2 import ReceiptNotice
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.presence_pb2 import PresenceNotice
 from imd.pb.sync_pb2 import BACKWARD, FORWARD, Conversation
@@ -75,6 +77,19 @@ def presences(notice: PresenceNotice) -> Iterable[PresenceChanged]:
     for user in notice.users:
         platforms = tuple(device.platform for device in user.devices)
         yield PresenceChanged(user.userId, user.online, platforms, user.lastSeen)
+
+
+async def receipts(ask: Ask, conversation_id: str) -> list[ReceiptChanged]:
+    """How far everybody has come."""
+    envelope = Envelope()
+    envelope.receiptsReq.conversationId = conversation_id
+    return list(receipts_in((await ask(envelope)).receiptNotice))
+
+
+def receipts_in(notice: ReceiptNotice) -> Iterable[ReceiptChanged]:
+    """The members in a notice."""
+    for cursor in notice.cursors:
+        yield ReceiptChanged(notice.conversationId, cursor.userId, cursor.deliveredSeq, cursor.readSeq)
 
 
 def _conversation(entry: Conversation) -> ConversationInfo:

@@ -25,7 +25,6 @@ from imd.client.events import (
     MessageReceived,
     MessageStored,
     Recalled,
-    ReceiptChanged,
     SessionEnded,
     TypingChanged,
     chat_message,
@@ -211,11 +210,8 @@ class Session:
         self._lost_frames()
 
     def _take_receipts(self, envelope: Envelope) -> None:
-        notice = envelope.receiptNotice
-        for cursor in notice.cursors:
-            self._emit(
-                ReceiptChanged(notice.conversationId, cursor.userId, cursor.deliveredSeq, cursor.readSeq)
-            )
+        for change in questions.receipts_in(envelope.receiptNotice):
+            self._emit(change)
 
     def _take_typing(self, envelope: Envelope) -> None:
         typing = envelope.typing

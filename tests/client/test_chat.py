@@ -70,6 +70,17 @@ class ChatTests(SynchronousTestCase):
         self.scene.link.say(receipt(read=2))
         self.assertEqual(self.screen.mark_of("alice: hello"), READ)
 
+    def test_read_while_away(self) -> None:
+        """Marks of what was read while we were away are asked for when the chat opens and after a loss."""
+        self.chat.entered("hello")
+        self.scene.link.say(ack(self.sent_ids()[0], 2))
+        [(request_id, asked)] = self.scene.link.take_requests("receiptsReq")
+        self.assertEqual(asked.conversationId, "c")
+        self.scene.link.answer(request_id, receiptNotice=receipt(read=2).receiptNotice)
+        self.assertEqual(self.screen.mark_of("alice: hello"), READ)
+        self.scene.come_back()
+        self.assertEqual(len(self.scene.link.take("receiptsReq")), 1)
+
     def test_not_sent(self) -> None:
         """A refused message is marked and explained, and makes the chat end with that error."""
         self.chat.entered("hello")

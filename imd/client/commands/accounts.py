@@ -1,4 +1,4 @@
-"""register, login, logout, whoami, password."""
+"""register, login, logout, password, whoami."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     logout = commands.add_parser("logout", help="end this login and forget it here")
     logout.add_argument("--everywhere", action="store_true", help="end the logins of all devices")
     logout.set_defaults(run=run_logout)
+    password = commands.add_parser("password", help="change the password; other devices have to log in again")
+    password.add_argument(
+        "--password-stdin", action="store_true", help="read the old and the new one, a line each, from stdin"
+    )
+    password.set_defaults(run=run_password)
     commands.add_parser("whoami", help="who is logged in, and where").set_defaults(run=run_whoami)
 
 
-def ask_password(*, from_stdin: bool, twice: bool) -> str:
+def ask_password(*, from_stdin: bool, twice: bool, prompt: str = "password") -> str:
     """Without echo from the terminal, or a line of stdin."""
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -43,7 +48,7 @@ def ask_password(*, from_stdin: bool, twice: bool) -> str:
     if not sys.stdin.isatty():
         raise Usage("there is no terminal to ask for the password: use --password-stdin")
     try:
-        password = getpass.getpass("password: ")
+        password = getpass.getpass(f"{prompt}: ")
         if twice and getpass.getpass("once more: ") != password:
             raise Usage("the two passwords differ")
     except EOFError:
@@ -95,6 +100,17 @@ async def run_logout(context: Context) -> None:
         context.print("the login had ended before")
     context.profiles.forget(profile.name)
     context.print(f"{profile.login.handle} is logged out")
+
+
+async def run_password(context: Context) -> None:
+    """Change it; this device goes on with a new token."""
+    from_stdin = context.arguments.password_stdin
+    rest = await context.fresh_rest()
+    old = ask_password(from_stdin=from_stdin, twice=False, prompt="old password")
+    new = ask_password(from_stdin=from_stdin, twice=True, prompt="new password")
+    profile = context.profile
+    context.keep(profile.with_login(await rest.change_password(old, new)))
+    context.print("the password is changed; other devices have to log in again")
 
 
 async def run_whoami(context: Context) -> None:

@@ -113,6 +113,7 @@ class Chat:
             self._show(message)
         if self._room.peer_id:
             self._tasks.spawn("watch", self._watch())
+        self._tasks.spawn("receipts", self._ask_receipts())
 
     async def leave(self) -> None:
         """Clear up."""
@@ -131,6 +132,14 @@ class Chat:
                 self.happened(change)
         except ImError as error:
             self._say(f"presence is not shown: {error.message}")
+
+    async def _ask_receipts(self) -> None:
+        """What was read while we were away."""
+        try:
+            for change in await self._client.receipts(self._room.conversation_id):
+                self.happened(change)
+        except ImError as error:
+            self._say(f"who has read what is not shown: {error.message}")
 
     async def _settle(self) -> None:
         """What is on its way may arrive."""
@@ -275,6 +284,7 @@ class Chat:
         if event.state is ConnectionState.LIVE and not self._line_up:
             self._line_up = True
             self._say("connected again")
+            self._tasks.spawn("receipts", self._ask_receipts())
         elif event.state is ConnectionState.RECONNECTING and self._line_up:
             self._line_up = False
             self._say("connection lost; what you write is sent when it is back")
