@@ -26,6 +26,8 @@ from imd.wire.server import Do, Input
 
 #: Tokens are about 400 bytes; nobody makes us parse megabytes of them.
 MAX_TOKEN_BYTES = 4096
+#: What a token must say for sends, recalls and typing (spec 24.4).
+SEND_SCOPE = "message:send"
 #: A label for people, kept in presence.
 MAX_PLATFORM_LENGTH = 32
 
@@ -117,6 +119,7 @@ class Authenticator:
         session.live_since_s = self._clock.seconds()
         session.expires_at_ms = claims.expires_at_ms
         session.acks_final_only = connect.acks == ACK_FINAL_ONLY
+        session.may_send = SEND_SCOPE in claims.scopes
         old = registry.find(claims.user_id, claims.device_id)
         if old is not None:
             self._replies.kick(old, "same_device")
@@ -160,5 +163,6 @@ class Authenticator:
         if claims.user_id != session.user_id:
             raise AuthFailed("this token is somebody else's", field="refreshToken.token")
         session.expires_at_ms = claims.expires_at_ms
+        session.may_send = SEND_SCOPE in claims.scopes
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
         session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))

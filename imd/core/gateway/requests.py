@@ -127,6 +127,7 @@ class Requests:
         self._refuse(session, envelope, InternalError("the server failed to answer this"))
 
     def _send(self, session: Session, envelope: Envelope, size_bytes: int) -> None:
+        _check_scope(session)
         request = envelope.send
         if request.peerUserId:
             _fill_conversation(session.user_id, envelope)
@@ -174,6 +175,7 @@ class Requests:
         await self._receipts.take(session, ack.conversationId, delivered=ack.seq, read=0)
 
     async def _typing(self, session: Session, envelope: Envelope) -> None:
+        _check_scope(session)
         typing = envelope.typing
         conversation_id = check_id(typing.conversationId, "typing.conversationId")
         live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
@@ -211,9 +213,15 @@ class Requests:
         session.push(control(Envelope(header=same_request(envelope), conversationListResp=answer)))
 
     async def _recall(self, session: Session, envelope: Envelope) -> None:
+        _check_scope(session)
         send = await self._recaller.prepare(session, envelope.recall, self._acks)
         session.in_flight += 1
         self._appender.submit(send)
+
+
+def _check_scope(session: Session) -> None:
+    if not session.may_send:
+        raise Forbidden("this token is not for sending messages")
 
 
 def _fill_conversation(user_id: int, envelope: Envelope) -> None:

@@ -90,6 +90,7 @@ class Session:
         "in_flight",
         "link",
         "live_since_s",
+        "may_send",
         "opened_at_s",
         "partial_since_s",
         "platform",
@@ -138,6 +139,7 @@ class Session:
         self.live_since_s = 0.0
         self.expires_at_ms = 0
         self.acks_final_only = False
+        self.may_send = False
         self.user: User | None = None
         self.watcher: object | None = None
 

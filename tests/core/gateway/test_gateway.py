@@ -12,6 +12,7 @@ from imd.core.gateway.requests import MAX_REQUESTS, TYPING_MAX_MEMBERS
 from imd.kernel.errors import ServerBusy
 from imd.pb.connection_pb2 import (
     AUTH_FAILED,
+    FORBIDDEN,
     INTERNAL_ERROR,
     PAYLOAD_INVALID,
     RATE_LIMITED,
@@ -22,7 +23,7 @@ from imd.pb.connection_pb2 import (
 from imd.pb.delivery_pb2 import Deliver, Typing
 from imd.pb.envelope_pb2 import Envelope, Header
 from imd.pb.message_pb2 import FAILED, Message
-from imd.pb.sync_pb2 import HistoryReq
+from imd.pb.sync_pb2 import HistoryReq, RecallReq
 from imd.wire.outbound import Outbound, Priority, deliver
 from tests.core.gateway.world import HOUR_MS, NO_RATES, NOW_MS, World, connect, text
 
@@ -109,6 +110,24 @@ class LeavingTests(SynchronousTestCase):
             self.assertEqual(link.last().error.code, AUTH_FAILED, foreign[:10])
         self.assertFalse(link.closed)
         self.assertEqual(link.live.expires_at_ms, NOW_MS + 2 * HOUR_MS)
+
+    def test_scope(self) -> None:
+        """A token that is not for sending does not send, recall or type; it may read."""
+        world = World()
+        world.directory.scopes = frozenset({"presence:update"})
+        link = world.live(1, "a")
+        link.says(text())
+        self.assertEqual((link.last().ack.status, link.last().ack.error.code), (FAILED, FORBIDDEN))
+        recall = RecallReq(conversationId="g_1", seq=1, clientMsgId="r1")
+        link.says(Envelope(recall=recall))
+        self.assertEqual(link.last().ack.error.code, FORBIDDEN)
+        link.says(Envelope(typing=Typing(conversationId="g_1", active=True)))
+        self.assertEqual(link.last().error.code, FORBIDDEN)
+        world.directory.scopes = frozenset({"message:send"})
+        link.says(Envelope(refreshToken=RefreshToken(token="1:a")))
+        link.says(text("m2"))
+        self.assertEqual(link.last().WhichOneof("payload"), "tokenRefreshed")
+        self.assertEqual(len(world.pipeline.submitted), 1)
 
     def test_closed_once(self) -> None:
         """A connection that is closing, or gone, is not closed again."""

@@ -121,6 +121,7 @@ class FakeDirectory:
         self.slow = False
         self.refused: set[str] = set()
         self.expires_at_ms = NOW_MS + HOUR_MS
+        self.scopes = frozenset({"message:send", "presence:update"})
         self.asked = 0
         self._waiting: list[Deferred[None]] = []
 
@@ -133,7 +134,7 @@ class FakeDirectory:
         user, _, device = token.partition(":")
         if token in self.refused or device != device_id or not user.isdigit():
             raise AuthFailed("not you")
-        return Claims(int(user), device_id, self.expires_at_ms, frozenset(), "login")
+        return Claims(int(user), device_id, self.expires_at_ms, self.scopes, "login")
 
     def answer(self) -> None:
         waiting, self._waiting = self._waiting, []
