@@ -21,6 +21,7 @@ from imd.core.message.receipts import Receipts
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, IdempotentConflict, ImError, InternalError, RateLimited, ServerBusy
+from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.wire.outbound import Priority
@@ -227,7 +228,7 @@ class Appender:
                         self._answer_known(twin, stored)
             except Exception:
                 self._logger.failure("a STORED was not told")
-        self._forget_oldest()
+        forget_oldest(self._recent, self._recent_limit)
         self._fanout.deliver(sends)
         # Who writes has read what came before.
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
@@ -237,7 +238,7 @@ class Appender:
     def found(self, send: PendingSend, stored: StoredKey) -> None:
         """See ``Settlement``. Another server may have stored it and died before it told anybody."""
         self._recent[send.key] = stored
-        self._forget_oldest()
+        forget_oldest(self._recent, self._recent_limit)
         self._release(send)
         for each in (send, *(send.twins or ())):
             self._answer_known(each, stored)
@@ -255,11 +256,6 @@ class Appender:
         """See ``Settlement``."""
         for each in (send, *(send.twins or ())):
             each.submitter.delayed(each)
-
-    def _forget_oldest(self) -> None:
-        recent = self._recent
-        while len(recent) > self._recent_limit:
-            del recent[next(iter(recent))]
 
     def _release(self, send: PendingSend) -> None:
         self._in_flight.pop(send.key, None)

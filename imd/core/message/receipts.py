@@ -18,6 +18,7 @@ from imd.core.message.ports import Cursors
 from imd.core.message.recipients import LocalSessions, Recipient
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
 from imd.pb.delivery_pb2 import MemberCursor, ReceiptNotice
@@ -145,8 +146,7 @@ class Receipts:
         key = (row.conversation_id, row.user_id)
         known.pop(key, None)
         known[key] = row
-        if len(known) > MAX_KNOWN:
-            del known[next(iter(known))]
+        forget_oldest(known, MAX_KNOWN)
 
     def _tell(self) -> None:
         now_s = self._clock.seconds()

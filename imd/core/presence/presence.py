@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from sys import intern
 from typing import NamedTuple
 
@@ -201,10 +202,7 @@ class Presence:
         self._timer = None
         now_s = self._clock.seconds()
         news: dict[Watcher, list[PresenceState]] = {}
-        for _ in range(_TOLD_PER_TURN):
-            if not self._pending:
-                break
-            user_id, due_s = next(iter(self._pending.items()))
+        for user_id, due_s in list(islice(self._pending.items(), _TOLD_PER_TURN)):
             if due_s > now_s:
                 self._look_again(max(due_s - now_s, _TICK_S))
                 break
