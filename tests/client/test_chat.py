@@ -84,10 +84,10 @@ class ChatTests(SynchronousTestCase):
     def test_not_sent(self) -> None:
         """A refused message is marked and explained, and makes the chat end with that error."""
         self.chat.entered("hello")
-        refused = Error(code=1005, message="too fast")  # type: ignore[arg-type]
+        refused = Error(code=1005, message="too fast", retryAfterMs=2000)  # type: ignore[arg-type]
         self.scene.link.say(ack(self.sent_ids()[0], 0, status=NOT_STORED, error=refused))
         self.assertEqual(self.screen.mark_of("alice: hello"), FAILED)
-        self.assertTrue(self.screen.shows("not sent: too fast"))
+        self.assertTrue(self.screen.shows("not sent: too fast (try again in 2 s)"))
         self.chat.input_ended()
         self.failureResultOf(self.chat.over, RateLimited)
 
@@ -131,6 +131,8 @@ class ChatTests(SynchronousTestCase):
         typing.typing.active = True
         self.scene.link.say(typing)
         self.assertEqual(self.screen.prompted, "bob (typing…)> ")
+        self.scene.pass_time(10)
+        self.assertEqual(self.screen.prompted, "bob (online)> ")
         self.scene.link.close()
         self.assertEqual(self.screen.prompted, "bob (offline)> ")
 

@@ -15,9 +15,9 @@ from imd.client.cli import parser
 from imd.client.commands import outcome
 from imd.client.commands.context import native_url
 from imd.client.commands.line_editor import Done, LineEditor
-from imd.client.commands.outcome import Usage, exit_code, explain
+from imd.client.commands.outcome import Usage, WrongPassword, exit_code, explain
 from imd.client.commands.profile import Profile, Profiles
-from imd.client.commands.render import Painter, as_json, harmless, width
+from imd.client.commands.render import Painter, as_json, harmless, rows_of, width
 from imd.client.cursors import FileCursors
 from imd.client.errors import SessionOver, Unreachable
 from imd.client.events import chat_message
@@ -130,6 +130,7 @@ class OutcomeTests(SynchronousTestCase):
         """The line says when to try again, or what to do."""
         self.assertEqual(explain(RateLimited("too fast", retry_after_ms=2100)), "too fast (try again in 2 s)")
         self.assertIn("imc login", explain(AuthFailed("expired")))
+        self.assertEqual(explain(WrongPassword("wrong")), "wrong")
 
 
 class RenderTests(SynchronousTestCase):
@@ -171,8 +172,16 @@ class RenderTests(SynchronousTestCase):
         self.assertIn("group.{exploded}", lines[3])
 
     def test_json(self) -> None:
-        """In JSON 64-bit numbers are strings."""
-        self.assertEqual(as_json(chat_message(text(3)))["seq"], "3")
+        """In JSON 64-bit numbers are strings, and types have their names, if they have one."""
+        line = as_json(chat_message(text(3)))
+        self.assertEqual((line["seq"], line["type"]), ("3", "TEXT"))
+        unknown = text(1)
+        unknown.type = 99  # type: ignore[assignment]
+        self.assertEqual(as_json(chat_message(unknown))["type"], 99)
+
+    def test_rows(self) -> None:
+        """A wide character is not cut in two at the end of a row."""
+        self.assertEqual([rows_of(line, 5) for line in ("", "abcde", "abcdef", "abcd你")], [1, 1, 2, 2])
 
 
 class LineEditorTests(SynchronousTestCase):
@@ -191,6 +200,14 @@ class LineEditorTests(SynchronousTestCase):
         editor = LineEditor()
         editor.feed("first\rsecond\r")
         self.assertEqual(editor.feed("\x1b[A\x1b[A\r"), ["first"])
+
+    def test_paste(self) -> None:
+        """A paste longer than any message is kept at such a length that it is refused, and is drawn at once."""
+        editor = LineEditor()
+        editor.feed("x" * 400_000)
+        self.assertEqual(editor.visible(40), ("x" * 39, 39))
+        [line] = editor.feed("\r")
+        self.assertGreater(len(str(line)), 256 * 1024 + 4 * 1024)
 
     def test_leaving(self) -> None:
         """^C leaves, ^D on an empty line too."""

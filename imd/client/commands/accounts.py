@@ -7,7 +7,7 @@ import getpass
 import sys
 
 from imd.client.commands.context import DEFAULT_SERVER, Context, native_url
-from imd.client.commands.outcome import Usage
+from imd.client.commands.outcome import Usage, WrongPassword
 from imd.client.commands.profile import Profile
 from imd.client.rest import Login, RestClient
 from imd.kernel.errors import AuthFailed
@@ -85,7 +85,10 @@ async def run_login(context: Context) -> None:
     device_id = (
         old.login.device_id if old is not None and old.login.handle == handle else _new_device(context)
     )
-    login = await rest.login(handle, password, device_id=device_id, platform=PLATFORM)
+    try:
+        login = await rest.login(handle, password, device_id=device_id, platform=PLATFORM)
+    except AuthFailed as error:
+        raise WrongPassword(error.message) from None
     _keep(context, profile_name, server, login)
     context.print(f"logged in as {login.handle}")
 

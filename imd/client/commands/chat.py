@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from imd.client.client import Client
 from imd.client.commands.context import Context, Room, Tap
+from imd.client.commands.outcome import explain
 from imd.client.commands.render import BOLD, CYAN, DIM, GREEN, YELLOW, Painter, harmless
 from imd.client.commands.screen import Screen, open_screen
 from imd.client.commands.talk import WHO, last_messages
@@ -46,6 +47,8 @@ OPENING = 20
 MAX_SHOWN = 300
 #: One "typing" a burst of keys, and its end after silence.
 TYPING_S = 3.0
+#: The other one's "typing" runs out if it is not repeated.
+PEER_TYPING_S = 8.0
 #: On leaving, messages on their way get so long to arrive.
 SETTLE_S = 10.0
 SETTLE_STEP_S = 0.05
@@ -92,7 +95,7 @@ class Chat:
         self._read = 0
         self._online = False
         self._line_up = True
-        self._typing_peers: set[int] = set()
+        self._typing_peers: dict[int, IDelayedCall] = {}
         self._typing: IDelayedCall | None = None
         self._typing_told_s = -TYPING_S
         self._leaving = False
@@ -119,6 +122,9 @@ class Chat:
         """Clear up."""
         if self._typing is not None:
             self._typing.cancel()
+        for ends in self._typing_peers.values():
+            ends.cancel()
+        self._typing_peers.clear()
         self._leaving = True
         await self._tasks.stop()
         try:
@@ -216,7 +222,7 @@ class Chat:
         except ImError as error:
             self._last_error = error
             self._mark(own, FAILED)
-            self._say(f"not sent: {error.message}")
+            self._say(f"not sent: {explain(error)}")
             return
         own.seq = sent.seq
         self._mark(own, self._fate(sent.seq))
@@ -236,7 +242,7 @@ class Chat:
         try:
             await self._client.recall(self._room.conversation_id, own.seq)
         except ImError as error:
-            self._say(f"not recalled: {error.message}")
+            self._say(f"not recalled: {explain(error)}")
             return
         self._mark(own, RECALLED)
 
@@ -255,7 +261,7 @@ class Chat:
             self._oldest = page.messages[0].seq
         for message in page.messages:
             self.screen.line(self._painter.message(message))
-        self._say("-- up to here --")
+        self._say("up to here")
 
     # What the server tells.
 
@@ -266,19 +272,30 @@ class Chat:
         elif isinstance(event, ReceiptChanged):
             self._receipt(event)
         elif isinstance(event, TypingChanged) and event.conversation_id == self._room.conversation_id:
-            (self._typing_peers.add if event.active else self._typing_peers.discard)(event.user_id)
-            self._prompt()
+            self._peer_types(event.user_id, event.active)
         elif isinstance(event, PresenceChanged) and event.user_id == self._room.peer_id:
             self._online = event.online
-            self._typing_peers.clear()
-            self._prompt()
+            self._peer_types(event.user_id, False)
         elif isinstance(event, ConversationLeft):
             if event.conversation_id == self._room.conversation_id:
-                self._say(f"-- you are not in this conversation any more ({event.reason}); /quit --")
+                self._say(
+                    f"you are not in this conversation any more ({harmless(event.reason)}); /quit leaves"
+                )
         elif isinstance(event, ConnectionStateChanged):
             self._line_changed(event)
         elif isinstance(event, SessionEnded) and not self.over.called:
             self.over.errback(SessionOver(event.reason))
+
+    def _peer_types(self, user_id: int, active: bool) -> None:
+        """Until they stop, or for a while: whoever vanishes says nothing."""
+        last = self._typing_peers.pop(user_id, None)
+        if last is not None and last.active():
+            last.cancel()
+        if active:
+            self._typing_peers[user_id] = self._clock.callLater(
+                PEER_TYPING_S, self._peer_types, user_id, False
+            )
+        self._prompt()
 
     def _line_changed(self, event: ConnectionStateChanged) -> None:
         if event.state is ConnectionState.LIVE and not self._line_up:
@@ -299,9 +316,8 @@ class Chat:
             # Shown when it was entered, or with the history.
             self._newest = max(self._newest, message.seq)
         else:
-            self._typing_peers.discard(message.sender_id)
+            self._peer_types(message.sender_id, False)
             self._show(message)
-            self._prompt()
 
     def _show(self, message: ChatMessage) -> None:
         self._newest = max(self._newest, message.seq)

@@ -17,7 +17,7 @@ from imd.client.commands.profile import Profile, Profiles
 from imd.client.cursors import CursorStore
 from imd.client.errors import Unreachable
 from imd.client.events import ConversationInfo, Event
-from imd.client.rest import Login, RefreshingToken, RestClient
+from imd.client.rest import Login, NotFound, RefreshingToken, RestClient
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.timeouts import with_timeout
 from imd.pb.sync_pb2 import GROUP
@@ -162,7 +162,10 @@ class Context:
             else:
                 names[found.peer_user_id] = found.title
             return Room(found.conversation_id, found.title, found.peer_user_id, names)
-        direct = await (await self.fresh_rest()).open_direct(handle=who)
+        try:
+            direct = await (await self.fresh_rest()).open_direct(handle=who)
+        except NotFound:
+            raise NotFound(f"nobody has the handle {who!r} (a group is written '#{who}')") from None
         names[direct.peer.user_id] = direct.peer.handle
         return Room(direct.conversation_id, direct.peer.handle, direct.peer.user_id, names)
 

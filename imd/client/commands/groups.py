@@ -6,7 +6,7 @@ import argparse
 
 from imd.client.commands.context import Context
 from imd.client.commands.render import harmless
-from imd.client.rest import RestClient
+from imd.client.rest import NotFound, RestClient
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,4 +114,10 @@ async def _group(context: Context) -> tuple[RestClient, str]:
 
 
 async def _ids(rest: RestClient, handles: list[str]) -> list[int]:
-    return [(await rest.find_user(handle)).user_id for handle in handles]
+    found: list[int] = []
+    for handle in handles:
+        try:
+            found.append((await rest.find_user(handle)).user_id)
+        except NotFound:
+            raise NotFound(f"nobody has the handle {handle!r}") from None
+    return found

@@ -6,8 +6,8 @@ from enum import Enum
 
 from imd.client.commands.render import harmless, width
 
-#: More is not kept; a text may have 32 KiB, and nobody types that.
-MAX_CHARACTERS = 8000
+#: More is not kept. Above what any message may have, so that a paste is sent whole or refused, never cut.
+MAX_CHARACTERS = 300_000
 MAX_REMEMBERED = 100
 
 _SEQUENCES = {
@@ -62,14 +62,19 @@ class LineEditor:
 
     def visible(self, columns: int) -> tuple[str, int]:
         """The part around the cursor that fits, and the cursor's column in it."""
-        shown = [harmless(character) for character in self._characters]
-        start = 0
-        while width("".join(shown[start : self._cursor])) >= columns:
-            start += 1
-        end = len(shown)
-        while end > self._cursor and width("".join(shown[start:end])) >= columns:
-            end -= 1
-        return "".join(shown[start:end]), width("".join(shown[start : self._cursor]))
+        start = end = self._cursor
+        before = 0
+        while start and before + (more := self._width(start - 1)) < columns:
+            start -= 1
+            before += more
+        used = before
+        while end < len(self._characters) and used + (more := self._width(end)) < columns:
+            end += 1
+            used += more
+        return harmless("".join(self._characters[start:end])), before
+
+    def _width(self, index: int) -> int:
+        return width(harmless(self._characters[index]))
 
     def _finish(self) -> str:
         line = self.text

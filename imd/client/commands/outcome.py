@@ -18,6 +18,10 @@ class Usage(Exception):
     """The command makes no sense as it was given."""
 
 
+class WrongPassword(AuthFailed):
+    """At a login, where there is no use in the advice to log in."""
+
+
 def exit_code(error: BaseException) -> int | None:
     """The code for what went wrong; None: a fault of ours, to be shown as one."""
     if isinstance(error, Usage):
@@ -44,6 +48,6 @@ def explain(error: BaseException) -> str:
     hint = ""
     if error.retry_after_ms:
         hint = f" (try again in {max(1, round(error.retry_after_ms / 1000))} s)"
-    if isinstance(error, AuthFailed):
+    if isinstance(error, AuthFailed) and not isinstance(error, WrongPassword):
         hint = " (log in again with 'imc login')"
     return f"{error.message}{hint}"

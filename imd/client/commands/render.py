@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import unicodedata
 from collections.abc import Mapping
 
+from google.protobuf.json_format import MessageToDict
+
 from imd.client.events import ChatMessage
-from imd.pb.message_pb2 import AUDIO, CUSTOM, FILE, IMAGE, RECALL, SYSTEM, TEXT, VIDEO
+from imd.pb.message_pb2 import AUDIO, CUSTOM, FILE, IMAGE, RECALL, SYSTEM, TEXT, VIDEO, MessageType
 
 _MEDIA_NAMES: dict[int, str] = {IMAGE: "image", AUDIO: "audio", VIDEO: "video", FILE: "file"}
 _EVENT_TEXTS = {
@@ -55,6 +58,17 @@ def width(text: str) -> int:
             continue
         columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
     return columns
+
+
+def rows_of(text: str, columns: int) -> int:
+    """Rows of a terminal; a wide character that does not fit at the end of one begins the next."""
+    rows, column = 1, 0
+    for character in text:
+        needed = width(character)
+        if column + needed > columns:
+            rows, column = rows + 1, 0
+        column += needed
+    return rows
 
 
 class Painter:
@@ -130,7 +144,9 @@ def as_json(message: ChatMessage) -> dict[str, object]:
         "conversationId": message.conversation_id,
         "seq": str(message.seq),
         "senderId": str(message.sender_id),
-        "type": message.type,
+        "type": MessageType.Name(message.type) if message.type in MessageType.values() else message.type,
+        "serverMsgId": str(message.server_msg_id),
+        "clientMsgId": message.client_msg_id,
         "serverTime": str(message.server_time_ms),
         "revoked": message.revoked,
         "meta": message.meta,
@@ -141,4 +157,11 @@ def as_json(message: ChatMessage) -> dict[str, object]:
         content["recalledSeq"] = str(message.recalled_seq)
     if message.system is not None:
         content["event"] = message.system.event
+        content["actorId"] = str(message.system.actorId)
+        content["subjectIds"] = [str(subject) for subject in message.system.subjectIds]
+        content["text"] = message.system.text
+    if message.media is not None:
+        content["mediaRef"] = MessageToDict(message.media)
+    if message.binary:
+        content["binaryContent"] = base64.b64encode(message.binary).decode()
     return content

@@ -19,11 +19,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imd.client.commands.line_editor import Done, LineEditor
-from imd.client.commands.render import width
+from imd.client.commands.render import rows_of, width
 
 #: Lines whose marks can still change; more would have scrolled away.
 MAX_TRACKED = 500
-MAX_LINE_BYTES = 128 * 1024
+#: Above what any message may have: a longer line is refused as a whole by what is left of it.
+MAX_LINE_BYTES = 512 * 1024
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NO_MARK = "  "
 
@@ -103,8 +104,7 @@ class PipeScreen(_Stdio):
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             self.typist.entered(line.decode("utf-8", "replace").rstrip("\r"))
-        if len(self._pending) > MAX_LINE_BYTES:
-            self._pending = b""
+        self._pending = self._pending[:MAX_LINE_BYTES]
 
     def readConnectionLost(self) -> None:
         if self._pending:
@@ -161,7 +161,7 @@ class TerminalScreen(_Stdio):
     def line(self, text: str, mark: str = "", *, pending: bool = False) -> int:
         self._measure()
         self._count += 1
-        rows = max(1, -(-(3 + width(_COLOURS.sub("", text))) // self._columns))
+        rows = rows_of("   " + _COLOURS.sub("", text), self._columns)
         self._tracked.append((self._count, rows))
         self.write(f"\r\x1b[K{mark or _NO_MARK} {text}\n{self._redrawn()}")
         return self._count
@@ -191,10 +191,14 @@ class TerminalScreen(_Stdio):
             self._tracked.clear()
 
     def _redrawn(self) -> str:
-        used = width(_COLOURS.sub("", self._prompt))
-        visible, cursor = self._editor.visible(max(self._columns - used - 1, 10))
+        columns = shutil.get_terminal_size().columns
+        prompt = self._prompt
+        if (used := width(_COLOURS.sub("", prompt))) > columns // 2:
+            # A narrow terminal: what is typed matters more.
+            prompt, used = "> ", 2
+        visible, cursor = self._editor.visible(max(columns - used - 1, 2))
         back = used + cursor
-        return f"\r\x1b[K{self._prompt}{visible}\r" + (f"\x1b[{back}C" if back else "")
+        return f"\r\x1b[K{prompt}{visible}\r" + (f"\x1b[{back}C" if back else "")
 
 
 def open_screen(typist: Typist, *, reactor: Any) -> Screen:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from imd.client.client import Client
 from imd.client.commands.context import Context, Tap
+from imd.client.commands.outcome import Usage
 from imd.client.commands.render import BOLD, DIM, YELLOW, Painter, as_json, harmless, width
 from imd.client.cursors import FileCursors
 from imd.client.errors import SessionOver
@@ -28,6 +29,8 @@ from imd.kernel.timeouts import with_timeout
 from imd.pb.sync_pb2 import GROUP
 
 SEND_TIMEOUT_S = 30.0
+#: Above what any message may have; what is longer is refused all the same.
+MAX_INPUT_BYTES = 512 * 1024
 WHO = "a handle, #GROUP-TITLE, or a conversation's id"
 
 
@@ -60,7 +63,12 @@ def _count(text: str) -> int:
 
 async def run_send(context: Context) -> None:
     """Says where it is stored."""
-    text: str = sys.stdin.read().rstrip("\n") if context.arguments.text == "-" else context.arguments.text
+    text: str = context.arguments.text
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read(MAX_INPUT_BYTES).decode("utf-8").rstrip("\n")
+        except UnicodeDecodeError:
+            raise Usage("what came on stdin is not UTF-8 text") from None
     client = await context.client()
     room = await context.room(context.arguments.who)
     sending = client.send_text(text, conversation_id=room.conversation_id)
