@@ -14,12 +14,26 @@ AUTH_CONVERSATIONS = "im.auth.conversations"
 AUTH_VISIBLE = "im.auth.visible"
 MESSAGE_SEND_ANY = "im.message.send.*"
 
-# Durable events.
+# Between nodes and roles, at most once.
+#: Who came and who went, from each core node to all.
+PRESENCE_STATUS = "im.presence.status"
+#: A core node joins, drains or leaves, or took or gave shards.
+NODE_CHANGED = "im.node.changed"
+#: How a core node is, every few seconds; business answers clients by it.
+NODE_REPORT = "im.node.report"
+
+# Durable events (JetStream, stream im-critical).
 AUTH_INVALIDATE = "im.auth.invalidate"
+AUTH_UPDATE = "im.auth.update"
+ADMIN_CONFIG = "im.admin.config"
+NOTIFICATION_PUSH = "im.notification.push"
+AUDIT_LOG = "im.audit.log"
+MESSAGE_ACK = "im.message.ack"
 
 #: Seconds; spec 24.1.
 DEFAULT_TIMEOUT_S = 2.0
 PERMISSION_TIMEOUT_S = 0.3
+CONFIG_TIMEOUT_S = 0.5
 
 
 def shard_of(conversation_id: str) -> int:
@@ -30,3 +44,23 @@ def shard_of(conversation_id: str) -> int:
 def message_send(shard: int) -> str:
     """Where the owner of a shard takes messages for its conversations."""
     return f"im.message.send.{shard}"
+
+
+def message_append(node_id: int) -> str:
+    """Where a node takes the sends of the shards it owns, in batches, from other nodes."""
+    return f"im.message.append.{node_id}"
+
+
+def message_settled(node_id: int) -> str:
+    """Where a node hears how the sends ended that it handed to others."""
+    return f"im.message.settled.{node_id}"
+
+
+def message_deliver(node_id: int) -> str:
+    """Where a node hears what its members are to be told."""
+    return f"im.message.deliver.{node_id}"
+
+
+def presence_query(node_id: int) -> str:
+    """Where a node answers who of some users is connected, as far as it knows."""
+    return f"im.presence.query.{node_id}"
