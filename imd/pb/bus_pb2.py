@@ -23,51 +23,84 @@ _sym_db = _symbol_database.Default()
 
 
 from imd.pb import connection_pb2 as imd_dot_pb_dot_connection__pb2
+from imd.pb import delivery_pb2 as imd_dot_pb_dot_delivery__pb2
 from imd.pb import message_pb2 as imd_dot_pb_dot_message__pb2
 from imd.pb import sync_pb2 as imd_dot_pb_dot_sync__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10imd/pb/bus.proto\x12\x0eim.internal.v1\x1a\x17imd/pb/connection.proto\x1a\x14imd/pb/message.proto\x1a\x11imd/pb/sync.proto\"M\n\x07\x46\x61ilure\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.im.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"-\n\nTokenCheck\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\"\x8e\x01\n\x0cTokenVerdict\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0e\n\x06userId\x18\x02 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x03 \x01(\t\x12\x11\n\texpiresAt\x18\x04 \x01(\x03\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07loginId\x18\x06 \x01(\t\"<\n\x06Member\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.im.internal.v1.Role\"&\n\x0cMembersQuery\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\"\xb8\x01\n\rMembersAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.im.internal.v1.Member\x12\r\n\x05title\x18\x06 \x01(\t\"1\n\x0b\x44irectQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x12\n\npeerUserId\x18\x02 \x01(\x03\"P\n\x0c\x44irectAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x16\n\x0e\x63onversationId\x18\x02 \x01(\t\"3\n\x12\x43onversationsQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"\x8a\x01\n\x11\x43onversationEntry\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0bmemberCount\x18\x05 \x01(\x05\"\x87\x01\n\x13\x43onversationsAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x38\n\rconversations\x18\x02 \x03(\x0b\x32!.im.internal.v1.ConversationEntry\x12\x0c\n\x04next\x18\x03 \x01(\t\"1\n\x0cVisibleQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x11\n\ttargetIds\x18\x02 \x03(\x03\"M\n\rVisibleAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x12\n\nvisibleIds\x18\x02 \x03(\x03\"\xac\x01\n\x0cInvalidation\x12\x18\n\x0e\x63onversationId\x18\x01 \x01(\tH\x00\x12\x32\n\x07revoked\x18\x02 \x01(\x0b\x32\x1f.im.internal.v1.RevokedSessionsH\x00\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x12\n\nremovedIds\x18\x05 \x03(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x06\n\x04what\"[\n\x0fRevokedSessions\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x16\n\x0e\x65xceptDeviceId\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"q\n\x0cSystemAppend\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x13\n\x0b\x63lientMsgId\x18\x02 \x01(\t\x12#\n\x06notice\x18\x03 \x01(\x0b\x32\x13.im.v1.SystemNotice\x12\x0f\n\x07version\x18\x04 \x01(\x03\"G\n\x0eSystemAppended\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0b\n\x03seq\x18\x02 \x01(\x03*(\n\x04Role\x12\n\n\x06MEMBER\x10\x00\x12\t\n\x05\x41\x44MIN\x10\x01\x12\t\n\x05OWNER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10imd/pb/bus.proto\x12\x0eim.internal.v1\x1a\x17imd/pb/connection.proto\x1a\x15imd/pb/delivery.proto\x1a\x14imd/pb/message.proto\x1a\x11imd/pb/sync.proto\"M\n\x07\x46\x61ilure\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.im.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"-\n\nTokenCheck\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\"\x8e\x01\n\x0cTokenVerdict\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0e\n\x06userId\x18\x02 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x03 \x01(\t\x12\x11\n\texpiresAt\x18\x04 \x01(\x03\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x0f\n\x07loginId\x18\x06 \x01(\t\"<\n\x06Member\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.im.internal.v1.Role\"&\n\x0cMembersQuery\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\"\xb8\x01\n\rMembersAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\'\n\x07members\x18\x05 \x03(\x0b\x32\x16.im.internal.v1.Member\x12\r\n\x05title\x18\x06 \x01(\t\"1\n\x0b\x44irectQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x12\n\npeerUserId\x18\x02 \x01(\x03\"P\n\x0c\x44irectAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x16\n\x0e\x63onversationId\x18\x02 \x01(\t\"3\n\x12\x43onversationsQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"\x8a\x01\n\x11\x43onversationEntry\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.im.v1.ConversationKind\x12\x12\n\npeerUserId\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0bmemberCount\x18\x05 \x01(\x05\"\x87\x01\n\x13\x43onversationsAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x38\n\rconversations\x18\x02 \x03(\x0b\x32!.im.internal.v1.ConversationEntry\x12\x0c\n\x04next\x18\x03 \x01(\t\"1\n\x0cVisibleQuery\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x11\n\ttargetIds\x18\x02 \x03(\x03\"M\n\rVisibleAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x12\n\nvisibleIds\x18\x02 \x03(\x03\"\xac\x01\n\x0cInvalidation\x12\x18\n\x0e\x63onversationId\x18\x01 \x01(\tH\x00\x12\x32\n\x07revoked\x18\x02 \x01(\x0b\x32\x1f.im.internal.v1.RevokedSessionsH\x00\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x12\n\nremovedIds\x18\x05 \x03(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x06\n\x04what\"[\n\x0fRevokedSessions\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x16\n\x0e\x65xceptDeviceId\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"q\n\x0cSystemAppend\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12\x13\n\x0b\x63lientMsgId\x18\x02 \x01(\t\x12#\n\x06notice\x18\x03 \x01(\x0b\x32\x13.im.v1.SystemNotice\x12\x0f\n\x07version\x18\x04 \x01(\x03\"G\n\x0eSystemAppended\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x0b\n\x03seq\x18\x02 \x01(\x03\"\xb3\x02\n\rForwardedSend\x12\x11\n\tforwardId\x18\x01 \x01(\x03\x12\x16\n\x0e\x63onversationId\x18\x02 \x01(\t\x12\x10\n\x08senderId\x18\x03 \x01(\x03\x12\x13\n\x0b\x63lientMsgId\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x12\x13\n\x0b\x63ontentHash\x18\x06 \x01(\x0c\x12\x13\n\x0bserverMsgId\x18\x07 \x01(\x03\x12\x12\n\nserverTime\x18\x08 \x01(\x03\x12\x0f\n\x07isMedia\x18\t \x01(\x08\x12\x12\n\npeerUserId\x18\n \x01(\x03\x12\x12\n\nrevokesSeq\x18\x0b \x01(\x03\x12\x13\n\x0brevokedBody\x18\x0c \x01(\x0c\x12\x10\n\x08\x64\x65viceId\x18\r \x01(\t\x12\x13\n\x0bmayBeStored\x18\x0e \x01(\x08\x12\x0f\n\x07version\x18\x0f \x01(\x03\"N\n\x0e\x46orwardedSends\x12\x0e\n\x06nodeId\x18\x01 \x01(\x05\x12,\n\x05sends\x18\x02 \x03(\x0b\x32\x1d.im.internal.v1.ForwardedSend\":\n\x0e\x46orwardedTaken\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\"\x95\x02\n\x0bSendOutcome\x12\x11\n\tforwardId\x18\x01 \x01(\x03\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .im.internal.v1.SendOutcome.Kind\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12\x13\n\x0bserverMsgId\x18\x04 \x01(\x03\x12\x12\n\nserverTime\x18\x05 \x01(\x03\x12\x11\n\tduplicate\x18\x06 \x01(\x08\x12(\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12\x14\n\x0cretryAfterMs\x18\x08 \x01(\x03\x12\r\n\x05\x66ield\x18\t \x01(\t\"+\n\x04Kind\x12\n\n\x06STORED\x10\x00\x12\n\n\x06\x46\x41ILED\x10\x01\x12\x0b\n\x07\x44\x45LAYED\x10\x02\"=\n\x0cSendOutcomes\x12-\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1b.im.internal.v1.SendOutcome\"{\n\x0bToldMessage\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x10\n\x08senderId\x18\x02 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x16\n\x0e\x65xceptDeviceId\x18\x04 \x01(\t\x12\x12\n\nrevokesSeq\x18\x05 \x01(\x03\x12\x13\n\x0brevokedBody\x18\x06 \x01(\x0c\"\xce\x01\n\x10ToldConversation\x12\x16\n\x0e\x63onversationId\x18\x01 \x01(\t\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.im.internal.v1.ToldMessage\x12\x0f\n\x07hintSeq\x18\x03 \x01(\x03\x12\x0e\n\x06typing\x18\x04 \x01(\x0c\x12\x14\n\x0ctypingUserId\x18\x05 \x01(\x03\x12\x16\n\x0etypingDeviceId\x18\x06 \x01(\t\x12$\n\x07\x63ursors\x18\x07 \x03(\x0b\x32\x13.im.v1.MemberCursor\"L\n\x11ToldConversations\x12\x37\n\rconversations\x18\x01 \x03(\x0b\x32 .im.internal.v1.ToldConversation\"r\n\x0cSessionEvent\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x11\n\tsessionId\x18\x03 \x01(\x03\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\r\n\x05since\x18\x05 \x01(\x03\x12\x0c\n\x04gone\x18\x06 \x01(\x08\"b\n\rSessionEvents\x12\x0e\n\x06nodeId\x18\x01 \x01(\x05\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12,\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1c.im.internal.v1.SessionEvent\"\x1e\n\x0bRoutesQuery\x12\x0f\n\x07userIds\x18\x01 \x03(\x03\"r\n\nKnownRoute\x12\x0e\n\x06userId\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65viceId\x18\x02 \x01(\t\x12\x0e\n\x06nodeId\x18\x03 \x01(\x05\x12\x11\n\tsessionId\x18\x04 \x01(\x03\x12\x10\n\x08platform\x18\x05 \x01(\t\x12\r\n\x05since\x18\x06 \x01(\x03\"d\n\x0cRoutesAnswer\x12(\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x17.im.internal.v1.Failure\x12*\n\x06routes\x18\x02 \x03(\x0b\x32\x1a.im.internal.v1.KnownRoute\"O\n\x0bNodeChanged\x12\x0e\n\x06nodeId\x18\x01 \x01(\x05\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x0c\n\x04left\x18\x04 \x01(\x08\"\xe9\x01\n\nNodeReport\x12\x0e\n\x06nodeId\x18\x01 \x01(\x05\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x13\n\x0b\x63onnections\x18\x05 \x01(\x05\x12\x16\n\x0emaxConnections\x18\x06 \x01(\x05\x12\x0c\n\x04load\x18\x07 \x01(\x01\x12\x0b\n\x03tcp\x18\x08 \x01(\t\x12\x0b\n\x03tls\x18\t \x01(\t\x12\n\n\x02ws\x18\n \x01(\t\x12\x15\n\rversionLabels\x18\x0b \x03(\t\x12\x0e\n\x06weight\x18\x0c \x01(\x05\x12\x11\n\ttimestamp\x18\r \x01(\x03*(\n\x04Role\x12\n\n\x06MEMBER\x10\x00\x12\t\n\x05\x41\x44MIN\x10\x01\x12\t\n\x05OWNER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imd.pb.bus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1713
-  _globals['_ROLE']._serialized_end=1753
-  _globals['_FAILURE']._serialized_start=102
-  _globals['_FAILURE']._serialized_end=179
-  _globals['_TOKENCHECK']._serialized_start=181
-  _globals['_TOKENCHECK']._serialized_end=226
-  _globals['_TOKENVERDICT']._serialized_start=229
-  _globals['_TOKENVERDICT']._serialized_end=371
-  _globals['_MEMBER']._serialized_start=373
-  _globals['_MEMBER']._serialized_end=433
-  _globals['_MEMBERSQUERY']._serialized_start=435
-  _globals['_MEMBERSQUERY']._serialized_end=473
-  _globals['_MEMBERSANSWER']._serialized_start=476
-  _globals['_MEMBERSANSWER']._serialized_end=660
-  _globals['_DIRECTQUERY']._serialized_start=662
-  _globals['_DIRECTQUERY']._serialized_end=711
-  _globals['_DIRECTANSWER']._serialized_start=713
-  _globals['_DIRECTANSWER']._serialized_end=793
-  _globals['_CONVERSATIONSQUERY']._serialized_start=795
-  _globals['_CONVERSATIONSQUERY']._serialized_end=846
-  _globals['_CONVERSATIONENTRY']._serialized_start=849
-  _globals['_CONVERSATIONENTRY']._serialized_end=987
-  _globals['_CONVERSATIONSANSWER']._serialized_start=990
-  _globals['_CONVERSATIONSANSWER']._serialized_end=1125
-  _globals['_VISIBLEQUERY']._serialized_start=1127
-  _globals['_VISIBLEQUERY']._serialized_end=1176
-  _globals['_VISIBLEANSWER']._serialized_start=1178
-  _globals['_VISIBLEANSWER']._serialized_end=1255
-  _globals['_INVALIDATION']._serialized_start=1258
-  _globals['_INVALIDATION']._serialized_end=1430
-  _globals['_REVOKEDSESSIONS']._serialized_start=1432
-  _globals['_REVOKEDSESSIONS']._serialized_end=1523
-  _globals['_SYSTEMAPPEND']._serialized_start=1525
-  _globals['_SYSTEMAPPEND']._serialized_end=1638
-  _globals['_SYSTEMAPPENDED']._serialized_start=1640
-  _globals['_SYSTEMAPPENDED']._serialized_end=1711
+  _globals['_ROLE']._serialized_start=3724
+  _globals['_ROLE']._serialized_end=3764
+  _globals['_FAILURE']._serialized_start=125
+  _globals['_FAILURE']._serialized_end=202
+  _globals['_TOKENCHECK']._serialized_start=204
+  _globals['_TOKENCHECK']._serialized_end=249
+  _globals['_TOKENVERDICT']._serialized_start=252
+  _globals['_TOKENVERDICT']._serialized_end=394
+  _globals['_MEMBER']._serialized_start=396
+  _globals['_MEMBER']._serialized_end=456
+  _globals['_MEMBERSQUERY']._serialized_start=458
+  _globals['_MEMBERSQUERY']._serialized_end=496
+  _globals['_MEMBERSANSWER']._serialized_start=499
+  _globals['_MEMBERSANSWER']._serialized_end=683
+  _globals['_DIRECTQUERY']._serialized_start=685
+  _globals['_DIRECTQUERY']._serialized_end=734
+  _globals['_DIRECTANSWER']._serialized_start=736
+  _globals['_DIRECTANSWER']._serialized_end=816
+  _globals['_CONVERSATIONSQUERY']._serialized_start=818
+  _globals['_CONVERSATIONSQUERY']._serialized_end=869
+  _globals['_CONVERSATIONENTRY']._serialized_start=872
+  _globals['_CONVERSATIONENTRY']._serialized_end=1010
+  _globals['_CONVERSATIONSANSWER']._serialized_start=1013
+  _globals['_CONVERSATIONSANSWER']._serialized_end=1148
+  _globals['_VISIBLEQUERY']._serialized_start=1150
+  _globals['_VISIBLEQUERY']._serialized_end=1199
+  _globals['_VISIBLEANSWER']._serialized_start=1201
+  _globals['_VISIBLEANSWER']._serialized_end=1278
+  _globals['_INVALIDATION']._serialized_start=1281
+  _globals['_INVALIDATION']._serialized_end=1453
+  _globals['_REVOKEDSESSIONS']._serialized_start=1455
+  _globals['_REVOKEDSESSIONS']._serialized_end=1546
+  _globals['_SYSTEMAPPEND']._serialized_start=1548
+  _globals['_SYSTEMAPPEND']._serialized_end=1661
+  _globals['_SYSTEMAPPENDED']._serialized_start=1663
+  _globals['_SYSTEMAPPENDED']._serialized_end=1734
+  _globals['_FORWARDEDSEND']._serialized_start=1737
+  _globals['_FORWARDEDSEND']._serialized_end=2044
+  _globals['_FORWARDEDSENDS']._serialized_start=2046
+  _globals['_FORWARDEDSENDS']._serialized_end=2124
+  _globals['_FORWARDEDTAKEN']._serialized_start=2126
+  _globals['_FORWARDEDTAKEN']._serialized_end=2184
+  _globals['_SENDOUTCOME']._serialized_start=2187
+  _globals['_SENDOUTCOME']._serialized_end=2464
+  _globals['_SENDOUTCOME_KIND']._serialized_start=2421
+  _globals['_SENDOUTCOME_KIND']._serialized_end=2464
+  _globals['_SENDOUTCOMES']._serialized_start=2466
+  _globals['_SENDOUTCOMES']._serialized_end=2527
+  _globals['_TOLDMESSAGE']._serialized_start=2529
+  _globals['_TOLDMESSAGE']._serialized_end=2652
+  _globals['_TOLDCONVERSATION']._serialized_start=2655
+  _globals['_TOLDCONVERSATION']._serialized_end=2861
+  _globals['_TOLDCONVERSATIONS']._serialized_start=2863
+  _globals['_TOLDCONVERSATIONS']._serialized_end=2939
+  _globals['_SESSIONEVENT']._serialized_start=2941
+  _globals['_SESSIONEVENT']._serialized_end=3055
+  _globals['_SESSIONEVENTS']._serialized_start=3057
+  _globals['_SESSIONEVENTS']._serialized_end=3155
+  _globals['_ROUTESQUERY']._serialized_start=3157
+  _globals['_ROUTESQUERY']._serialized_end=3187
+  _globals['_KNOWNROUTE']._serialized_start=3189
+  _globals['_KNOWNROUTE']._serialized_end=3303
+  _globals['_ROUTESANSWER']._serialized_start=3305
+  _globals['_ROUTESANSWER']._serialized_end=3405
+  _globals['_NODECHANGED']._serialized_start=3407
+  _globals['_NODECHANGED']._serialized_end=3486
+  _globals['_NODEREPORT']._serialized_start=3489
+  _globals['_NODEREPORT']._serialized_end=3722
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from imd.pb import connection_pb2 as _connection_pb2
+from imd.pb import delivery_pb2 as _delivery_pb2
 from imd.pb import message_pb2 as _message_pb2
 from imd.pb import sync_pb2 as _sync_pb2
 from google.protobuf.internal import containers as _containers
@@ -194,3 +195,225 @@ class SystemAppended(_message.Message):
     failure: Failure
     seq: int
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class ForwardedSend(_message.Message):
+    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version")
+    FORWARDID_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    CONTENTHASH_FIELD_NUMBER: _ClassVar[int]
+    SERVERMSGID_FIELD_NUMBER: _ClassVar[int]
+    SERVERTIME_FIELD_NUMBER: _ClassVar[int]
+    ISMEDIA_FIELD_NUMBER: _ClassVar[int]
+    PEERUSERID_FIELD_NUMBER: _ClassVar[int]
+    REVOKESSEQ_FIELD_NUMBER: _ClassVar[int]
+    REVOKEDBODY_FIELD_NUMBER: _ClassVar[int]
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    MAYBESTORED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    forwardId: int
+    conversationId: str
+    senderId: int
+    clientMsgId: str
+    body: bytes
+    contentHash: bytes
+    serverMsgId: int
+    serverTime: int
+    isMedia: bool
+    peerUserId: int
+    revokesSeq: int
+    revokedBody: bytes
+    deviceId: str
+    mayBeStored: bool
+    version: int
+    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ForwardedSends(_message.Message):
+    __slots__ = ("nodeId", "sends")
+    NODEID_FIELD_NUMBER: _ClassVar[int]
+    SENDS_FIELD_NUMBER: _ClassVar[int]
+    nodeId: int
+    sends: _containers.RepeatedCompositeFieldContainer[ForwardedSend]
+    def __init__(self, nodeId: _Optional[int] = ..., sends: _Optional[_Iterable[_Union[ForwardedSend, _Mapping]]] = ...) -> None: ...
+
+class ForwardedTaken(_message.Message):
+    __slots__ = ("failure",)
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class SendOutcome(_message.Message):
+    __slots__ = ("forwardId", "kind", "seq", "serverMsgId", "serverTime", "duplicate", "failure", "retryAfterMs", "field")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STORED: _ClassVar[SendOutcome.Kind]
+        FAILED: _ClassVar[SendOutcome.Kind]
+        DELAYED: _ClassVar[SendOutcome.Kind]
+    STORED: SendOutcome.Kind
+    FAILED: SendOutcome.Kind
+    DELAYED: SendOutcome.Kind
+    FORWARDID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    SERVERMSGID_FIELD_NUMBER: _ClassVar[int]
+    SERVERTIME_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RETRYAFTERMS_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    forwardId: int
+    kind: SendOutcome.Kind
+    seq: int
+    serverMsgId: int
+    serverTime: int
+    duplicate: bool
+    failure: Failure
+    retryAfterMs: int
+    field: str
+    def __init__(self, forwardId: _Optional[int] = ..., kind: _Optional[_Union[SendOutcome.Kind, str]] = ..., seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., duplicate: _Optional[bool] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., retryAfterMs: _Optional[int] = ..., field: _Optional[str] = ...) -> None: ...
+
+class SendOutcomes(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[SendOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[SendOutcome, _Mapping]]] = ...) -> None: ...
+
+class ToldMessage(_message.Message):
+    __slots__ = ("seq", "senderId", "body", "exceptDeviceId", "revokesSeq", "revokedBody")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    EXCEPTDEVICEID_FIELD_NUMBER: _ClassVar[int]
+    REVOKESSEQ_FIELD_NUMBER: _ClassVar[int]
+    REVOKEDBODY_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    senderId: int
+    body: bytes
+    exceptDeviceId: str
+    revokesSeq: int
+    revokedBody: bytes
+    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., body: _Optional[bytes] = ..., exceptDeviceId: _Optional[str] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ...) -> None: ...
+
+class ToldConversation(_message.Message):
+    __slots__ = ("conversationId", "messages", "hintSeq", "typing", "typingUserId", "typingDeviceId", "cursors")
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    HINTSEQ_FIELD_NUMBER: _ClassVar[int]
+    TYPING_FIELD_NUMBER: _ClassVar[int]
+    TYPINGUSERID_FIELD_NUMBER: _ClassVar[int]
+    TYPINGDEVICEID_FIELD_NUMBER: _ClassVar[int]
+    CURSORS_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    messages: _containers.RepeatedCompositeFieldContainer[ToldMessage]
+    hintSeq: int
+    typing: bytes
+    typingUserId: int
+    typingDeviceId: str
+    cursors: _containers.RepeatedCompositeFieldContainer[_delivery_pb2.MemberCursor]
+    def __init__(self, conversationId: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ToldMessage, _Mapping]]] = ..., hintSeq: _Optional[int] = ..., typing: _Optional[bytes] = ..., typingUserId: _Optional[int] = ..., typingDeviceId: _Optional[str] = ..., cursors: _Optional[_Iterable[_Union[_delivery_pb2.MemberCursor, _Mapping]]] = ...) -> None: ...
+
+class ToldConversations(_message.Message):
+    __slots__ = ("conversations",)
+    CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    conversations: _containers.RepeatedCompositeFieldContainer[ToldConversation]
+    def __init__(self, conversations: _Optional[_Iterable[_Union[ToldConversation, _Mapping]]] = ...) -> None: ...
+
+class SessionEvent(_message.Message):
+    __slots__ = ("userId", "deviceId", "sessionId", "platform", "since", "gone")
+    USERID_FIELD_NUMBER: _ClassVar[int]
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    SESSIONID_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    userId: int
+    deviceId: str
+    sessionId: int
+    platform: str
+    since: int
+    gone: bool
+    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[int] = ..., platform: _Optional[str] = ..., since: _Optional[int] = ..., gone: _Optional[bool] = ...) -> None: ...
+
+class SessionEvents(_message.Message):
+    __slots__ = ("nodeId", "incarnation", "events")
+    NODEID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    nodeId: int
+    incarnation: str
+    events: _containers.RepeatedCompositeFieldContainer[SessionEvent]
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., events: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ...) -> None: ...
+
+class RoutesQuery(_message.Message):
+    __slots__ = ("userIds",)
+    USERIDS_FIELD_NUMBER: _ClassVar[int]
+    userIds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, userIds: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class KnownRoute(_message.Message):
+    __slots__ = ("userId", "deviceId", "nodeId", "sessionId", "platform", "since")
+    USERID_FIELD_NUMBER: _ClassVar[int]
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    NODEID_FIELD_NUMBER: _ClassVar[int]
+    SESSIONID_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    userId: int
+    deviceId: str
+    nodeId: int
+    sessionId: int
+    platform: str
+    since: int
+    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., nodeId: _Optional[int] = ..., sessionId: _Optional[int] = ..., platform: _Optional[str] = ..., since: _Optional[int] = ...) -> None: ...
+
+class RoutesAnswer(_message.Message):
+    __slots__ = ("failure", "routes")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    routes: _containers.RepeatedCompositeFieldContainer[KnownRoute]
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[KnownRoute, _Mapping]]] = ...) -> None: ...
+
+class NodeChanged(_message.Message):
+    __slots__ = ("nodeId", "incarnation", "ready", "left")
+    NODEID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    nodeId: int
+    incarnation: str
+    ready: bool
+    left: bool
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., ready: _Optional[bool] = ..., left: _Optional[bool] = ...) -> None: ...
+
+class NodeReport(_message.Message):
+    __slots__ = ("nodeId", "incarnation", "zone", "ready", "connections", "maxConnections", "load", "tcp", "tls", "ws", "versionLabels", "weight", "timestamp")
+    NODEID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAXCONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    TCP_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    WS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONLABELS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    nodeId: int
+    incarnation: str
+    zone: str
+    ready: bool
+    connections: int
+    maxConnections: int
+    load: float
+    tcp: str
+    tls: str
+    ws: str
+    versionLabels: _containers.RepeatedScalarFieldContainer[str]
+    weight: int
+    timestamp: int
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., zone: _Optional[str] = ..., ready: _Optional[bool] = ..., connections: _Optional[int] = ..., maxConnections: _Optional[int] = ..., load: _Optional[float] = ..., tcp: _Optional[str] = ..., tls: _Optional[str] = ..., ws: _Optional[str] = ..., versionLabels: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., timestamp: _Optional[int] = ...) -> None: ...
