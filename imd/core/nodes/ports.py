@@ -3,7 +3,7 @@ messages: the unique index does. Losing either costs speed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from imd.core.nodes.model import Node
@@ -34,4 +34,20 @@ class ShardLeases(Protocol):
 
         One atomic step: two nodes never come away with the same shard.
         """
+        ...
+
+
+class LiveNodes(Protocol):
+    """The core nodes that are alive, as this one knows it; with the registry lost, as it was known last."""
+
+    @property
+    def me(self) -> Node: ...
+
+    @property
+    def others(self) -> frozenset[int]:
+        """The ids of all but this one."""
+        ...
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have the listener called after nodes came or went."""
         ...
