@@ -1,0 +1,1 @@
+"""What operators run beside the roles: command lines and the cluster on one machine."""

@@ -1,0 +1,1 @@
+"""A cluster on this machine: the real servers that the roles need, and the roles."""
