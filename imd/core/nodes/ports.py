@@ -17,7 +17,11 @@ class NodeRegistry(Protocol):
     """
 
     async def beat(self, me: Node) -> Sequence[Node]:
-        """I am alive, like this; all who are, me included. An older incarnation of me is replaced."""
+        """I am alive, like this; all who are, me included, by node id.
+
+        Of two processes with my id the one that came last is me: whoever finds another incarnation
+        under its own id in the answer has been replaced, and is not counted any more.
+        """
         ...
 
     async def leave(self, me: Node) -> None:
@@ -32,7 +36,8 @@ class ShardLeases(Protocol):
         """Renew and take what is wanted, if it is mine, free, run out or an older incarnation's of mine;
         give back what is mine and not wanted. Returns the holder (node id) of every shard that has one.
 
-        One atomic step: two nodes never come away with the same shard.
+        One atomic step: two nodes never come away with the same shard. Who was replaced by a newer
+        incarnation gets nothing, and is not told of what that one holds.
         """
         ...
 

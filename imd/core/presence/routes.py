@@ -48,11 +48,14 @@ class RouteTable(Protocol):
 
     async def put(self, routes: Sequence[Route]) -> Found:
         """Record these, newer ones in place of older ones of the same device, never the other way; all
-        routes of their users now."""
+        routes of their users now. The same again makes it live on.
+
+        Atomic for each few hundred of them.
+        """
         ...
 
     async def remove(self, routes: Sequence[Route]) -> None:
-        """Forget these sessions; a newer session of the same device stays."""
+        """Forget these sessions; another session of the same device stays."""
         ...
 
     async def of_users(self, user_ids: Sequence[int]) -> Found:
@@ -60,7 +63,10 @@ class RouteTable(Protocol):
         ...
 
     async def of_node(self, node_id: int, after: str = "") -> RoutePage:
-        """A page of a node's routes, for the audit, and for those of a node that died."""
+        """A page of about 500 of a node's routes, for the audit, and for those of a node that died.
+
+        A route that is there all the while is on exactly one page; one that comes or goes may be on none.
+        """
         ...
 
     async def generation(self) -> str:
