@@ -1,11 +1,16 @@
-"""Where to listen, as one text: ``127.0.0.1:7700``, ``[::1]:7700``, ``0.0.0.0:7700``."""
+"""Addresses as one text: ``127.0.0.1:7700``, ``[::1]:7700``, and for what we connect to ``db.example.com:3306``."""
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import NamedTuple
 
 EXPECTED = "IP:PORT, such as 127.0.0.1:7700, 0.0.0.0:7700 or [::]:7700"
+EXPECTED_HOST = "HOST:PORT, such as 127.0.0.1:4222 or db.example.com:3306"
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
 
 
 class Address(NamedTuple):
@@ -44,3 +49,24 @@ def parse_address(text: str) -> Address:
     if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
         raise ValueError(f"port {port!r} is not a number from 0 to 65535")
     return Address(host, int(port))
+
+
+def parse_host(text: str) -> tuple[str, int]:
+    """Host (a name or an IP address) and port of a server.
+
+    :raises ValueError: says what is wrong with it.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError("has no host before the port" if colon else "has no port")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError("is not an IPv6 address in brackets") from None
+    elif not _HOST_NAME.match(host):
+        raise ValueError("has no host that could be one")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+        raise ValueError("has no port from 1 to 65535")
+    return host, int(port)

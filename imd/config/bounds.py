@@ -1,14 +1,10 @@
-"""What each number of the configuration may be, and what must hold between keys."""
+"""What each number of the configuration may be."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from imd.config.address import EXPECTED, Address, parse_address
-from imd.config.sections import KIB, Accounts, Config, Gateway, Listen, Tls
+from imd.config.section import KIB
 
 DAY_S = 24 * 3600
 
@@ -87,117 +83,23 @@ BOUNDS = {
     # All members of a conversation travel in one answer on the bus, 12 bytes each of 1 MB.
     "accounts.group_max_members": Range(2, 50_000),
     "accounts.groups_per_user": Range(1),
+    "node.heartbeat_interval_s": Range(0.1, 60),
+    "node.missed_heartbeats": Range(2, 100),
+    "node.route_ttl_s": Range(10, DAY_S),
+    "node.route_cache_users": Range(1),
+    "node.route_cache_ttl_s": Range(0.1, 3600),
+    "node.route_audit_interval_s": Range(1, DAY_S),
+    "node.weight": Range(0, 10_000),
+    "nats.replicas": Range(1, 5),
+    "mongo.message_collections": Range(1, 256),
+    "mongo.pool_size": Range(1, 100),
+    "mongo.timeout_s": Range(0.1, 60),
+    # The idempotency keys of at least 7 days are in the hot collections.
+    "mongo.hot_days": Range(7, 3650),
+    "mongo.archive_days": Range(0, 36_500),
+    "redis.database": Range(0, 1023),
+    "redis.pool_size": Range(1, 100),
+    "redis.timeout_ms": Range(1, 10_000),
+    "sql.pool_size": Range(1, 100),
+    "sql.timeout_s": Range(0.1, 60),
 }
-
-#: Plain listeners, and what to use instead.
-_ENCRYPTED = {"tcp": "listen.tls", "http": "listen.https"}
-_ORIGIN = re.compile(r"https?://[^/\s?#@]+\Z")
-
-
-class Conflict(NamedTuple):
-    """``text`` is what is wrong with ``path``; it also depends on the keys in ``given``."""
-
-    path: str
-    text: str
-    given: tuple[str, ...] = ()
-
-
-def conflicts(config: Config) -> Iterator[Conflict]:
-    """What types and bounds cannot say. Reads the certificate files; touches nothing else."""
-    if not config.data_dir.strip():
-        yield Conflict("data_dir", "is empty; expected a folder")
-    yield from _listen(config.listen)
-    yield from _tls(config.listen, config.tls)
-    yield from _gateway(config.gateway)
-    yield from _accounts(config.accounts)
-
-
-def _listen(listen: Listen) -> Iterator[Conflict]:
-    taken: dict[Address, str] = {}
-    for name in ("tcp", "tls", "http", "https"):
-        path, text = f"listen.{name}", getattr(listen, name)
-        if not text:
-            continue
-        try:
-            address = parse_address(text)
-        except ValueError as error:
-            yield Conflict(path, f"{error}; expected {EXPECTED}")
-            continue
-        if address.port and address in taken:
-            yield Conflict(path, f"{address} is taken by {taken[address]}", (taken[address],))
-        taken[address] = path
-        if name in _ENCRYPTED and address.is_public and not listen.allow_public_plaintext:
-            yield Conflict(
-                path,
-                f"{address} can be reached by others and is not encrypted; use {_ENCRYPTED[name]} "
-                "with a certificate, or set listen.allow_public_plaintext if a proxy adds TLS",
-                ("listen.allow_public_plaintext",),
-            )
-    if not (listen.tcp or listen.tls or listen.http or listen.https):
-        yield Conflict(
-            "listen", "listens nowhere; expected at least one of tcp, tls, http, https", ("listen.tcp",)
-        )
-
-
-def _tls(listen: Listen, tls: Tls) -> Iterator[Conflict]:
-    secure = tuple(f"listen.{name}" for name in ("tls", "https") if getattr(listen, name))
-    for path, file in (
-        ("tls.certificate_file", tls.certificate_file),
-        ("tls.private_key_file", tls.private_key_file),
-    ):
-        if file:
-            try:
-                with Path(file).open("rb") as opened:
-                    opened.read(1)
-            except OSError as error:
-                yield Conflict(path, f"cannot read {file}: {error.strerror}; expected a PEM file")
-        elif secure:
-            yield Conflict(
-                path, f"is empty; {' and '.join(secure)} cannot do without a PEM file here", secure
-            )
-
-
-def _gateway(gateway: Gateway) -> Iterator[Conflict]:
-    if gateway.heartbeat_interval_s >= gateway.idle_timeout_s:
-        yield Conflict(
-            "gateway.heartbeat_interval_s",
-            f"{gateway.heartbeat_interval_s:g} is not below gateway.idle_timeout_s = {gateway.idle_timeout_s:g}; "
-            "quiet clients would be thrown out",
-            ("gateway.idle_timeout_s",),
-        )
-    if gateway.text_bytes > gateway.binary_bytes:
-        yield Conflict(
-            "gateway.text_bytes",
-            f"{gateway.text_bytes} is above gateway.binary_bytes = {gateway.binary_bytes}, "
-            "which bounds the whole message",
-            ("gateway.binary_bytes",),
-        )
-    if gateway.queue_bytes < gateway.binary_bytes:
-        yield Conflict(
-            "gateway.queue_bytes",
-            f"{gateway.queue_bytes} is below gateway.binary_bytes = {gateway.binary_bytes}; "
-            "the largest message would not fit",
-            ("gateway.binary_bytes",),
-        )
-    for index, origin in enumerate(gateway.origins):
-        if not _ORIGIN.match(origin):
-            yield Conflict(
-                f"gateway.origins[{index}]",
-                f"{origin!r} is not an origin; expected scheme and host only, such as https://chat.example.com",
-                ("gateway.origins",),
-            )
-
-
-def _accounts(accounts: Accounts) -> Iterator[Conflict]:
-    if accounts.refresh_below_s >= accounts.token_ttl_s:
-        yield Conflict(
-            "accounts.refresh_below_s",
-            f"{accounts.refresh_below_s} is not below accounts.token_ttl_s = {accounts.token_ttl_s}",
-            ("accounts.token_ttl_s",),
-        )
-    if accounts.token_ttl_s > accounts.login_ttl_s:
-        yield Conflict(
-            "accounts.token_ttl_s",
-            f"{accounts.token_ttl_s} is above accounts.login_ttl_s = {accounts.login_ttl_s}",
-            ("accounts.login_ttl_s",),
-        )

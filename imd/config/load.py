@@ -1,4 +1,4 @@
-"""From a TOML file and the environment to a ``Config``, or to every reason why not, at once.
+"""From a TOML file and the environment to a role's configuration, or to every reason why not, at once.
 
 ``IM__LISTEN__TCP=0.0.0.0:7700`` in the environment stands above ``tcp`` in ``[listen]`` of the
 file; ``IM__NODE_ID`` above ``node_id``. What neither names keeps its default.
@@ -10,13 +10,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from imd.config.bounds import BOUNDS, conflicts
-from imd.config.sections import Config, Section
+from imd.config.bounds import BOUNDS
+from imd.config.conflicts import conflicts
+from imd.config.section import Section
+from imd.config.sections import Config
 from imd.kernel.errors import StartupError
 
 PREFIX = "IM__"
@@ -41,17 +43,26 @@ class ConfigError(StartupError):
         super().__init__("\n  ".join([f"{count} in {source}:", *problems]))
 
 
-def load(file: str, environ: Mapping[str, str]) -> Config:
+@overload
+def load(file: str, environ: Mapping[str, str]) -> Config: ...
+
+
+@overload
+def load(file: str, environ: Mapping[str, str], kind: type[S]) -> S: ...
+
+
+def load(file: str, environ: Mapping[str, str], kind: type[Section] = Config) -> Section:
     """The configuration in ``file`` ("" for none), with what ``environ`` overrides.
 
+    :param kind: whose file it is, one of ``imd.config.sections``.
     :raises ConfigError: with all that is wrong.
     """
     overrides = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     source = file or "the configuration"
     if overrides:
         source += f" and the environment ({PREFIX}*)"
-    reading = _Reading(overrides)
-    config = reading.section(Config, _read(file) if file else {}, "")
+    reading = _Reading(kind, overrides)
+    config = reading.section(kind, _read(file) if file else {}, "")
     reading.unknown_overrides()
     for conflict in conflicts(config):
         if not reading.broken & {conflict.path, *conflict.given}:
@@ -93,7 +104,8 @@ def _shown(value: object) -> str:
 class _Reading:
     """One walk over all sections; a key that is wrong keeps its default and the walk goes on."""
 
-    def __init__(self, overrides: Mapping[str, str]) -> None:
+    def __init__(self, kind: type[Section], overrides: Mapping[str, str]) -> None:
+        self._kind = kind
         self.problems: list[str] = []
         #: Paths that are wrong already; what depends on them is not judged.
         self.broken: set[str] = set()
@@ -146,7 +158,7 @@ class _Reading:
         values[field.name] = converted
 
     def _unknown(self, path: str, siblings: list[str], *, variable: str = "") -> None:
-        everywhere = [key for key, _ in keys()]
+        everywhere = [key for key, _ in keys(self._kind)]
         name = path.rpartition(".")[2]
         near = get_close_matches(path, siblings, 1, 0.7) or get_close_matches(path, everywhere, 1, 0.8)
         near = near or [key for key in everywhere if key.rpartition(".")[2] == name]
@@ -155,7 +167,7 @@ class _Reading:
 
     def unknown_overrides(self) -> None:
         """Complain of variables with our prefix that name no key."""
-        known = {key for key, _ in keys()}
+        known = {key for key, _ in keys(self._kind)}
         for variable in self._overrides:
             path = variable.removeprefix(PREFIX).lower().replace("__", ".")
             if variable != PREFIX + path.upper().replace(".", "__") or path not in known:

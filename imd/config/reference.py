@@ -1,6 +1,6 @@
 """The configuration, printed: every key with its reason, its range and its default.
 
-``python -m imd.config.reference > im.toml`` starts a file of one's own; ``etc/im.toml`` is this.
+``python -m imd.config.reference core > im-core.toml`` starts a file of one's own; ``etc/*.toml`` are these.
 """
 
 from __future__ import annotations
@@ -15,26 +15,35 @@ from collections.abc import Iterator
 from msgspec.structs import FieldInfo, fields
 
 from imd.config.bounds import BOUNDS
-from imd.config.sections import Config, Section
+from imd.config.section import Section
+from imd.config.sections import AdminConfig, BusinessConfig, Config, CoreConfig
 
 WIDTH = 100
+#: What may be asked for, and the file in etc/ that it is.
+ROLES: dict[str, tuple[type[Section], str]] = {
+    "im": (Config, "im"),
+    "core": (CoreConfig, "im-core"),
+    "business": (BusinessConfig, "im-business"),
+    "admin": (AdminConfig, "im-admin"),
+}
 
 _HEAD = """\
-# Configuration of `twistd im --config FILE`. Every key is shown with its default: remove the # to
-# change it. IM__LISTEN__TCP in the environment stands above tcp in [listen]; a wrong or unknown key
-# stops the server at start, with all that is wrong.
+# Configuration of `twistd {name} --config FILE`. Every key is shown with its default: remove the # to
+# change it. IM__LISTEN__HTTP in the environment stands above http in [listen]; a wrong or unknown
+# key stops the server at start, with all that is wrong.
 """
 
 
-def reference() -> str:
-    """The whole text."""
-    lines = [_HEAD]
+def reference(role: str = "im") -> str:
+    """The whole text for one of ``ROLES``."""
+    kind, name = ROLES[role]
+    lines = [_HEAD.format(name=name)]
     sections: list[FieldInfo] = []
-    for field in fields(Config):
+    for field in fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Section):
             sections.append(field)
         else:
-            lines += _key(Config, field, field.name)
+            lines += _key(kind, field, field.name)
     for section in sections:
         lines.append("")
         lines += _comment(_purpose(section.type))
@@ -66,10 +75,13 @@ def _purpose(section: type[Section]) -> str:
 
 
 def _docstrings(section: type[Section]) -> dict[str, str]:
-    """The texts below the attributes, which Python itself forgets."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
-    assert isinstance(tree, ast.ClassDef)
-    return dict(_documented(tree))
+    """The texts below the attributes, which Python itself forgets; a section inherits them."""
+    texts: dict[str, str] = {}
+    for base in section.__mro__[section.__mro__.index(Section) - 1 :: -1]:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(tree, ast.ClassDef)
+        texts.update(_documented(tree))
+    return texts
 
 
 def _documented(tree: ast.ClassDef) -> Iterator[tuple[str, str]]:
@@ -83,5 +95,15 @@ def _documented(tree: ast.ClassDef) -> Iterator[tuple[str, str]]:
             yield statement.target.id, " ".join(str(below.value.value).split())
 
 
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    role = arguments[0] if arguments else "im"
+    if len(arguments) > 1 or role not in ROLES:
+        sys.stderr.write(f"usage: python -m imd.config.reference [{'|'.join(ROLES)}]\n")
+        return 2
+    sys.stdout.write(reference(role))
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    sys.exit(main(sys.argv[1:]))

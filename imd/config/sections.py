@@ -1,21 +1,18 @@
 """Every key of the configuration, typed, with its default and its reason.
 
 A section is a frozen struct; services never see one: ``roles`` hands them plain values. The
-docstring below each attribute is what ``imd.config.reference`` prints above the key.
+docstring below each attribute is what ``imd.config.reference`` prints above the key. A role's file has
+the sections and keys that the role uses, and no others: a key without effect would be a trap.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from typing import Protocol
 
-KIB = 1024
+from msgspec import field
 
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: immutable, and an unknown key is an error.
-
-    Each section says ``frozen`` again, for type checkers; msgspec inherits it.
-    """
+from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.section import KIB, Section
 
 
 class Listen(Section, frozen=True):
@@ -33,6 +30,47 @@ class Listen(Section, frozen=True):
     """Permit tcp and http on an address that others can reach, without TLS (behind a proxy that adds it)."""
 
 
+class CoreListen(Section, frozen=True):
+    """Where the node listens. Empty means: not at all. Loopback unless you say otherwise."""
+
+    tcp: str = "127.0.0.1:7700"
+    """Native clients: length-prefixed protobuf."""
+    tls: str = ""
+    """The same over TLS; needs [tls]."""
+    http: str = "127.0.0.1:7780"
+    """WebSocket at /ws, /healthz, /readyz, and nothing else: REST is on the HTTP port of im-business. A proxy
+    in front sends /ws here and /api there, or clients learn both addresses (GET /api/v1/gateways)."""
+    https: str = ""
+    """The same over TLS; needs [tls]."""
+    allow_public_plaintext: bool = False
+    """Permit tcp and http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+    reuse_port: bool = False
+    """Let several nodes of this machine share these ports (SO_REUSEPORT); the kernel deals out connections, and
+    any of the nodes answers /readyz. `twistd im-core --workers N` sets it by itself."""
+
+
+class BusinessListen(Section, frozen=True):
+    """Where the node listens. Empty means: not at all. Loopback unless you say otherwise."""
+
+    http: str = "127.0.0.1:7790"
+    """REST under /api/v1, /healthz, /readyz; no WebSocket: that is on the HTTP port of im-core."""
+    https: str = ""
+    """The same over TLS; needs [tls]."""
+    allow_public_plaintext: bool = False
+    """Permit http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+
+
+class AdminListen(Section, frozen=True):
+    """Where the node listens. Empty means: not at all. Loopback unless you say otherwise."""
+
+    http: str = "127.0.0.1:7795"
+    """For operators: /api/v1/settings, /healthz, /readyz."""
+    https: str = ""
+    """The same over TLS; needs [tls]."""
+    allow_public_plaintext: bool = False
+    """Permit http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+
+
 class Tls(Section, frozen=True):
     """Certificate for tls and https; TLS 1.2 and newer."""
 
@@ -42,13 +80,21 @@ class Tls(Section, frozen=True):
     """PEM."""
 
 
-class Gateway(Section, frozen=True):
+class Access(Section, frozen=True):
+    """Who may come, and with how many devices."""
+
+    max_devices_per_user: int = 10
+    origins: list[str] = field(default_factory=list)
+    """Web pages that may open /ws and use REST, such as "https://chat.example.com". Empty: only pages from this
+    very host."""
+
+
+class Gateway(Access, frozen=True):
     """Connections (spec 8, 18.1)."""
 
     max_connections: int = 25_000
     max_unauthenticated_share: float = 0.2
     """Of max_connections; strangers cannot fill the server."""
-    max_devices_per_user: int = 10
     auth_timeout_s: float = 10.0
     heartbeat_interval_s: float = 30.0
     idle_timeout_s: float = 90.0
@@ -67,14 +113,12 @@ class Gateway(Section, frozen=True):
     """On stop: how long clients have to leave by themselves."""
     drain_remaining_share: float = 0.1
     """On stop: do not wait for these last ones."""
-    origins: list[str] = field(default_factory=list)
-    """Web pages that may open /ws, such as "https://chat.example.com". Empty: only pages from this very host."""
     websocket_deflate: bool = False
     """permessage-deflate; off, because the WebSocket library cuts some oversized inflated messages silently."""
 
 
-class Limits(Section, frozen=True):
-    """Rates (spec 18.5). A rate of 0 switches that limit off."""
+class CoreLimits(Section, frozen=True):
+    """Rates (spec 18.5), each node for itself. A rate of 0 switches that limit off."""
 
     user_text_per_min: float = 30
     user_media_per_min: float = 10
@@ -85,6 +129,21 @@ class Limits(Section, frozen=True):
     ip_frames_per_s: float = 2000
     """All connections of one address together; many people may share one."""
     ip_connects_per_s: float = 200
+
+
+class BusinessLimits(Section, frozen=True):
+    """Rates (spec 18.5), each node for itself. A rate of 0 switches that limit off."""
+
+    logins_per_min: float = 10
+    """For one account and address; then 1005 with a time to wait."""
+    registrations_per_hour_per_ip: float = 20
+    user_requests_per_s: float = 10
+    """REST requests of one user, on all devices; ten seconds' worth at once."""
+
+
+class Limits(CoreLimits, frozen=True):
+    """Rates (spec 18.5). A rate of 0 switches that limit off."""
+
     logins_per_min: float = 10
     """For one account and address; then 1005 with a time to wait."""
     registrations_per_hour_per_ip: float = 20
@@ -139,6 +198,35 @@ class Accounts(Section, frozen=True):
     groups_per_user: int = 500
 
 
+class Node(Section, frozen=True):
+    """How this node stands among the others (spec 7)."""
+
+    zone: str = ""
+    """Where it is; clients of the same zone are sent here first."""
+    heartbeat_interval_s: float = 5.0
+    """How often it tells the registry that it is alive."""
+    missed_heartbeats: int = 3
+    """After so many the others take its shards."""
+    route_ttl_s: float = 120.0
+    """A route that nobody refreshes is forgotten by then; refreshed three times as often."""
+    route_cache_users: int = 1000
+    """Routes kept at hand, of so many users."""
+    route_cache_ttl_s: float = 30.0
+    route_audit_interval_s: float = 600.0
+    """How often routes are compared with the connections that are really here, and repaired."""
+    public_tcp: str = ""
+    """HOST:PORT at which clients reach tcp of [listen], as they are told by GET /api/v1/gateways. Empty: as in
+    [listen], if that is one address and not all of the machine's."""
+    public_tls: str = ""
+    """The same for tls."""
+    public_ws: str = ""
+    """ws:// or wss:// URL of /ws, the same way."""
+    version_labels: list[str] = field(default_factory=list)
+    """Only clients that say one of these labels are sent here. Empty: all."""
+    weight: int = 100
+    """New clients are dealt out in proportion to it; 0: none come here by discovery."""
+
+
 class Config(Section, frozen=True):
     """The whole file of `twistd im`."""
 
@@ -153,3 +241,99 @@ class Config(Section, frozen=True):
     messages: Messages = Messages()
     presence: Presence = Presence()
     accounts: Accounts = Accounts()
+
+
+class CoreConfig(Section, frozen=True):
+    """The whole file of `twistd im-core`."""
+
+    node_id: int = 0
+    """Different on every im-core, whatever the machine; worker n of --workers N has node_id + n."""
+    listen: CoreListen = CoreListen()
+    tls: Tls = Tls()
+    gateway: Gateway = Gateway()
+    limits: CoreLimits = CoreLimits()
+    messages: Messages = Messages()
+    presence: Presence = Presence()
+    node: Node = Node()
+    nats: Nats = Nats()
+    mongo: Mongo = Mongo()
+    redis: Redis = Redis()
+
+
+class BusinessConfig(Section, frozen=True):
+    """The whole file of `twistd im-business`."""
+
+    node_id: int = 0
+    """Different on every im-business."""
+    token_secret_file: str = ""
+    """Signs tokens: the same 32 bytes or more on every im-business, mode 0600. Make one with
+    `(umask 077; openssl rand -hex 32 > token.key)`; moving from `twistd im`, take secrets/token.key of its data
+    folder, so that everybody stays logged in."""
+    listen: BusinessListen = BusinessListen()
+    tls: Tls = Tls()
+    gateway: Access = Access()
+    limits: BusinessLimits = BusinessLimits()
+    accounts: Accounts = Accounts()
+    nats: Nats = Nats()
+    sql: Sql = Sql()
+
+
+class AdminConfig(Section, frozen=True):
+    """The whole file of `twistd im-admin`."""
+
+    node_id: int = 0
+    """Different on every im-admin."""
+    bootstrap_token_file: str = "im-admin.token"
+    """Holds the token that an operator's requests carry; made at first start, mode 0600."""
+    listen: AdminListen = AdminListen()
+    tls: Tls = Tls()
+    nats: Nats = Nats()
+    sql: Sql = Sql()
+
+
+class CoreSettings(Protocol):
+    """What the core role reads, of either file."""
+
+    @property
+    def node_id(self) -> int: ...
+
+    @property
+    def gateway(self) -> Gateway: ...
+
+    @property
+    def limits(self) -> CoreLimits: ...
+
+    @property
+    def messages(self) -> Messages: ...
+
+    @property
+    def presence(self) -> Presence: ...
+
+
+class RestRates(Protocol):
+    """See ``BusinessLimits``."""
+
+    @property
+    def logins_per_min(self) -> float: ...
+
+    @property
+    def registrations_per_hour_per_ip(self) -> float: ...
+
+    @property
+    def user_requests_per_s(self) -> float: ...
+
+
+class BusinessSettings(Protocol):
+    """What the business role reads, of either file."""
+
+    @property
+    def node_id(self) -> int: ...
+
+    @property
+    def gateway(self) -> Access: ...
+
+    @property
+    def limits(self) -> RestRates: ...
+
+    @property
+    def accounts(self) -> Accounts: ...

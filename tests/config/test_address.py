@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.config.address import Address, parse_address
+from imd.config.address import Address, parse_address, parse_host
 
 
 class Addresses(SynchronousTestCase):
@@ -39,3 +39,31 @@ class Addresses(SynchronousTestCase):
             ("127.0.0.1:\u0661", "port"),
         ):
             self.assertRegex(str(self.assertRaises(ValueError, parse_address, text)), words)
+
+    def test_host(self) -> None:
+        """What we connect to may have a name."""
+        for text, host, port in (
+            ("127.0.0.1:4222", "127.0.0.1", 4222),
+            ("[::1]:1", "::1", 1),
+            ("db-1.example.com:3306", "db-1.example.com", 3306),
+            ("mongo_1:27017", "mongo_1", 27017),
+        ):
+            self.assertEqual(parse_host(text), (host, port))
+
+    def test_bad_host(self) -> None:
+        """What is wrong is said."""
+        for text, words in (
+            ("", "no port"),
+            ("host", "no port"),
+            (":1", "no host"),
+            ("a b:1", "could be one"),
+            ("user@a:1", "could be one"),
+            ("-a:1", "could be one"),
+            ("a..b:1", "could be one"),
+            ("::1:1", "could be one"),
+            ("[a]:1", "IPv6"),
+            ("a:0", "1 to 65535"),
+            ("a:65536", "1 to 65535"),
+            ("a:", "1 to 65535"),
+        ):
+            self.assertRegex(str(self.assertRaises(ValueError, parse_host, text)), words)

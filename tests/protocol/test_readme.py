@@ -7,7 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.config.sections import KIB, Config
+from imd.config.section import KIB
+from imd.config.sections import Config
 from imd.core.gateway.acks import MAX_IN_FLIGHT
 from imd.core.gateway.drain import RECONNECT_SPREAD_MS
 from imd.core.gateway.idle import MAX_BLOCKED_S

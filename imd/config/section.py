@@ -1,0 +1,14 @@
+"""What every section of the configuration is."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+KIB = 1024
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: immutable, and an unknown key is an error.
+
+    Each section says ``frozen`` again, for type checkers; msgspec inherits it.
+    """
