@@ -165,16 +165,18 @@ class Invalidation(_message.Message):
     def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RevokedSessions(_message.Message):
-    __slots__ = ("userId", "deviceId", "exceptDeviceId", "reason")
+    __slots__ = ("userId", "deviceId", "exceptDeviceId", "reason", "loginIds")
     USERID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     EXCEPTDEVICEID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    LOGINIDS_FIELD_NUMBER: _ClassVar[int]
     userId: int
     deviceId: str
     exceptDeviceId: str
     reason: str
-    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., exceptDeviceId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    loginIds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., exceptDeviceId: _Optional[str] = ..., reason: _Optional[str] = ..., loginIds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SystemAppend(_message.Message):
     __slots__ = ("conversationId", "clientMsgId", "notice", "version")
@@ -239,10 +241,14 @@ class ForwardedSends(_message.Message):
     def __init__(self, nodeId: _Optional[int] = ..., sends: _Optional[_Iterable[_Union[ForwardedSend, _Mapping]]] = ...) -> None: ...
 
 class ForwardedTaken(_message.Message):
-    __slots__ = ("failure",)
+    __slots__ = ("failure", "outcomes", "waitingIds")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    WAITINGIDS_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    outcomes: _containers.RepeatedCompositeFieldContainer[SendOutcome]
+    waitingIds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., outcomes: _Optional[_Iterable[_Union[SendOutcome, _Mapping]]] = ..., waitingIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SendOutcome(_message.Message):
     __slots__ = ("forwardId", "kind", "seq", "serverMsgId", "serverTime", "duplicate", "failure", "retryAfterMs", "field")
@@ -251,9 +257,11 @@ class SendOutcome(_message.Message):
         STORED: _ClassVar[SendOutcome.Kind]
         FAILED: _ClassVar[SendOutcome.Kind]
         DELAYED: _ClassVar[SendOutcome.Kind]
+        ACCEPTED: _ClassVar[SendOutcome.Kind]
     STORED: SendOutcome.Kind
     FAILED: SendOutcome.Kind
     DELAYED: SendOutcome.Kind
+    ACCEPTED: SendOutcome.Kind
     FORWARDID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -377,16 +385,18 @@ class RoutesAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[KnownRoute, _Mapping]]] = ...) -> None: ...
 
 class NodeChanged(_message.Message):
-    __slots__ = ("nodeId", "incarnation", "ready", "left")
+    __slots__ = ("nodeId", "incarnation", "ready", "left", "shards")
     NODEID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     LEFT_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
     nodeId: int
     incarnation: str
     ready: bool
     left: bool
-    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., ready: _Optional[bool] = ..., left: _Optional[bool] = ...) -> None: ...
+    shards: bool
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., ready: _Optional[bool] = ..., left: _Optional[bool] = ..., shards: _Optional[bool] = ...) -> None: ...
 
 class NodeReport(_message.Message):
     __slots__ = ("nodeId", "incarnation", "zone", "ready", "connections", "maxConnections", "load", "tcp", "tls", "ws", "versionLabels", "weight", "timestamp")

@@ -28,6 +28,7 @@ from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
+from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
@@ -93,11 +94,14 @@ def build_core(
     directory = BusDirectory(bus=bus)
     members = MembershipCache(directory=directory, clock=clock, random=Random().random)
     live = LiveConversations(members=members, directory=directory, log=log, sessions=registry)
+    neighbours = NoNeighbours()
     fanout = Fanout(live=live, tasks=tasks, clock=clock, thresholds=_hint_thresholds(messages))
     receipts = Receipts(
         live=live,
+        log=log,
         cursors=cursors,
         sessions=registry,
+        neighbours=neighbours,
         tasks=tasks,
         clock=clock,
         max_members=messages.receipts_max_members,
@@ -105,6 +109,7 @@ def build_core(
     appender = Appender(
         live=live,
         fanout=fanout,
+        neighbours=neighbours,
         receipts=receipts,
         logs=[log],
         partition_of=lambda _conversation_id: 0,
@@ -140,10 +145,11 @@ def build_core(
         wall_clock=wall_clock,
     )
     requests = Requests(
-        appender=appender,
+        submit=appender,
         acks=Acks(),
         live=live,
         fanout=fanout,
+        neighbours=neighbours,
         receipts=receipts,
         catch_up=catch_up,
         recaller=Recaller(
@@ -176,7 +182,7 @@ def build_core(
         *stores.stages,
         ("presence", presence),
         ("background work", Background(tasks)),
-        ("admitted messages", Settling(appender=appender, receipts=receipts, clock=clock)),
+        ("admitted messages", Settling(submit=appender, receipts=receipts, clock=clock)),
         (
             "invalidations",
             Revocations(
@@ -185,7 +191,7 @@ def build_core(
         ),
         (
             "system messages",
-            SystemMessages(bus=bus, members=members, appender=appender, ids=ids, wall_clock=wall_clock),
+            SystemMessages(bus=bus, submit=appender, ids=ids, wall_clock=wall_clock),
         ),
         (
             "tail sweep",

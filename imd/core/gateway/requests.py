@@ -10,7 +10,6 @@ from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
 from imd.core.gateway.faults import Faults
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.session import BUSY, Session
-from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import (
     MEDIA_TYPES,
@@ -22,9 +21,10 @@ from imd.core.message.content import (
 )
 from imd.core.message.fanout import Fanout
 from imd.core.message.live import LiveConversations
+from imd.core.message.neighbours import Neighbours
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
-from imd.core.message.sends import PendingSend, SendKey
+from imd.core.message.sends import PendingSend, SendKey, Submit
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import Forbidden, ImError, InternalError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id
@@ -50,10 +50,11 @@ class Requests:
     def __init__(
         self,
         *,
-        appender: Appender,
+        submit: Submit,
         acks: Acks,
         live: LiveConversations,
         fanout: Fanout,
+        neighbours: Neighbours,
         receipts: Receipts,
         catch_up: CatchUp,
         recaller: Recaller,
@@ -65,10 +66,11 @@ class Requests:
         tasks: Tasks,
         content_limits: ContentLimits,
     ) -> None:
-        self._appender = appender
+        self._submit = submit
         self._acks = acks
         self._live = live
         self._fanout = fanout
+        self._neighbours = neighbours
         self._receipts = receipts
         self._catch_up = catch_up
         self._recaller = recaller
@@ -139,7 +141,7 @@ class Requests:
         now_ms = self._wall_clock()
         origin = Origin(key[0], key[1], session.device_id, key[2], server_msg_id, now_ms)
         session.in_flight += 1
-        self._appender.submit(
+        self._submit.submit(
             PendingSend(
                 key=key,
                 body=sent_body(request, origin),
@@ -190,6 +192,7 @@ class Requests:
         notice = Typing(conversationId=conversation_id, userId=session.user_id, active=typing.active)
         outbound = Outbound(encode(Envelope(typing=notice)), Priority.BULK)
         self._fanout.broadcast(live, outbound, session)
+        self._neighbours.typing(live, outbound.frames, session)
 
     async def _history(self, session: Session, envelope: Envelope) -> None:
         payload = await self._catch_up.history(session.user_id, envelope.historyReq)
@@ -216,7 +219,7 @@ class Requests:
         _check_scope(session)
         send = await self._recaller.prepare(session, envelope.recall, self._acks)
         session.in_flight += 1
-        self._appender.submit(send)
+        self._submit.submit(send)
 
 
 def _check_scope(session: Session) -> None:

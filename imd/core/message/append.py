@@ -16,6 +16,7 @@ from imd.core.message.fanout import Fanout
 from imd.core.message.group_commit import GroupCommit
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.model import StoredKey
+from imd.core.message.neighbours import Neighbours
 from imd.core.message.ports import MessageLog
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
@@ -54,6 +55,7 @@ class Appender:
         *,
         live: LiveConversations,
         fanout: Fanout,
+        neighbours: Neighbours,
         receipts: Receipts,
         logs: Sequence[MessageLog],
         partition_of: Callable[[str], int],
@@ -66,11 +68,13 @@ class Appender:
     ) -> None:
         self._live = live
         self._fanout = fanout
+        self._neighbours = neighbours
         self._receipts = receipts
         self._commits = [
             GroupCommit(log=log, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self)
             for log in logs
         ]
+        self._logs = logs
         self._partition_of = partition_of
         self._tasks = tasks
         self._clock = clock
@@ -87,9 +91,18 @@ class Appender:
         """Sends without a final answer."""
         return len(self._in_flight) + self._waiting_count
 
+    def is_busy_with(self, conversation_id: str) -> bool:
+        """Whether sends of this conversation have no final answer yet."""
+        live = self._live.known(conversation_id)
+        return (live is not None and live.in_use > 0) or conversation_id in self._waiting
+
     def submit(self, send: PendingSend) -> None:
-        """Take a checked message in; the answer comes through its submitter, maybe before this returns."""
+        """See ``Submit``."""
         conversation_id = send.key.conversation_id
+        if send.version:
+            # The invalidation of the change that this tells of may still be on its way: by what is
+            # known here who was just invited would not be told, and who was kicked would.
+            self._live.at_least(conversation_id, send.version)
         waiting = self._waiting.get(conversation_id)
         live = None if waiting is not None else self._live.hot(conversation_id)
         if live is not None:
@@ -156,13 +169,14 @@ class Appender:
         if key.sender_id != SYSTEM_SENDER_ID and (
             membership is None or key.sender_id not in membership.roles
         ):
-            send.submitter.failed(send, Forbidden(_NOT_YOURS))
+            self._refuse(send, Forbidden(_NOT_YOURS))
             return
         first = self._in_flight.get(key)
         if first is not None:
             self._join(first, send)
             return
-        refusal = self._no_room(send, live)
+        # What may be stored was admitted once; a refusal now would be no proof that it is not.
+        refusal = None if send.outcome_unknown else self._no_room(send, live)
         if refusal is not None:
             send.submitter.failed(send, refusal)
             return
@@ -171,6 +185,27 @@ class Appender:
         self._in_flight[key] = send
         send.submitter.accepted(send)
         self._commits[self._partition_of(key.conversation_id)].submit(send)
+
+    def _refuse(self, send: PendingSend, error: ImError) -> None:
+        """FAILED is proof that it is not stored; of what may be, the log is asked first."""
+        if send.outcome_unknown:
+            self._tasks.spawn("look before refusing", self._refuse_if_absent(send, error))
+        else:
+            send.submitter.failed(send, error)
+
+    async def _refuse_if_absent(self, send: PendingSend, error: ImError) -> None:
+        conversation_id, sender_id, client_msg_id = send.key
+        log = self._logs[self._partition_of(conversation_id)]
+        try:
+            stored = (await log.find(conversation_id, sender_id, [client_msg_id])).get(client_msg_id)
+        except ImError:
+            # Its client asks again; by then the store may know.
+            send.submitter.delayed(send)
+            return
+        if stored is not None:
+            self._answer_known(send, stored)
+        else:
+            send.submitter.failed(send, error)
 
     def _no_room(self, send: PendingSend, live: LiveConversation) -> ImError | None:
         """The reason why this message cannot be taken now, and its priority."""
@@ -230,6 +265,7 @@ class Appender:
                 self._logger.failure("a STORED was not told")
         forget_oldest(self._recent, self._recent_limit)
         self._fanout.deliver(sends)
+        self._neighbours.deliver(sends)
         # Who writes has read what came before.
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
         for (conversation_id, sender_id), seq in written.items():
@@ -245,6 +281,7 @@ class Appender:
         live = send.live
         if stored.seq > live.fanned_seq:
             self._fanout.hint(live, stored.seq)
+            self._neighbours.hint(live, stored.seq)
 
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Settlement``."""

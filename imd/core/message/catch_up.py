@@ -47,6 +47,8 @@ LIST_PAGE_BYTES = 256 * 1024
 STORE_BATCH = 500
 #: Last messages read at a time: each may have 256 KiB, and most of them would not fit on the page.
 BODIES_BATCH = 20
+#: Larger than any seq.
+MAX_SEQ = (1 << 63) - 1
 #: Tag of HistoryResp.messages (field 2).
 _MESSAGES_TAG = b"\x12"
 
@@ -80,11 +82,11 @@ class CatchUp:
         if request.fromSeq < 0:
             raise PayloadInvalid("fromSeq must not be negative", field="historyReq.fromSeq")
         backward = request.direction == BACKWARD
-        last_seq = live.last_seq or 0
-        from_seq = request.fromSeq
-        if backward and (from_seq == 0 or from_seq > last_seq):
-            from_seq = last_seq
-        from_seq, limit = max(from_seq, 1), request.limit or HISTORY_DEFAULT
+        # How far this node has told; the store may hold more, written by another.
+        last_seq = live.fanned_seq
+        # Backward from nowhere: from the newest, whichever that is by then.
+        from_seq = request.fromSeq or (MAX_SEQ if backward else 1)
+        limit = request.limit or HISTORY_DEFAULT
         page = None
         if live.recent is not None and not backward:
             page = live.recent.page(
@@ -103,6 +105,8 @@ class CatchUp:
             )
         if page.messages:
             last_seq = max(last_seq, page.messages[-1].seq)
+        elif not backward:
+            last_seq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
         head = HistoryResp(conversationId=conversation_id, more=page.more, lastSeq=last_seq)
         parts = [head.SerializeToString()]
         for message in page.messages:

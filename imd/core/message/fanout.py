@@ -7,7 +7,7 @@ hint, and are pulled by those who look (spec 7.4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.logger import Logger
 
@@ -15,7 +15,6 @@ from imd.core.directory import P2P
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import Recipient
-from imd.core.message.sends import PendingSend
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
@@ -35,6 +34,30 @@ MAX_JOINED_BYTES = 64 * 1024
 MAX_RECENT = 64
 #: Members of a group who wrote lately, and so are told how far the others have read.
 MAX_SENDERS = 100
+
+
+class Deliverable(Protocol):
+    """A stored message that the members here are to be told: a send of this node's, or another node's word."""
+
+    @property
+    def live(self) -> LiveConversation: ...
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def sender_id(self) -> int: ...
+
+    @property
+    def stored_body(self) -> bytes: ...
+
+    @property
+    def recipient(self) -> Recipient | None:
+        """The sending device; it is not told."""
+        ...
+
+    @property
+    def revokes(self) -> tuple[int, bytes] | None: ...
 
 
 class HintThresholds(NamedTuple):
@@ -59,27 +82,27 @@ class Fanout:
         self._tasks = tasks
         self._clock = clock
         self._thresholds = thresholds
-        self._held: dict[LiveConversation, list[PendingSend]] = {}
+        self._held: dict[LiveConversation, list[Deliverable]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
         #: Those with ``recent``, the latest last.
         self._with_recent: dict[LiveConversation, None] = {}
 
-    def deliver(self, sends: Sequence[PendingSend]) -> None:
+    def deliver(self, sends: Sequence[Deliverable]) -> None:
         """Fan out sends that just became durable, in their order."""
-        by_conversation: dict[LiveConversation, list[PendingSend]] = {}
+        by_conversation: dict[LiveConversation, list[Deliverable]] = {}
         for send in sends:
             by_conversation.setdefault(send.live, []).append(send)
         for live, batch in by_conversation.items():
             self._try_to_deliver(live, batch)
 
-    def _try_to_deliver(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    def _try_to_deliver(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         try:
             self._deliver_to(live, sends)
         except Exception:
             self._logger.failure("fan-out of {id} failed; the sweep repairs it", id=live.conversation_id)
             live.fanned_seq = min(live.fanned_seq, sends[0].seq - 1)
 
-    def _deliver_to(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    def _deliver_to(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         if live.audience is None or live in self._held:
             self._hold(live, sends)
             return
@@ -130,7 +153,7 @@ class Fanout:
             live.hinted_seq = live.fanned_seq
             _push_to_others(live.audience, _hint(live, live.fanned_seq, priority), None)
 
-    def _wants_hint(self, live: LiveConversation, sends: Sequence[PendingSend]) -> bool:
+    def _wants_hint(self, live: LiveConversation, sends: Sequence[Deliverable]) -> bool:
         limits = self._thresholds
         if len(live.audience or ()) > limits.members_online or live.hint_until_s > self._clock.seconds():
             return True
@@ -138,7 +161,7 @@ class Fanout:
             return False
         return any(len(send.stored_body) > limits.body_bytes for send in sends)
 
-    def _keep_recent(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    def _keep_recent(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         """A thousand members will ask for these at once."""
         recent = live.recent
         if recent is None:
@@ -156,7 +179,7 @@ class Fanout:
         live.recent = None
         self._with_recent.pop(live, None)
 
-    def _remember_senders(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    def _remember_senders(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         """Receipts of a group go to those who wrote in it lately."""
         if live.membership is None or live.membership.kind == P2P:
             return
@@ -164,8 +187,8 @@ class Fanout:
         if senders is None:
             senders = live.senders = {}
         for send in sends:
-            senders.pop(send.key.sender_id, None)
-            senders[send.key.sender_id] = None
+            senders.pop(send.sender_id, None)
+            senders[send.sender_id] = None
         while len(senders) > MAX_SENDERS:
             del senders[next(iter(senders))]
 
@@ -181,7 +204,7 @@ class Fanout:
         """Something that is not stored (typing) to everybody here but one."""
         _push_to_others(live.audience or (), outbound, besides)
 
-    def _hold(self, live: LiveConversation, sends: Sequence[PendingSend]) -> None:
+    def _hold(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         """The membership changed while these were written: find out who is in, then deliver in order."""
         held = self._held.get(live)
         if held is not None:
@@ -216,7 +239,7 @@ def _hint(live: LiveConversation, last_seq: int, priority: Priority) -> Outbound
     return Outbound(encode(hint), priority, 1)
 
 
-def _push_batch(audience: Iterable[Recipient], sends: Sequence[PendingSend], priority: Priority) -> None:
+def _push_batch(audience: Iterable[Recipient], sends: Sequence[Deliverable], priority: Priority) -> None:
     """Several messages of one conversation: joined for those who sent none of them."""
     parts = [deliver(send.stored_body, priority) for send in sends]
     senders = {send.recipient for send in sends}

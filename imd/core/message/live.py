@@ -26,8 +26,9 @@ LARGE_GROUP_MEMBERS = 1000
 class LiveConversation:
     """What is known of one conversation. ``None`` means: not known, ask.
 
-    ``last_seq`` comes only from a durable insert or a durable read; ``tail`` runs ahead of it
-    while a batch is being written. ``fanned_seq`` is how far the members here have been told.
+    Its owner writes by ``last_seq``, which comes only from a durable insert or a durable read and
+    may be behind if another node has written; ``tail`` runs ahead of it while a batch is being
+    written. Every node with members has ``fanned_seq``: how far these have been told.
     """
 
     __slots__ = (
@@ -41,6 +42,8 @@ class LiveConversation:
         "in_use",
         "last_seq",
         "membership",
+        "nodes",
+        "nodes_version",
         "recent",
         "senders",
         "tail",
@@ -62,6 +65,9 @@ class LiveConversation:
         self.bucket: TokenBucket | None = None
         #: Who wrote here lately, the latest last.
         self.senders: dict[int, None] | None = None
+        #: The other nodes where members are connected, by the routes of this version.
+        self.nodes: frozenset[int] | None = None
+        self.nodes_version = 0
 
     @property
     def member_count(self) -> int:
@@ -170,6 +176,7 @@ class LiveConversations:
         """Find out who of the members is here. Costs a look-up a member, once a change."""
         self._clear_audience(live)
         live.membership = membership
+        live.nodes = None
         audience = live.audience = {}
         of_user = self._sessions.of_user
         for user_id in membership.roles:
@@ -191,12 +198,25 @@ class LiveConversations:
         if live is not None:
             self._clear_audience(live)
 
+    def at_least(self, conversation_id: str, version: int) -> None:
+        """Its membership has reached this version: whoever is asked about it from now on must know that."""
+        self._members.invalidate(conversation_id, version)
+
+    def expect(self, conversation_id: str) -> LiveConversation:
+        """The conversation, known from now on, if only by name: somebody here is to be told of it."""
+        live = self._live.get(conversation_id)
+        if live is None:
+            return self._add(conversation_id)
+        self._live.move_to_end(conversation_id)
+        return live
+
     def changed(self, conversation_id: str) -> None:
         """Its membership is not what it was; the audience is found anew when it is next needed."""
         live = self._live.get(conversation_id)
         if live is not None:
             self._clear_audience(live)
             live.membership = None
+            live.nodes = None
 
     def arrived(self, recipient: Recipient, conversation_ids: Sequence[str]) -> None:
         """A session has come: put it into the audiences of those of its conversations that are in use."""

@@ -7,6 +7,7 @@ own other devices. Large groups are not told (spec 4.4).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 from twisted.logger import Logger
@@ -14,7 +15,8 @@ from twisted.logger import Logger
 from imd.core.directory import P2P
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow
-from imd.core.message.ports import Cursors
+from imd.core.message.neighbours import Neighbours
+from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recipients import LocalSessions, Recipient
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
@@ -49,15 +51,19 @@ class Receipts:
         self,
         *,
         live: LiveConversations,
+        log: MessageLog,
         cursors: Cursors,
         sessions: LocalSessions,
+        neighbours: Neighbours,
         tasks: Tasks,
         clock: Clock,
         max_members: int,
     ) -> None:
         self._live = live
+        self._log = log
         self._cursors = cursors
         self._sessions = sessions
+        self._neighbours = neighbours
         self._tasks = tasks
         self._clock = clock
         self._max_members = max_members
@@ -75,9 +81,16 @@ class Receipts:
         live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
         if live is None or live.membership is None or recipient.user_id not in live.membership.roles:
             raise Forbidden("this conversation does not exist or you are not in it")
-        if max(delivered, read) > (live.last_seq or 0) or min(delivered, read) < 0:
+        if min(delivered, read) < 0 or not await self._exists(live, max(delivered, read)):
             raise PayloadInvalid("there is no message with this seq yet", field="seq")
         self.advance(conversation_id, recipient.user_id, delivered=max(delivered, read), read=read)
+
+    async def _exists(self, live: LiveConversation, seq: int) -> bool:
+        """Whether there is a message with this seq; another node may have written it."""
+        if seq <= max(live.last_seq or 0, live.fanned_seq):
+            return True
+        conversation_id = live.conversation_id
+        return seq <= (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
 
     async def of(self, user_id: int, conversation_id: str) -> ReceiptNotice:
         """How far everybody has come, for who was away when it was told; in large groups the caller alone.
@@ -158,13 +171,20 @@ class Receipts:
             direct = live is None or live.membership is None or live.membership.kind == P2P
             if direct or groups_too:
                 rows = self._untold.pop(conversation_id)
-                if live is not None and live.audience:
+                if live is not None:
                     self._tell_one(live, rows)
+                    self._neighbours.cursors(live, rows.values())
+
+    def told(self, live: LiveConversation, rows: Iterable[CursorRow]) -> None:
+        """Another node has written these."""
+        self._tell_one(live, {row.user_id: row for row in rows})
 
     def _tell_one(self, live: LiveConversation, rows: dict[int, CursorRow]) -> None:
+        if not live.audience:
+            return
         own_only = live.member_count > self._max_members
         everything = _notice(live.conversation_id, list(rows.values()))
-        for recipient in list(live.audience or ()):
+        for recipient in list(live.audience):
             own = rows.get(recipient.user_id)
             concerned = live.membership is not None and (
                 live.membership.kind == P2P or recipient.user_id in (live.senders or ())

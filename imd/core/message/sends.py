@@ -46,7 +46,9 @@ class PendingSend:
 
     ``body`` is the stored form without its seq, ``stored_body`` with it. ``revokes`` is (seq,
     body) of the message that this one takes back. ``twins`` are resends that came while this one
-    was being written. ``live`` is set at admission.
+    was being written. ``live`` is set at admission. ``version`` is that of a membership which must
+    be known before the sender is judged. ``outcome_unknown``: an attempt was made that may have
+    stored it, here or at another node.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class PendingSend:
         "submitter",
         "told_delayed",
         "twins",
+        "version",
     )
     live: LiveConversation
 
@@ -83,6 +86,7 @@ class PendingSend:
         is_media: bool = False,
         peer_user_id: int = 0,
         revokes: tuple[int, bytes] | None = None,
+        version: int = 0,
     ) -> None:
         self.key = key
         self.body = body
@@ -94,9 +98,27 @@ class PendingSend:
         self.is_media = is_media
         self.peer_user_id = peer_user_id
         self.revokes = revokes
+        self.version = version
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL
         self.outcome_unknown = False
         self.told_delayed = False
         self.twins: list[PendingSend] | None = None
+
+    @property
+    def sender_id(self) -> int:
+        return self.key.sender_id
+
+
+class Submit(Protocol):
+    """Takes messages in: the appender itself, or what finds the one of the conversation's owner."""
+
+    @property
+    def unsettled(self) -> int:
+        """Sends without a final answer."""
+        ...
+
+    def submit(self, send: PendingSend) -> None:
+        """Take a checked message in; the answer comes through its submitter, maybe before this returns."""
+        ...

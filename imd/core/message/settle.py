@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from imd.core.message.append import Appender
 from imd.core.message.receipts import Receipts
+from imd.core.message.sends import Submit
 from imd.kernel.clocks import Clock
 from imd.kernel.timeouts import sleep
 
@@ -20,9 +20,9 @@ class Settling:
     _logger = Logger()
 
     def __init__(
-        self, *, appender: Appender, receipts: Receipts, clock: Clock, timeout_s: float = SETTLE_TIMEOUT_S
+        self, *, submit: Submit, receipts: Receipts, clock: Clock, timeout_s: float = SETTLE_TIMEOUT_S
     ) -> None:
-        self._appender = appender
+        self._submit = submit
         self._receipts = receipts
         self._clock = clock
         self._timeout_s = timeout_s
@@ -33,9 +33,9 @@ class Settling:
     async def stop(self) -> None:
         """Returns when every send has its final answer, or it has taken too long."""
         deadline_s = self._clock.seconds() + self._timeout_s
-        while self._appender.unsettled and self._clock.seconds() < deadline_s:
+        while self._submit.unsettled and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
-        if self._appender.unsettled:
+        if self._submit.unsettled:
             # Told ACCEPTED or DELAYED at most; their clients send them again.
-            self._logger.warn("{count} messages were not stored at stop", count=self._appender.unsettled)
+            self._logger.warn("{count} messages were not stored at stop", count=self._submit.unsettled)
         await self._receipts.write()

@@ -9,10 +9,8 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.port import Bus
 from imd.bus.subjects import MESSAGE_SEND_ANY
-from imd.core.directory_bus import MembershipCache
-from imd.core.message.append import Appender
 from imd.core.message.content import Origin, system_body
-from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
+from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey, Submit
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, is_client_msg_id
@@ -26,14 +24,12 @@ class SystemMessages:
         self,
         *,
         bus: Bus,
-        members: MembershipCache,
-        appender: Appender,
+        submit: Submit,
         ids: Snowflake,
         wall_clock: WallClock,
     ) -> None:
         self._bus = bus
-        self._members = members
-        self._appender = appender
+        self._submit = submit
         self._ids = ids
         self._wall_clock = wall_clock
 
@@ -64,11 +60,7 @@ class SystemMessages:
         key = SendKey(conversation_id, SYSTEM_SENDER_ID, request.clientMsgId)
         origin = Origin(conversation_id, SYSTEM_SENDER_ID, "", key.client_msg_id, self._ids.next(), now_ms)
         waiter = _Waiter()
-        if request.version:
-            # The invalidation of the change that this tells of may still be on its way: by what is
-            # known here who was just invited would not be told, and who was kicked would.
-            self._members.invalidate(conversation_id, request.version)
-        self._appender.submit(
+        self._submit.submit(
             PendingSend(
                 key=key,
                 body=system_body(request.notice, origin),
@@ -79,6 +71,7 @@ class SystemMessages:
                 server_time_ms=now_ms,
                 submitter=waiter,
                 recipient=None,
+                version=request.version,
             )
         )
         return await waiter.seq

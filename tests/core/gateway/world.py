@@ -163,6 +163,9 @@ class Pipeline:
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Session) -> None:
         self.broadcasts += 1
 
+    def typing(self, live: LiveConversation, frames: bytes, sender: Session) -> None:
+        """No other node is there."""
+
     def submit(self, send: PendingSend) -> None:
         self.submitted.append(send)
 
@@ -226,10 +229,11 @@ class World:
             wall_clock=self.wall_clock,
         )
         requests = Requests(
-            appender=behind,
+            submit=behind,
             acks=Acks(),
             live=behind,
             fanout=behind,
+            neighbours=behind,
             receipts=behind,
             catch_up=behind,
             recaller=behind,

@@ -16,6 +16,7 @@ from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
+from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import PendingSend, SendKey, Submitter
@@ -68,8 +69,10 @@ class Pipeline:
         )
         self.receipts = Receipts(
             live=self.live,
+            log=case.log,
             cursors=case.cursors,
             sessions=case.sessions,
+            neighbours=NoNeighbours(),
             tasks=self.tasks,
             clock=case.clock,
             max_members=5,
@@ -77,6 +80,7 @@ class Pipeline:
         self.appender = Appender(
             live=self.live,
             fanout=self.fanout,
+            neighbours=NoNeighbours(),
             receipts=self.receipts,
             logs=[case.log],
             partition_of=lambda _: 0,

@@ -199,7 +199,7 @@ class StopTests(PipelineCase):
     """A stop in good order loses nothing that was admitted."""
 
     def settle(self) -> None:
-        stage = Settling(appender=self.now.appender, receipts=self.now.receipts, clock=self.clock)
+        stage = Settling(submit=self.now.appender, receipts=self.now.receipts, clock=self.clock)
         self.wait(stage.start())
         self.wait(stage.stop())
 

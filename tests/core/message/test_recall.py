@@ -88,8 +88,7 @@ class RecallTests(PipelineCase):
         self.recall(self.bob)
         system = SystemMessages(
             bus=LocalBus(clock=self.clock),
-            members=self.now.members,
-            appender=self.now.appender,
+            submit=self.now.appender,
             ids=self.ids,
             wall_clock=self.wall_clock,
         )
@@ -121,8 +120,7 @@ class SystemTests(PipelineCase):
         self.bus = LocalBus(clock=self.clock)
         stage = SystemMessages(
             bus=self.bus,
-            members=self.now.members,
-            appender=self.now.appender,
+            submit=self.now.appender,
             ids=self.ids,
             wall_clock=self.wall_clock,
         )
@@ -186,8 +184,7 @@ class SystemTests(PipelineCase):
         request = SystemAppend(conversationId=GROUP_ID, clientMsgId="n", notice=SystemNotice(event="e"))
         stage = SystemMessages(
             bus=self.bus,
-            members=self.now.members,
-            appender=self.now.appender,
+            submit=self.now.appender,
             ids=self.ids,
             wall_clock=self.wall_clock,
         )

@@ -1,0 +1,141 @@
+"""The owner's side of forwarding: sends from other nodes go the way of all sends; their outcomes go back."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from twisted.logger import Logger
+
+from imd.bus.port import Bus
+from imd.bus.subjects import message_append, message_settled
+from imd.core.message.append import Appender
+from imd.core.message.forward_codec import DistantDevice, decode_send, outcome_failed
+from imd.core.message.sends import PendingSend
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError, PayloadInvalid
+from imd.kernel.ids import is_client_msg_id, is_id
+from imd.pb.bus_pb2 import Failure, ForwardedSends, ForwardedTaken, SendOutcome, SendOutcomes
+
+#: Bytes of one message on the bus are at most 1 MB; an outcome has about 40, a failure 200.
+_OUTCOMES_PER_MESSAGE = 2_000
+
+
+class ForwardedHere:
+    """A stage that takes ``im.message.append.<this node>``.
+
+    Whatever arrives is taken, whoever owns its shard by now: the unique index guards the order,
+    and the sender will have heard of the new owner by the next batch.
+    """
+
+    _logger = Logger()
+
+    def __init__(self, *, node_id: int, appender: Appender, bus: Bus, clock: Clock) -> None:
+        self._node_id = node_id
+        self._appender = appender
+        self._bus = bus
+        self._clock = clock
+        #: Outcomes by the node that waits for them; told together once a turn of the reactor.
+        self._due: dict[int, list[SendOutcome]] = {}
+        self._telling = False
+        #: While a batch is taken in: what is known of it at once goes into the answer.
+        self._taking: _Taking | None = None
+
+    async def start(self) -> None:
+        self._bus.respond(message_append(self._node_id), self._take)
+
+    async def stop(self) -> None:
+        """What was settled just now is told at once."""
+        self._tell()
+
+    async def _take(self, payload: bytes) -> bytes:
+        try:
+            request = ForwardedSends.FromString(payload)
+        except DecodeError:
+            return ForwardedTaken(failure=_refusal("these are no ForwardedSends")).SerializeToString()
+        taking = self._taking = _Taking()
+        try:
+            for given in request.sends:
+                if is_id(given.conversationId) and is_client_msg_id(given.clientMsgId):
+                    self._appender.submit(decode_send(given, request.nodeId, self))
+                    taking.waiting.setdefault(given.forwardId, None)
+                else:
+                    error = PayloadInvalid("malformed id", field="send.conversationId")
+                    taking.outcomes.append(outcome_failed(given.forwardId, error))
+        finally:
+            self._taking = None
+        waiting = [forward_id for forward_id in taking.waiting if forward_id not in taking.known]
+        return ForwardedTaken(outcomes=taking.outcomes, waitingIds=waiting).SerializeToString()
+
+    # Submitter
+
+    def accepted(self, send: PendingSend) -> None:
+        """See ``Submitter``. Said in the answer, unless the conversation had to be looked up first."""
+        forward_id = _device(send).forward_id
+        if self._taking is not None:
+            self._taking.known.add(forward_id)
+        else:
+            self._outcome(send, SendOutcome(forwardId=forward_id, kind=SendOutcome.ACCEPTED))
+
+    def stored(self, send: PendingSend, *, duplicate: bool) -> None:
+        """See ``Submitter``."""
+        self._outcome(
+            send,
+            SendOutcome(
+                forwardId=_device(send).forward_id,
+                kind=SendOutcome.STORED,
+                seq=send.seq,
+                serverMsgId=send.server_msg_id,
+                serverTime=send.server_time_ms,
+                duplicate=duplicate,
+            ),
+        )
+
+    def failed(self, send: PendingSend, error: ImError) -> None:
+        """See ``Submitter``."""
+        self._outcome(send, outcome_failed(_device(send).forward_id, error))
+
+    def delayed(self, send: PendingSend) -> None:
+        """See ``Submitter``."""
+        self._outcome(send, SendOutcome(forwardId=_device(send).forward_id, kind=SendOutcome.DELAYED))
+
+    def _outcome(self, send: PendingSend, outcome: SendOutcome) -> None:
+        if self._taking is not None:
+            self._taking.known.add(outcome.forwardId)
+            self._taking.outcomes.append(outcome)
+            return
+        self._due.setdefault(_device(send).node_id, []).append(outcome)
+        if not self._telling:
+            self._telling = True
+            self._clock.callLater(0, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        due, self._due = self._due, {}
+        for node_id, outcomes in due.items():
+            for start in range(0, len(outcomes), _OUTCOMES_PER_MESSAGE):
+                told = SendOutcomes(outcomes=outcomes[start : start + _OUTCOMES_PER_MESSAGE])
+                try:
+                    self._bus.publish(message_settled(node_id), told.SerializeToString())
+                except ImError as error:
+                    # Its time-out makes the asking node look for itself.
+                    self._logger.warn("node {id} is not told outcomes: {error}", id=node_id, error=error)
+
+
+class _Taking:
+    """What became of one batch while it was taken in."""
+
+    __slots__ = ("known", "outcomes", "waiting")
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+        self.outcomes: list[SendOutcome] = []
+        self.waiting: dict[int, None] = {}
+
+
+def _device(send: PendingSend) -> DistantDevice:
+    assert isinstance(send.recipient, DistantDevice)
+    return send.recipient
+
+
+def _refusal(message: str) -> Failure:
+    error = PayloadInvalid(message)
+    return Failure(code=int(error.code), message=message)  # type: ignore[arg-type]

@@ -1,0 +1,193 @@
+"""Which nodes are alive: every node says so to the registry, and to the others over the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from imd.bus.port import Bus
+from imd.bus.subjects import NODE_CHANGED
+from imd.core.nodes.model import Node
+from imd.core.nodes.ports import NodeRegistry
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
+from imd.pb.bus_pb2 import NodeChanged
+
+
+class Heartbeats:
+    """A stage that is ``LiveNodes``.
+
+    A node is alive while the registry says so, or while it was heard on the bus within as long:
+    either may be lost. Only what a node itself says (it leaves, it is not ready) counts at once.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        incarnation: str,
+        registry: NodeRegistry,
+        bus: Bus,
+        clock: Clock,
+        tasks: Tasks,
+        interval_s: float,
+        missed: int,
+    ) -> None:
+        self._me = Node(node_id, incarnation, ready=False)
+        self._registry = registry
+        self._bus = bus
+        self._clock = clock
+        self._tasks = tasks
+        self._interval_s = interval_s
+        self._lifetime_s = interval_s * missed
+        self._registered: dict[int, Node] = {}
+        #: What each said last on the bus, and when.
+        self._heard: dict[int, tuple[float, Node]] = {}
+        self._alive: dict[int, Node] = {node_id: self._me}
+        self._listeners: list[Callable[[], None]] = []
+        self._registry_works = True
+        self._stopped = False
+        #: Nodes that were missed, for those who watch.
+        self.failures = 0
+
+    @property
+    def me(self) -> Node:
+        return self._me
+
+    @property
+    def others(self) -> frozenset[int]:
+        return frozenset(self._alive).difference((self._me.node_id,))
+
+    @property
+    def ready(self) -> list[int]:
+        """The nodes that take shards, in order."""
+        return sorted(node_id for node_id, node in self._alive.items() if node.ready)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Known to the others from here on, but not ready."""
+        self._bus.subscribe(NODE_CHANGED, self._changed)
+        await self._beat()
+        self._tasks.spawn("heartbeat", self._run())
+
+    async def stop(self) -> None:
+        """Nobody has to wait until this node is missed."""
+        self._stopped = True
+        self._say(left=True)
+        try:
+            await self._registry.leave(self._me)
+        except ImError:
+            self._logger.warn("this node leaves without the registry; it will be missed")
+
+    async def announce(self, *, ready: bool) -> None:
+        """Take shards from now on, or give them back."""
+        self._me = self._me._replace(ready=ready)
+        await self._beat()
+        self._say()
+
+    def say_shards_changed(self) -> None:
+        """The others look at the leases anew."""
+        self._say(shards=True)
+
+    def _say(self, *, left: bool = False, shards: bool = False) -> None:
+        node_id, incarnation, ready = self._me
+        said = NodeChanged(nodeId=node_id, incarnation=incarnation, ready=ready, left=left, shards=shards)
+        try:
+            self._bus.publish(NODE_CHANGED, said.SerializeToString())
+        except ImError as error:
+            self._logger.debug("the other nodes are not told: {error}", error=error)
+
+    async def _run(self) -> None:
+        while not self._stopped:
+            await sleep(self._interval_s, clock=self._clock)
+            await self._beat()
+            self._say()
+
+    async def _beat(self) -> None:
+        try:
+            found = await self._registry.beat(self._me)
+        except ImError as error:
+            if self._registry_works:
+                self._registry_works = False
+                self._logger.error("the node registry does not answer ({error}); "
+                                   "the nodes heard on the bus count", error=error)  # fmt: skip
+        else:
+            if not self._registry_works:
+                self._registry_works = True
+                self._logger.info("the node registry answers again")
+            self._registered = {node.node_id: node for node in found}
+        self._look(listeners_too=True)
+
+    async def _changed(self, _subject: str, payload: bytes) -> None:
+        try:
+            said = NodeChanged.FromString(payload)
+        except DecodeError:
+            self._logger.error("not a NodeChanged on {subject}", subject=NODE_CHANGED)
+            return
+        if said.nodeId == self._me.node_id:
+            if said.incarnation != self._me.incarnation and not said.left:
+                self._logger.error(
+                    "another process calls itself node {id}: every node needs its own node_id", id=said.nodeId
+                )
+            return
+        if said.left:
+            known = self._alive.get(said.nodeId)
+            if known is None or known.incarnation == said.incarnation:
+                self._heard.pop(said.nodeId, None)
+                self._registered.pop(said.nodeId, None)
+        else:
+            node = Node(said.nodeId, said.incarnation, said.ready)
+            self._heard[said.nodeId] = (self._clock.seconds(), node)
+        if not self._look(listeners_too=True) and said.shards:
+            self._tell()
+
+    def _look(self, *, listeners_too: bool) -> bool:
+        """Who is alive now; whether that is news."""
+        oldest_s = self._clock.seconds() - self._lifetime_s
+        for node_id, (heard_s, _) in list(self._heard.items()):
+            if heard_s < oldest_s:
+                del self._heard[node_id]
+        alive = dict(self._registered)
+        # What a node says itself is newer than what the registry has of it.
+        alive.update({node_id: node for node_id, (_, node) in self._heard.items()})
+        alive[self._me.node_id] = self._me
+        if alive == self._alive:
+            return False
+        for node_id in sorted(self._alive.keys() - alive.keys()):
+            self.failures += 1
+            self._logger.warn("node {id} is gone", id=node_id)
+        for node_id in sorted(alive.keys() - self._alive.keys()):
+            self._logger.info("node {id} is here", id=node_id)
+        self._alive = alive
+        if listeners_too:
+            self._tell()
+        return True
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+class Readiness:
+    """The last stage of a node: it takes shards only while everything else is up."""
+
+    def __init__(self, *, heartbeats: Heartbeats, handed_over: Callable[[], Deferred[None]]) -> None:
+        self._heartbeats = heartbeats
+        self._handed_over = handed_over
+
+    async def start(self) -> None:
+        await self._heartbeats.announce(ready=True)
+
+    async def stop(self) -> None:
+        """The shards are given back first, so that nobody waits for this node while it drains."""
+        await self._heartbeats.announce(ready=False)
+        await self._handed_over()

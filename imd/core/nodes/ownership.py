@@ -1,0 +1,143 @@
+"""Which node owns a conversation's shard. For speed and batching only: the unique index guards the order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imd.bus.subjects import shard_of
+from imd.core.nodes.heartbeat import Heartbeats
+from imd.core.nodes.model import fair_owners
+from imd.core.nodes.ports import ShardLeases
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError
+from imd.kernel.ids import SHARD_COUNT
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep, with_timeout
+
+#: Shards that were given back; a store that works settles what is in flight in less.
+HAND_OVER_TIMEOUT_S = 2.0
+
+
+class Ownership:
+    """A stage that claims this node's fair share of the shards, and knows who has the others.
+
+    With the leases lost, what was known last goes on; a shard of which nothing is known is written
+    where its message arrived.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self, *, nodes: Heartbeats, leases: ShardLeases, clock: Clock, tasks: Tasks, interval_s: float
+    ) -> None:
+        self._nodes = nodes
+        self._leases = leases
+        self._clock = clock
+        self._tasks = tasks
+        self._interval_s = interval_s
+        self._owners: list[int] = [nodes.me.node_id] * SHARD_COUNT
+        self._mine: frozenset[int] = frozenset()
+        self._listeners: list[Callable[[frozenset[int]], None]] = []
+        self._claiming = False
+        self._again = False
+        self._stopped = False
+        self._claimed: list[Deferred[None]] = []
+
+    @property
+    def mine(self) -> frozenset[int]:
+        """The shards that are this node's."""
+        return self._mine
+
+    def owner_of(self, conversation_id: str) -> int:
+        """The node to which its messages go."""
+        return self._owners[shard_of(conversation_id)]
+
+    def on_inherited(self, listener: Callable[[frozenset[int]], None]) -> None:
+        """Have the listener told which shards this node took over from nodes that are gone."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        self._nodes.on_change(self.look)
+        await self._claim()
+        self._tasks.spawn("shard leases", self._run())
+
+    async def stop(self) -> None:
+        """What is still held runs out, or was given back when the node stopped being ready."""
+        self._stopped = True
+
+    def look(self) -> None:
+        """Somebody came or went, or another node writes what should be ours: claim now."""
+        if self._claiming:
+            self._again = True
+        elif not self._stopped:
+            self._tasks.spawn("claim shards", self._claim())
+
+    def handed_over(self) -> Deferred[None]:
+        """Fires after the next claim, which gives back what this node should not have."""
+        done: Deferred[None] = Deferred()
+        self._claimed.append(done)
+        self.look()
+
+        return with_timeout(done, timeout_s=HAND_OVER_TIMEOUT_S, clock=self._clock).addErrback(self._late)
+
+    def _late(self, _failure: Failure) -> None:
+        self._logger.warn("the shards were not given back in time; their leases run out")
+
+    async def _run(self) -> None:
+        while not self._stopped:
+            await sleep(self._interval_s, clock=self._clock)
+            await self._claim()
+
+    async def _claim(self) -> None:
+        if self._claiming:
+            return
+        self._claiming = True
+        try:
+            self._again = True
+            while self._again:
+                self._again = False
+                waiting, self._claimed = self._claimed, []
+                await self._claim_once()
+                for done in waiting:
+                    if not done.called:
+                        done.callback(None)
+        finally:
+            self._claiming = False
+
+    async def _claim_once(self) -> None:
+        me = self._nodes.me
+        fair = fair_owners(self._nodes.ready)
+        wanted = [shard for shard, owner in fair.items() if owner == me.node_id]
+        try:
+            holders = await self._leases.claim(me, wanted)
+        except ImError as error:
+            self._logger.debug("shard leases: {error}", error=error)
+            return
+        self._take(holders, fair)
+
+    def _take(self, holders: Mapping[int, int], fair: Mapping[int, int]) -> None:
+        me = self._nodes.me.node_id
+        before, owners = self._owners, self._owners.copy()
+        alive = self._nodes.others | {me}
+        for shard in range(SHARD_COUNT):
+            owners[shard] = holders.get(shard, fair.get(shard, me))
+        self._owners = owners
+        mine = frozenset(shard for shard, holder in holders.items() if holder == me)
+        taken, given = mine - self._mine, self._mine - mine
+        self._mine = mine
+        if taken or given:
+            self._logger.info(
+                "this node owns {count} shards: {taken} taken, {given} given",
+                count=len(mine),
+                taken=len(taken),
+                given=len(given),
+            )
+            self._nodes.say_shards_changed()
+        inherited = frozenset(shard for shard in taken if before[shard] not in alive)
+        if inherited:
+            for listener in self._listeners:
+                listener(inherited)
