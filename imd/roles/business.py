@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
@@ -27,6 +28,7 @@ from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
 from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
+from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.manage import ManageGroups
 from imd.business.groups.people import GroupPeople
@@ -36,6 +38,7 @@ from imd.business.permission.authority import Authority
 from imd.business.rest.accounts import AccountApi
 from imd.business.rest.api import Api
 from imd.business.rest.bounded import BoundedRequest
+from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.groups import GroupApi
 from imd.business.rest.openapi import with_description
 from imd.business.schema import open_business
@@ -52,6 +55,9 @@ _SQL_THREADS = 4
 #: Handle look-ups: a person who types, not a crawler.
 _LOOKUPS_PER_S = 1.0
 _LOOKUP_BURST = 30.0
+#: Of one address, which many people may share; an answer costs less than half a millisecond.
+_DISCOVERIES_PER_S = 100.0
+_DISCOVERY_BURST = 1000.0
 
 
 class BusinessRole(NamedTuple):
@@ -69,6 +75,7 @@ class BusinessParts(NamedTuple):
 
     passwords: Passwords
     authority: Authority
+    board: GatewayBoard
     api: Api
     request_factory: type[BoundedRequest] = BoundedRequest
 
@@ -112,6 +119,7 @@ def build_business(
         ("passwords", parts.passwords),
         ("background work", Background(tasks)),
         ("authority", parts.authority),
+        ("gateway board", parts.board),
         ("REST API", parts.api),
     ]
     return BusinessRole(stages, parts.api, parts.request_factory)
@@ -171,7 +179,18 @@ def assemble(
         memberships=memberships,
         profiles=profiles,
     )
-    operations = [*account_api.operations(), *group_api.operations()]
+    board = GatewayBoard(bus=bus, clock=clock)
+    gateway_api = GatewayApi(
+        board=board,
+        by_address=Attempts(
+            rate_per_s=_DISCOVERIES_PER_S,
+            burst=_DISCOVERY_BURST,
+            what="questions for gateways from this address",
+            clock=clock,
+        ),
+        random_hex=secrets.token_hex,
+    )
+    operations = [*account_api.operations(), *group_api.operations(), *gateway_api.operations()]
     api = Api(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
@@ -186,7 +205,7 @@ def assemble(
     authority = Authority(
         bus=bus, authenticate=authenticate, memberships=memberships, open_direct=open_direct
     )
-    return BusinessParts(passwords, authority, api)
+    return BusinessParts(passwords, authority, board, api)
 
 
 def _account_api(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -27,15 +29,18 @@ from imd.config.sections import Config, Tls
 from imd.core.gateway.listen import BACKLOG, Listener
 from imd.core.gateway.tcp import DirectPort, SparingPort, TcpFactory
 from imd.core.gateway.websocket import WebSocketLinkFactory, websocket_resource
+from imd.core.nodes.report import NodeReports, offered
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.tasks import Tasks
 from imd.ops.health import Probe
 from imd.ops.site import SteadySite
+from imd.pb.bus_pb2 import NodeReport
 from imd.roles.business import BusinessRole, build_business
 from imd.roles.core import CoreRole, build_core
 from imd.roles.embedded import embedded_stores
-from imd.roles.stages import Pool
+from imd.roles.stages import Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
@@ -76,6 +81,17 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         epoch=epoch.value,
     )
     ready = _Ready(config)
+    reporting = Tasks()
+    reports = NodeReports(
+        about=_about(config),
+        bus=bus,
+        connections=lambda: core.gateway.connection_count,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        cpu_seconds=time.thread_time,
+        random=Random().random,
+        tasks=reporting,
+    )
     stages: list[tuple[str, Stage]] = [
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
@@ -84,10 +100,26 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         *business.stages,
         *core.stages,
         *_listeners(config, reactor=reactor, core=core, business=business, ready=ready.is_up),
+        ("reporting", Background(reporting)),
+        ("node reports", reports),
         ("ready", ready),
     ]
     stop_timeout_s = config.gateway.drain_timeout_s + STOP_MARGIN_S
     return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=stop_timeout_s)
+
+
+def _about(config: Config) -> NodeReport:
+    """What GET /api/v1/gateways tells of the one gateway there is."""
+    listen = config.listen
+    web = offered("wss", listen=listen.https, path="/ws") or offered("ws", listen=listen.http, path="/ws")
+    return NodeReport(
+        nodeId=config.node_id,
+        maxConnections=config.gateway.max_connections,
+        tcp=offered("tcp", listen=listen.tcp),
+        tls=offered("tls", listen=listen.tls),
+        ws=web,
+        weight=1,
+    )
 
 
 def _listeners(

@@ -92,6 +92,7 @@ class World:
         await self.database.start()
         await self.parts.passwords.start()
         await self.parts.authority.start()
+        await self.parts.board.start()
         self.bus.consume(AUTH_INVALIDATE, "core", self._hear_invalidation)
         if core:
             self.bus.respond(MESSAGE_SEND_ANY, self._write_notice)

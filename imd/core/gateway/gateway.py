@@ -70,6 +70,11 @@ class Gateway:
         """What a transport must be able to carry in one message."""
         return self._limits.envelope_bytes
 
+    @property
+    def connection_count(self) -> int:
+        """How many are open, strangers included."""
+        return len(self._registry)
+
     # From the transports
 
     def open(self, link: Link) -> Session | None:

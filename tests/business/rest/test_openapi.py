@@ -7,8 +7,10 @@ from typing import Any
 from openapi_schema_validator import OAS31Validator
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.bus.subjects import NODE_REPORT
 from imd.config.sections import Config, Limits
 from imd.kernel.errors import Code
+from imd.pb.bus_pb2 import NodeReport
 from tests.business.world import PASSWORD, Reply, World
 
 Operations = dict[tuple[str, str], dict[str, Any]]
@@ -90,10 +92,17 @@ class Described(SynchronousTestCase):
         self.drive("GET", "/conversations", token=bob, query="?limit=1")
         self.drive("DELETE", one, token=bob, **names)
 
+    def gateways(self) -> None:
+        report = NodeReport(ready=True, maxConnections=9, weight=1, ws="ws://h/ws")
+        self.world.bus.publish(NODE_REPORT, report.SerializeToString())
+        self.world.clock.advance(0)
+        self.drive("GET", "/gateways", query="?zone=z&version=2.1&device=phone")
+
     def test_every_operation(self) -> None:
         """Each operation works as described, and none is missing from this test."""
         self.accounts()
         self.groups()
+        self.gateways()
         self.assertEqual(self.driven, set(self.operations))
 
     def test_errors(self) -> None:
@@ -132,7 +141,7 @@ class Described(SynchronousTestCase):
         names = [operation["operationId"] for operation in self.operations.values()]
         self.assertEqual(len(names), len(set(names)))
         public = sorted(path for (_, path), one in self.operations.items() if one["security"] == [])
-        self.assertEqual(public, ["/login", "/openapi.json", "/register"])
+        self.assertEqual(public, ["/gateways", "/login", "/openapi.json", "/register"])
 
     def test_refusal_is_noticed(self) -> None:
         """The check above can fail: an answer with a wrong field does not fit."""

@@ -1,0 +1,1 @@
+"""Gateway discovery: where a client had best connect now."""
