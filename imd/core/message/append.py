@@ -183,7 +183,8 @@ class Appender:
         send.live = live
         live.in_use += 1
         self._in_flight[key] = send
-        send.submitter.accepted(send)
+        if not send.outcome_unknown:
+            send.submitter.accepted(send)
         self._commits[self._partition_of(key.conversation_id)].submit(send)
 
     def _refuse(self, send: PendingSend, error: ImError) -> None:

@@ -47,13 +47,14 @@ _HELD_POLL_S = 0.02
 class _Forward:
     """One send that is another node's."""
 
-    __slots__ = ("deadline_s", "forward_id", "send", "way")
+    __slots__ = ("accepted", "deadline_s", "forward_id", "send", "way")
 
     def __init__(self, forward_id: int, send: PendingSend, way: _Way) -> None:
         self.forward_id = forward_id
         self.send = send
         self.way = way
         self.deadline_s = 0.0
+        self.accepted = False
 
 
 class _Way:
@@ -224,7 +225,7 @@ class Forwarding:
         for forward in batch:
             forward_id = forward.forward_id
             if forward_id in self._forwards and forward_id not in settled and forward_id not in waiting:
-                forward.send.submitter.accepted(forward.send)
+                _accept(forward)
         for outcome in answer.outcomes:
             self._take_outcome(outcome)
 
@@ -246,7 +247,7 @@ class Forwarding:
             return
         send = forward.send
         if outcome.kind == SendOutcome.ACCEPTED:
-            send.submitter.accepted(send)
+            _accept(forward)
             return
         if outcome.kind == SendOutcome.DELAYED:
             forward.deadline_s = self._clock.seconds() + DELAYED_TIMEOUT_S
@@ -257,6 +258,8 @@ class Forwarding:
         self._forget(forward)
         try:
             if outcome.kind == SendOutcome.STORED:
+                if not outcome.duplicate:
+                    _accept(forward)
                 send.seq = outcome.seq
                 send.server_msg_id = outcome.serverMsgId
                 send.server_time_ms = outcome.serverTime
@@ -304,6 +307,7 @@ class Forwarding:
         ways: dict[_Way, None] = {}
         for forward in taken:
             forward.send.outcome_unknown = True
+            _accept(forward)
         for forward in taken + queued:
             if self._forwards.pop(forward.forward_id, None) is None:
                 continue
@@ -355,3 +359,10 @@ class Forwarding:
                 if self._clock.seconds() > way.leave_by_s or not self._appender.is_busy_with(conversation_id):
                     del self._leaving[conversation_id]
                     self._let_go(way)
+
+
+def _accept(forward: _Forward) -> None:
+    """Once; that it is stored may be heard before that it was taken."""
+    if not forward.accepted:
+        forward.accepted = True
+        forward.send.submitter.accepted(forward.send)

@@ -1,0 +1,78 @@
+"""Who owns which shard, as nodes come, drain and die."""
+
+from __future__ import annotations
+
+from imd.core.nodes.model import fair_owners, homes
+from imd.kernel.errors import ServerBusy
+from imd.kernel.ids import SHARD_COUNT
+from tests.core.message.cluster import INTERVAL_S, ClusterCase
+
+
+class OwnershipTests(ClusterCase):
+    """Two nodes on one registry and one table of leases."""
+
+    def assert_shared(self, *node_ids: int) -> None:
+        """All shards have one owner, on which all agree, and nobody has much more than the others."""
+        mine = [self.nodes[node_id].ownership.mine for node_id in node_ids]
+        self.assertEqual(sum(map(len, mine)), SHARD_COUNT)
+        self.assertEqual(frozenset().union(*mine), frozenset(range(SHARD_COUNT)))
+        self.assertLess(max(map(len, mine)), 1.5 * SHARD_COUNT / len(mine))
+
+    def test_shared(self) -> None:
+        """Two nodes share the shards, within a second of the second one's start."""
+        self.assert_shared(1, 2)
+
+    def test_join(self) -> None:
+        """A third one gets its share within half a second, and nobody else's moves."""
+        before = {node_id: node.ownership.mine for node_id, node in self.nodes.items()}
+        self.add(3)
+        self.pass_time(0.5)
+        self.assert_shared(1, 2, 3)
+        for node_id, mine in before.items():
+            self.assertLessEqual(self.nodes[node_id].ownership.mine, mine)
+
+    def test_leave(self) -> None:
+        """One that drains has given all it had away before it is gone, and the other has it."""
+        self.wait(self.nodes[1].leave())
+        self.pass_time(0.5)
+        self.assert_shared(2)
+
+    def test_die(self) -> None:
+        """One that dies is missed after three heartbeats, and the other takes over what it had."""
+        had = self.nodes[1].ownership.mine
+        inherited: list[frozenset[int]] = []
+        self.nodes[2].ownership.on_inherited(inherited.append)
+        self.wait(self.nodes[1].die())
+        self.pass_time(4 * INTERVAL_S + 1)
+        self.assert_shared(2)
+        self.assertEqual(frozenset().union(*inherited), had)
+
+    def test_registry_lost(self) -> None:
+        """Without the registry the nodes go on as they were, knowing each other by the bus."""
+        before = [node.ownership.mine for node in self.nodes.values()]
+
+        async def lost(*_: object) -> None:
+            raise ServerBusy("planted")
+
+        self.registry.beat = lost  # type: ignore[assignment]
+        self.leases.claim = lost  # type: ignore[assignment]
+        self.pass_time(10 * INTERVAL_S, step_s=0.5)
+        self.assertEqual([node.ownership.mine for node in self.nodes.values()], before)
+        self.assertEqual(self.nodes[1].heartbeats.others, {2})
+        self.wait(self.nodes[2].die())
+        self.pass_time(4 * INTERVAL_S, step_s=0.5)
+        self.assertEqual(self.nodes[1].heartbeats.others, frozenset())
+
+    def test_fair(self) -> None:
+        """Shares are even, and one node more takes only what becomes its own."""
+        before, after = fair_owners([1, 2, 3, 4]), fair_owners([1, 2, 3, 4, 5])
+        moved = [shard for shard in range(SHARD_COUNT) if before[shard] != after[shard]]
+        self.assertEqual({after[shard] for shard in moved}, {5})
+        self.assertLess(len(moved), SHARD_COUNT * 0.35)
+        self.assertEqual(fair_owners([]), {})
+
+    def test_homes(self) -> None:
+        """Every node names the same two homes of a user."""
+        self.assertEqual(homes(7, [1, 2, 3]), homes(7, [3, 2, 1]))
+        self.assertEqual(len(set(homes(7, [1, 2, 3]))), 2)
+        self.assertEqual(homes(7, [1]), [1])
