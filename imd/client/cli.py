@@ -47,7 +47,11 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("IMC_PROFILE", ""),
         help="the profile; needed only if there are several",
     )
-    top.add_argument("--url", default="", help="tcp://, tls://, ws:// or wss:// address for messages")
+    top.add_argument(
+        "--url",
+        default="",
+        help="tcp://, tls://, ws:// or wss:// address for messages; default: where the server says",
+    )
     top.add_argument("--trust", default="", metavar="PEM", help="certificates to trust, for tls and wss")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     accounts.add(commands)

@@ -23,7 +23,8 @@ A first conversation::
         await client.stop()
 
 **URLs.** ``tcp://host:port``, ``tls://host:port``, ``ws://host:port/ws``, ``wss://host/ws``; ``?codec=json``
-on the WebSocket ones speaks JSON instead of protobuf. ``trust`` is a PEM file for servers of your own.
+on the WebSocket ones speaks JSON instead of protobuf. With ``http://`` or ``https://`` the server's REST API is
+asked where to connect (``discovery.GatewayDial``). ``trust`` is a PEM file for servers of your own.
 
 **Lifecycle.** ``start`` returns when the login has succeeded, or raises: ``Unreachable``, ``AuthFailed``, or
 what the server says (``ClientOptions.keep_trying`` waits for an unreachable server instead). From then
@@ -66,12 +67,16 @@ Everything that may grow has a named limit: outbox (``outbox.MAX_WAITING``), ear
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+
 from imd.client import questions
 from imd.client.cursors import CursorStore, MemoryCursors
+from imd.client.discovery import GatewayDial
 from imd.client.events import (
     ConnectionState,
     ConversationInfo,
@@ -84,8 +89,9 @@ from imd.client.events import (
 )
 from imd.client.line import TokenSource
 from imd.client.outbox import MAX_IN_FLIGHT, Outgoing, check_target
+from imd.client.rest import RestClient
 from imd.client.session import Session
-from imd.client.transport import Dial, dialer
+from imd.client.transport import CONNECT_TIMEOUT_S, Dial, dialer, trust_root
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import PayloadInvalid
 from imd.pb.envelope_pb2 import Envelope
@@ -107,10 +113,33 @@ class ClientOptions(NamedTuple):
     trust: Path | None = None
     #: ``proto`` or ``json``; JSON needs a WebSocket URL.
     codec: str = ""
+    #: Where this client is, and its version label: the server chooses gateways by them.
+    zone: str = ""
+    version: str = ""
 
 
 def ignore(event: Event) -> None:
     """For clients that only send."""
+
+
+def _dial(url: str, options: ClientOptions, *, device_id: str, reactor: Any) -> Dial:
+    to = partial(dialer, reactor=reactor, trust=options.trust, codec=options.codec)
+    if not url.startswith(("http://", "https://")):
+        return to(url)
+    # An agent without a pool: nothing is left open between two questions.
+    agent = Agent(
+        reactor, BrowserLikePolicyForHTTPS(trust_root(options.trust)), connectTimeout=CONNECT_TIMEOUT_S
+    )
+    return GatewayDial(
+        server=url,
+        rest=RestClient(server=url, reactor=reactor, agent=agent),
+        device_id=device_id,
+        clock=reactor,
+        dialer=to,
+        json=options.codec == "json",
+        zone=options.zone,
+        version=options.version,
+    )
 
 
 class Client:
@@ -136,7 +165,7 @@ class Client:
         dial: Dial | None = None,
     ) -> None:
         if dial is None:
-            dial = dialer(url, reactor=reactor, trust=options.trust, codec=options.codec)
+            dial = _dial(url, options, device_id=device_id, reactor=reactor)
         self.device_id = device_id
         self._keep_trying = options.keep_trying
         self._started = False

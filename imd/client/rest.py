@@ -84,6 +84,14 @@ class GroupMember(NamedTuple):
     role: str
 
 
+class Gateway(NamedTuple):
+    """Where to connect; empty addresses are not there."""
+
+    tcp: str
+    tls: str
+    ws: str
+
+
 @implementer(IBodyProducer)
 class Body:
     """A small body, written at once; Twisted's own would use the global reactor to write it in pieces."""
@@ -164,6 +172,16 @@ class RestClient:
     async def find_user(self, handle: str) -> Person:
         """Somebody to write to."""
         return _person(await self._call("GET", f"/users/{quote(handle, safe='')}"))
+
+    async def gateways(
+        self, *, device_id: str = "", zone: str = "", version: str = ""
+    ) -> tuple[list[Gateway], float]:
+        """Where to connect, the best first, and for how many seconds this holds. Needs no token."""
+        labels = {"device": device_id, "zone": zone, "version": version}
+        query = urlencode({name: label for name, label in labels.items() if label})
+        answer = await self._call("GET", "/gateways" + ("?" + query if query else ""))
+        found = [Gateway(one["tcp"], one["tls"], one["ws"]) for one in answer["gateways"]]
+        return found, float(answer["ttlS"])
 
     # Conversations.
 

@@ -93,7 +93,7 @@ def dialer(url: str, *, reactor: Any, trust: Path | None = None, codec: str = ""
         reactor, parts.hostname, port, timeout=CONNECT_TIMEOUT_S
     )
     if parts.scheme in ("tls", "wss"):
-        endpoint = wrapClientTLS(optionsForClientTLS(parts.hostname, trustRoot=_trust_root(trust)), endpoint)
+        endpoint = wrapClientTLS(optionsForClientTLS(parts.hostname, trustRoot=trust_root(trust)), endpoint)
     if parts.scheme in ("tcp", "tls"):
         if codec == "json":
             raise ValueError("JSON goes over ws:// and wss:// only")
@@ -108,7 +108,8 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _trust_root(path: Path | None) -> Any:
+def trust_root(path: Path | None) -> Any:
+    """What TLS trusts: the certificates in ``path``, or (None) the system's."""
     if path is None:
         return None
     pem = path.read_bytes()

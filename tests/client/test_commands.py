@@ -13,12 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.client.cli import parser
 from imd.client.commands import outcome
-from imd.client.commands.context import native_url
 from imd.client.commands.line_editor import Done, LineEditor
 from imd.client.commands.outcome import Usage, WrongPassword, exit_code, explain
 from imd.client.commands.profile import Profile, Profiles
 from imd.client.commands.render import Painter, as_json, harmless, rows_of, width
 from imd.client.cursors import FileCursors
+from imd.client.discovery import native_url
 from imd.client.errors import SessionOver, Unreachable
 from imd.client.events import chat_message
 from imd.client.rest import Login

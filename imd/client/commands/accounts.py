@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 
-from imd.client.commands.context import DEFAULT_SERVER, Context, native_url
+from imd.client.commands.context import DEFAULT_SERVER, Context
 from imd.client.commands.outcome import Usage, WrongPassword
 from imd.client.commands.profile import Profile
 from imd.client.rest import Login, RestClient
@@ -122,7 +122,8 @@ async def run_whoami(context: Context) -> None:
     profile = context.profile
     me = await rest.me()
     context.print(f"{me['handle']} ({me['displayName']}), user {me['userId']}")
-    context.print(f"server   {profile.server}, messages {context.arguments.url or profile.url}")
+    messages = context.arguments.url or profile.url or "where it says"
+    context.print(f"server   {profile.server}, messages {messages}")
     context.print(f"profile  {profile.name}, device {profile.login.device_id}")
     for device in me["devices"]:
         here = " (this one)" if device["current"] else ""
@@ -142,8 +143,7 @@ def _who(context: Context) -> tuple[str, str, str, Profile | None]:
 
 
 def _keep(context: Context, profile_name: str, server: str, login: Login) -> None:
-    url = context.arguments.url or native_url(server)
-    context.keep(Profile(profile_name, server, url, login))
+    context.keep(Profile(profile_name, server, context.arguments.url, login))
 
 
 def _new_device(context: Context) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TextIO
-from urllib.parse import urlsplit
 
 from imd.client.client import Client, ClientOptions, ignore
 from imd.client.commands.outcome import Usage
@@ -133,7 +132,7 @@ class Context:
         trust = self.arguments.trust
         try:
             client = Client(
-                url=self.arguments.url or self.profile.url,
+                url=self.arguments.url or self.profile.url or self.profile.server,
                 token_source=self._token_source(),
                 device_id=self.profile.login.device_id,
                 reactor=self.reactor,
@@ -189,14 +188,3 @@ class Context:
             await self._client.stop()
         if self._rest is not None:
             await self._rest.close()
-
-
-def native_url(server: str) -> str:
-    """Where messages go, if the user does not say: the default port, or the WebSocket of the HTTP one."""
-    parts = urlsplit(server)
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    if parts.scheme == "http" and parts.port == 7780:
-        return f"tcp://{host}:7700"
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    port = f":{parts.port}" if parts.port else ""
-    return f"{scheme}://{host}{port}/ws"

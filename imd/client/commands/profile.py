@@ -16,7 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
 class Profile(NamedTuple):
-    """A login as it is kept between two runs. ``url`` is where messages go, ``server`` the REST API."""
+    """A login as it is kept between two runs. ``server`` is the REST API, ``url`` where messages
+    go: "" if the server is to say."""
 
     name: str
     server: str
