@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from imd.kernel.tasks import Tasks
@@ -31,3 +34,24 @@ class Background:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+
+
+class Announcement:
+    """The last stage of a role: says where it is, and what to do next."""
+
+    _log = Logger()
+
+    def __init__(self, ready: str, addresses: Iterable[tuple[str, str]], *, next_step: str = "") -> None:
+        self._ready = ready
+        self._addresses = list(addresses)
+        self._next_step = next_step
+
+    async def start(self) -> None:
+        self._log.info("{ready}", ready=self._ready)
+        for what, address in self._addresses:
+            self._log.info("  {what}: {address}", what=what, address=address)
+        if self._next_step:
+            self._log.info("next: {next_step}", next_step=self._next_step)
+
+    async def stop(self) -> None:
+        """Nothing is said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -71,6 +72,14 @@ class SparingPort(Port):
     """A listening TCP port; out of file descriptors, it does not log three lines for every connection refused."""
 
     _logger = Logger(observer=_Few())
+    #: Set before it listens: other processes listen here, too, and the kernel deals out connections.
+    shared = False
+
+    def createInternetSocket(self) -> socket.socket:
+        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        if self.shared:
+            created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return created
 
 
 class DirectPort(SparingPort):

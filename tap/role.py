@@ -1,0 +1,95 @@
+"""What every role's tap does: the reactor, the options, the way the process ends."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, TypeVar
+
+if "twisted.internet.reactor" not in sys.modules:
+    # Here, because a tap imports this module before anything that brings the reactor; ``--reactor`` has been
+    # obeyed by then.
+    from twisted.internet import asyncioreactor
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncioreactor.install()
+    else:
+        asyncioreactor.install(uvloop.new_event_loop())
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.usage import Options
+
+from imd.config.load import ConfigError, load
+from imd.config.section import Section
+
+reactor: Any = _reactor
+
+S = TypeVar("S", bound=Section)
+
+
+class RoleOptions(Options, Generic[S]):
+    """``--config FILE``; every key can also be set by the environment, as IM__SECTION__KEY."""
+
+    optParameters: ClassVar = [
+        ["config", "c", "", "TOML file; by default all defaults hold (samples are in etc/)"]
+    ]
+    synopsis = "[--config FILE]"
+    #: Whose file it is.
+    kind: type[S]
+    settings: S
+
+    def postOptions(self) -> None:
+        try:
+            self.settings = load(self["config"], os.environ, self.kind)
+        except ConfigError as error:
+            refuse(error)
+
+
+def refuse(reason: object) -> None:
+    """End the process before it has begun, with exit code 1."""
+    # Not a UsageError: twistd would print the options instead, and to the standard output.
+    raise SystemExit(f"imd: {reason}") from None
+
+
+def prepare() -> None:
+    """Before the service is made: the clock, the collector, SIGTERM."""
+    # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
+    reactor.seconds = time.monotonic
+    # What was imported stays, and messages are freed by their counts: a full collection of all that
+    # would only hold up everybody for 50 ms now and then.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
+
+
+def require_asyncio() -> None:
+    """The bus between processes stands on asyncio."""
+    if not hasattr(reactor, "_asyncioEventloop"):
+        refuse(
+            f"this role needs the asyncio reactor, not {type(reactor).__name__}: start it without --reactor"
+        )
+
+
+def give_up(error: BaseException) -> None:
+    """The service could not start, and what had started is stopped: end with exit code 1."""
+    # sys.stderr is the log by now.
+    print(f"imd: {error}", file=sys.__stderr__, flush=True)
+    # twistd has no way to return a code of ours.
+    atexit.register(os._exit, 1)
+    # The first stages may fail before the reactor runs.
+    reactor.callWhenRunning(stop)
+
+
+def stop() -> None:
+    """End in order; a second time is too late to matter."""
+    with suppress(ReactorNotRunning):
+        reactor.stop()
