@@ -51,6 +51,11 @@ class Snowflake:
         return self._last_ms << (_NODE_BITS + _SEQUENCE_BITS) | self._node | self._sequence
 
 
+def snowflake_at(time_ms: int) -> int:
+    """Below every id that is made at this time (milliseconds since 1970) or later, by the same clock."""
+    return max(0, time_ms - SNOWFLAKE_EPOCH_MS) << (_NODE_BITS + _SEQUENCE_BITS)
+
+
 def direct_conversation_id(user_a: int, user_b: int) -> str:
     """The 1:1 conversation of two users: a hash of the sorted pair (spec 4.1), the same from both sides."""
     low, high = sorted((user_a, user_b))
