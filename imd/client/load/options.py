@@ -43,10 +43,11 @@ class Options:
     kills: int
     jitter_s: float
     settle_s: float
-    server: tuple[str, int] | None
+    #: The nodes of a running server; none: one of its own is started.
+    servers: tuple[tuple[str, int], ...]
     rest: tuple[str, int]
     tokens: Path | None
-    server_pid: int | None
+    server_pids: tuple[int, ...]
     settings: tuple[tuple[str, str], ...]
     json: bool
 
@@ -77,7 +78,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("scenario", choices=sorted(DEFAULT_CONNECTIONS))
-    add("--url", metavar="HOST:PORT", help="a running server's TCP address; without it one is started")
+    add(
+        "--url",
+        action="append",
+        metavar="HOST:PORT",
+        help="a running server's TCP address, once for each of its nodes; without it one is started",
+    )
     add("--http", metavar="HOST:PORT", default="127.0.0.1:7780", help="with --url: its REST address")
     add(
         "--tokens",
@@ -85,7 +91,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --url: people to be, instead of registering new ones",
     )
-    add("--server-pid", type=int, metavar="PID", help="with --url: measure this process")
+    add(
+        "--server-pid",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PID",
+        help="with --url: measure this process; may be given several times",
+    )
     add("--connections", type=int, metavar="N")
     add("--seconds", type=float, default=10.0, metavar="S", help="of full load (default 10)")
     add("--rate", type=float, metavar="R", help="messages/s in total (default: as fast as the windows allow)")
@@ -140,10 +153,10 @@ def parse(arguments: Sequence[str]) -> Options:
         kills=kills,
         jitter_s=given.jitter if given.jitter is not None else (5.0 if scenario == "reconnect" else 1.0),
         settle_s=given.settle,
-        server=None if own else loopback(given.url, default_port=7700),
+        servers=() if own else tuple(loopback(url, default_port=7700) for url in given.url),
         rest=loopback(given.http, default_port=7780),
         tokens=given.tokens,
-        server_pid=given.server_pid,
+        server_pids=tuple(given.server_pid),
         settings=tuple(_setting(text) for text in given.set),
         json=given.json,
     )

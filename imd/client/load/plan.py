@@ -20,8 +20,8 @@ class DevicePlan(Struct, frozen=True):
 class WorkerPlan(Struct, frozen=True, kw_only=True):
     """The first line a worker reads."""
 
-    host: str
-    port: int
+    #: Of the nodes; the devices are dealt out to them in turn.
+    addresses: list[tuple[str, int]]
     devices: list[DevicePlan]
     window: int = 16
     #: This worker's share of --rate, 0 for as fast as the windows allow.

@@ -32,31 +32,31 @@ Progress = Callable[[Mapping[str, int], int], None]
 class _Target:
     """The server under load."""
 
-    address: tuple[str, int]
+    addresses: Sequence[tuple[str, int]]
     seeder: Seeder
     own: OwnServer | None = None
-    meter: ProcessMeter | None = None
+    meters: Sequence[ProcessMeter] = ()
     cpu_at_go_s: float = 0.0
 
     def cpu_s(self) -> float | None:
         if self.own is not None:
             return self.own.cpu_s()
-        return self.meter.cpu_s() if self.meter else None
+        return sum(meter.cpu_s() for meter in self.meters) if self.meters else None
 
     def rss_bytes(self) -> int | None:
         if self.own is not None:
             return self.own.rss_bytes()
-        return self.meter.rss_bytes() if self.meter else None
+        return sum(meter.rss_bytes() for meter in self.meters) if self.meters else None
 
 
 def _target(options: Options) -> _Target:
-    if options.server is None:
+    if not options.servers:
         own = OwnServer(connections=options.connections, settings=options.settings)
         seeder = OfflineSeeder(config_file=own.config_file, environment=environment())
-        return _Target(address=own.address, seeder=seeder, own=own)
+        return _Target(addresses=[own.address], seeder=seeder, own=own)
     people: Seeder = TokensFile(options.tokens) if options.tokens else RestSeeder(address=options.rest)
-    meter = ProcessMeter(options.server_pid) if options.server_pid else None
-    return _Target(address=options.server, seeder=people, meter=meter)
+    meters = [ProcessMeter(pid) for pid in options.server_pids]
+    return _Target(addresses=options.servers, seeder=people, meters=meters)
 
 
 def run(options: Options, *, say: Callable[[str], None], on_progress: Progress) -> Result:
@@ -72,7 +72,7 @@ def run(options: Options, *, say: Callable[[str], None], on_progress: Progress) 
         if target.own is not None:
             target.own.start()
         rss_bytes = target.rss_bytes()
-        plans = topology.plans(options, crowd, address=target.address)
+        plans = topology.plans(options, crowd, addresses=target.addresses)
         fleet = Fleet(plans, environment=environment(), on_progress=on_progress)
         try:
             one = _Run(options=options, target=target, fleet=fleet, say=say)

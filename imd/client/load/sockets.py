@@ -22,7 +22,7 @@ _READ_WRITE: Final = select.EPOLLIN | select.EPOLLOUT
 class Link:
     """One device's connection."""
 
-    __slots__ = ("backlog", "device", "number", "socket", "wanted")
+    __slots__ = ("backlog", "device", "moves", "number", "socket", "wanted")
 
     def __init__(self, number: int, device: Device) -> None:
         self.number = number
@@ -31,6 +31,8 @@ class Link:
         self.backlog = b""
         #: Whether the device shall be connected, and come back when it is cut off.
         self.wanted = False
+        #: How often it was cut off, and so tried the next address.
+        self.moves = 0
 
 
 class Sockets:
@@ -40,7 +42,7 @@ class Sockets:
         self,
         devices: Sequence[Device],
         *,
-        address: tuple[str, int],
+        addresses: Sequence[tuple[str, int]],
         sources: Sequence[str],
         connecting: int,
         jitter_s: float,
@@ -50,8 +52,7 @@ class Sockets:
         self.links = [Link(number, device) for number, device in enumerate(devices)]
         #: How often a connection was lost that was wanted.
         self.cut = 0
-        self._address = address
-        self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._addresses = addresses
         self._sources = sources
         self._most_connecting = connecting
         self._jitter_ns = int(jitter_s * 1e9)
@@ -147,7 +148,10 @@ class Sockets:
             self._open(self._queue.popleft())
 
     def _open(self, link: Link) -> None:
-        connection = socket.socket(self._family, socket.SOCK_STREAM)
+        # Neighbours in number, who talk with each other, go to different nodes; whoever was cut off, to the next one.
+        address = self._addresses[(link.number + link.moves) % len(self._addresses)]
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._sources:
@@ -157,7 +161,7 @@ class Sockets:
         self._opening[link.number] = self._clock_ns()
         self._by_fd[connection.fileno()] = link
         self._epoll.register(connection.fileno(), _READ_WRITE)
-        connection.connect_ex(self._address)
+        connection.connect_ex(address)
 
     def _established(self, link: Link) -> bool:
         """Whether a socket that became ready is a connection now."""
@@ -175,6 +179,7 @@ class Sockets:
         self._close(link)
         if link.wanted:
             self.cut += 1
+            link.moves += 1
             self._waiting.append((self._clock_ns() + int(self._rng.random() * self._jitter_ns), link))
 
     def _close(self, link: Link) -> None:

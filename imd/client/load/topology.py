@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from imd.client.load.crowd import ConversationWish, Crowd, CrowdWish
@@ -41,20 +42,19 @@ def _devices(options: Options, crowd: Crowd) -> list[DevicePlan]:
     ]
 
 
-def plans(options: Options, crowd: Crowd, *, address: tuple[str, int]) -> list[WorkerPlan]:
+def plans(options: Options, crowd: Crowd, *, addresses: Sequence[tuple[str, int]]) -> list[WorkerPlan]:
     """One plan a worker; both ends of a pair are in the same worker."""
     devices = _devices(options, crowd)
     shares: list[list[DevicePlan]] = [[] for _ in range(options.workers)]
     for device in devices:
         shares[device.index // 2 % options.workers].append(device)
     sources: list[str] = []
-    if options.connections > _CONNECTIONS_PER_SOURCE and address[0] == "127.0.0.1":
+    if options.connections > _CONNECTIONS_PER_SOURCE and addresses[0][0] == "127.0.0.1":
         sources = [f"127.0.0.{n + 1}" for n in range(options.connections // _CONNECTIONS_PER_SOURCE + 1)]
     senders = sum(device.sends for device in devices) or 1
     return [
         WorkerPlan(
-            host=address[0],
-            port=address[1],
+            addresses=list(addresses),
             devices=share,
             window=options.window,
             rate_per_s=options.rate_per_s * sum(device.sends for device in share) / senders,

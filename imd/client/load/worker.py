@@ -76,7 +76,7 @@ class Worker:
         self.devices = build_devices(plan, self.shared, clock_ns)
         self.sockets = Sockets(
             self.devices,
-            address=(plan.host, plan.port),
+            addresses=plan.addresses,
             sources=plan.sources,
             connecting=plan.connecting,
             jitter_s=plan.jitter_s,

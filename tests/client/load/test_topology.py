@@ -15,7 +15,7 @@ def _plans(*arguments: str) -> list[WorkerPlan]:
     asked = wish(options)
     people = [Person(index + 1, "t", "d") for index in range(asked.users)]
     names = [f"c_{number}" for number in range(len(asked.conversations))]
-    return plans(options, Crowd(people, names), address=("127.0.0.1", 7700))
+    return plans(options, Crowd(people, names), addresses=[("127.0.0.1", 7700)])
 
 
 class TopologyTests(SynchronousTestCase):
