@@ -78,27 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("scenario", choices=sorted(DEFAULT_CONNECTIONS))
-    add(
-        "--url",
-        action="append",
-        metavar="HOST:PORT",
-        help="a running server's TCP address, once for each of its nodes; without it one is started",
-    )
-    add("--http", metavar="HOST:PORT", default="127.0.0.1:7780", help="with --url: its REST address")
-    add(
-        "--tokens",
-        type=Path,
-        metavar="FILE",
-        help="with --url: people to be, instead of registering new ones",
-    )
-    add(
-        "--server-pid",
-        type=int,
-        action="append",
-        default=[],
-        metavar="PID",
-        help="with --url: measure this process; may be given several times",
-    )
+    _add_target(made)
     add("--connections", type=int, metavar="N")
     add("--seconds", type=float, default=10.0, metavar="S", help="of full load (default 10)")
     add("--rate", type=float, metavar="R", help="messages/s in total (default: as fast as the windows allow)")
@@ -123,6 +103,32 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="print one JSON object")
     return made
+
+
+def _add_target(made: argparse.ArgumentParser) -> None:
+    """Which server to load, if not one of our own."""
+    add = made.add_argument
+    add(
+        "--url",
+        action="append",
+        metavar="HOST:PORT",
+        help="a running server's TCP address, once for each of its nodes; without it one is started",
+    )
+    add("--http", metavar="HOST:PORT", default="127.0.0.1:7780", help="with --url: its REST address")
+    add(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="with --url: people to be, instead of registering new ones",
+    )
+    add(
+        "--server-pid",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PID",
+        help="with --url: measure this process; may be given several times",
+    )
 
 
 def parse(arguments: Sequence[str]) -> Options:
