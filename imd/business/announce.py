@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
-from google.protobuf.message import DecodeError
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -18,9 +18,11 @@ from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
 from imd.pb.message_pb2 import SystemNotice
 
-#: Seconds between tries of an event that the bus did not take; the last one repeats for an hour.
+#: Seconds between tries of what the bus did not take; events are then tried every 30 s until it takes them.
 _RETRY_S = (0.5, 2.0, 10.0, 30.0)
-_TRIES = 120
+#: Events that wait for the bus, at some 300 bytes each; changes come with REST requests, so this is an outage
+#: of hours. The oldest are given up: what they tell of ends by the time-outs of those who cache it.
+MAX_LATE_EVENTS = 50_000
 
 
 class BusAnnouncements:
@@ -33,6 +35,9 @@ class BusAnnouncements:
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
+        #: What the bus did not take at once, in order. It lives as long as the process.
+        self._late: deque[bytes] = deque()
+        self._is_late = False
 
     async def revoked(self, revocation: Revocation) -> None:
         event = Invalidation(timestamp=self._wall_clock())
@@ -40,6 +45,7 @@ class BusAnnouncements:
         event.revoked.deviceId = revocation.device_id
         event.revoked.exceptDeviceId = revocation.except_device_id
         event.revoked.reason = revocation.reason
+        event.revoked.loginIds.extend(revocation.login_ids)
         await self._record(event.SerializeToString())
 
     async def membership_changed(
@@ -83,8 +89,14 @@ class BusAnnouncements:
                 subject, request.SerializeToString(), timeout_s=DEFAULT_TIMEOUT_S
             )
             failure = SystemAppended.FromString(payload).failure
-        except (NoResponder, BusFailure, TimeoutError, ServerBusy, DecodeError) as error:
-            reason, again = repr(error), not isinstance(error, DecodeError)
+        except (NoResponder, BusFailure, TimeoutError, ServerBusy) as error:
+            # The shard may have no owner just now, or the answer was lost: the key makes a repeat harmless.
+            reason, again = repr(error), True
+        except CancelledError:
+            raise
+        except Exception as error:
+            # Another try would end the same; the change itself is committed, and is answered.
+            reason, again = repr(error), False
         else:
             reason, again = failure.message, failure.retryable
             if not failure.code:
@@ -104,8 +116,16 @@ class BusAnnouncements:
                 return
 
     async def _record(self, payload: bytes) -> None:
-        if not await self._publish(payload):
-            self._tasks.spawn("announce later", self._publish_later(payload))
+        """Returns when the event is recorded, or will be tried until it is."""
+        if await self._publish(payload):
+            return
+        self._late.append(payload)
+        if len(self._late) > MAX_LATE_EVENTS:
+            self._late.popleft()
+            self._log.critical("an invalidation was given up; caches of other roles end by their time-outs")
+        if not self._is_late:
+            self._is_late = True
+            self._tasks.spawn("announce later", self._publish_late())
 
     async def _publish(self, payload: bytes) -> bool:
         try:
@@ -122,9 +142,18 @@ class BusAnnouncements:
             return False
         return True
 
-    async def _publish_later(self, payload: bytes) -> None:
-        for attempt in range(_TRIES):
-            await sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)], clock=self._clock)
-            if await self._publish(payload):
-                return
-        self._log.critical("an invalidation was given up; caches of other roles end by their time-outs")
+    async def _publish_late(self) -> None:
+        failures = 0
+        try:
+            while self._late:
+                await sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)], clock=self._clock)
+                failures += 1
+                while self._late and await self._publish(event := self._late[0]):
+                    failures = 0
+                    # It may have been given up meanwhile.
+                    if self._late and self._late[0] is event:
+                        self._late.popleft()
+        finally:
+            self._is_late = False
+            if self._late:
+                self._log.critical("{count} invalidations end with this process", count=len(self._late))

@@ -16,12 +16,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from imd.storage.sql import Id, Migrations, metadata, open_sqlite, prepare_schema
+from imd.storage.sql import MYSQL_TABLE, Id, metadata
+from imd.storage.sql_mysql import MysqlServer, open_mysql, open_mysql_for_upgrade
+from imd.storage.sql_schema import UPGRADE_PATIENCE_S, Migrations, prepare_schema
+from imd.storage.sql_sqlite import open_sqlite
 
 SCHEMA = metadata()
 
-#: One function a version after the first; each brings the tables one version further.
-MIGRATIONS: Migrations = ()
+#: A change of a table here is also a new step in migrations/versions, and its name the head.
+MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", first="0001", head="0001")
 
 users = Table(
     "users",
@@ -35,6 +38,7 @@ users = Table(
     # Rises when every token of the user is to end at once.
     Column("token_version", Integer, nullable=False),
     Column("created_at_ms", Id, nullable=False),
+    **MYSQL_TABLE,
 )
 
 logins = Table(
@@ -47,6 +51,7 @@ logins = Table(
     # When the password was given.
     Column("created_at_ms", Id, nullable=False),
     Column("refreshed_at_ms", Id, nullable=False),
+    **MYSQL_TABLE,
 )
 
 direct_conversations = Table(
@@ -58,6 +63,7 @@ direct_conversations = Table(
     Column("created_at_ms", Id, nullable=False),
     UniqueConstraint("user_low", "user_high"),
     Index(None, "user_high"),
+    **MYSQL_TABLE,
 )
 
 # Dissolved groups stay, so that their version goes on rising and their id is never used again.
@@ -70,6 +76,7 @@ group_conversations = Table(
     Column("member_count", Integer, nullable=False),
     Column("created_at_ms", Id, nullable=False),
     Column("dissolved_at_ms", Id, nullable=False),
+    **MYSQL_TABLE,
 )
 
 group_members = Table(
@@ -83,11 +90,22 @@ group_members = Table(
     Column("joined_at_ms", Id, nullable=False),
     Index(None, "user_id"),
     sqlite_with_rowid=False,
+    **MYSQL_TABLE,
 )
 
 
 def open_business(path: Path | None) -> Engine:
-    """The business database, its tables made or brought up to date; None: in memory."""
+    """The business database in a file, its tables made or brought up to date; None: in memory."""
     engine = open_sqlite(path)
     prepare_schema(engine, SCHEMA, name="business", migrations=MIGRATIONS)
     return engine
+
+
+def open_business_on(server: MysqlServer, *, connections: int) -> Engine:
+    """The business database on a server, its tables made or brought up to date; other nodes may do the same."""
+    upgrading = open_mysql_for_upgrade(server, patience_s=UPGRADE_PATIENCE_S)
+    try:
+        prepare_schema(upgrading, SCHEMA, name="business", migrations=MIGRATIONS)
+    finally:
+        upgrading.dispose()
+    return open_mysql(server, connections=connections)

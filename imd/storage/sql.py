@@ -1,42 +1,27 @@
 """SQL databases: one engine, one thread pool, one transaction a call.
 
-Everything above writes SQLAlchemy Core against this; SQLite is what one machine needs, and
-nothing but ``open_sqlite`` and ``insert_ignore`` knows so.
+Everything above writes SQLAlchemy Core against this. Engines come from ``sql_sqlite`` for one machine and
+from ``sql_mysql`` for many; what they do differently when a transaction begins, or fails, is said there
+and in ``sql_faults``.
 """
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import (
-    URL,
-    BigInteger,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    select,
-)
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, insert
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import StaticPool
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import OutcomeUnknown, ServerBusy, StartupError
+from imd.kernel.errors import OutcomeUnknown, ServerBusy
 from imd.kernel.timeouts import with_timeout
+from imd.storage.sql_faults import commit_is_in_doubt, is_conflict
 
 T = TypeVar("T")
 
@@ -52,14 +37,29 @@ NAMING = {
 #: Our 64-bit ids. SQLite knows only INTEGER as the type of a rowid.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
+#: What a ``Table`` says for MySQL: transactions, all of Unicode, and text that is compared and sorted by
+#: code point, as SQLite does. (Only trailing spaces count there and not here; no id may hold any.)
+MYSQL_TABLE: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
 #: SQLite takes 32,766 parameters a statement, MySQL more; one statement stays far below both.
 ROWS_PER_STATEMENT = 500
 
 #: Calls that wait for a thread or run in one: as many as the bus has requests, 1 KB each.
 MAX_CALLS = 10_000
+#: Once a call has waited so long for a thread, the database is slow: by then whoever asked over the bus has
+#: gone, and most of what came in behind it would time out as well.
+SLOW_AFTER_S = 2.0
+#: How often a transaction runs that others stood in the way of. Of those in one another's way one always gets
+#: through, so this many at once on the same rows lose nothing.
+TRIES = 5
 
-_BUSY_TIMEOUT_MS = 5_000
-_FULL = 2
+#: How a transaction begins; the engines' listeners read it from the connection.
+READ = "read"
+WRITE = "write"
 
 
 class Threads(Protocol):
@@ -73,8 +73,16 @@ def metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
+def begins_as(connection: Connection) -> str:
+    """``READ`` or ``WRITE``; whoever does not say may write."""
+    return str(connection.get_execution_options().get("imd_begin", WRITE))
+
+
 def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose keys are not there yet; how many that were."""
+    """Insert the rows whose keys are not there yet; how many that were.
+
+    MySQL forgives more than that (a parent row that is missing), so this is for rows that were checked.
+    """
     if not rows:
         return 0
     mysql = connection.dialect.name in ("mysql", "mariadb")
@@ -85,22 +93,37 @@ def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[s
 class Database:
     """One database. ``read`` and ``write`` run a function as one transaction in the pool.
 
-    Failures of the database become ``ServerBusy`` (nothing was done) or, when a write was cut
-    off by the time-out, ``OutcomeUnknown``. ``IntegrityError`` and whatever ``work`` itself
+    Failures of the database become ``ServerBusy`` (nothing was done) or, when a write was cut off by the
+    time-out or its commit went unanswered, ``OutcomeUnknown``. ``IntegrityError`` and whatever ``work`` itself
     raises pass through: they are answers, and roll back.
+
+    With several writers a transaction may be undone because of another one (a deadlock, a lock that
+    is not given up). The function is then run again, up to ``TRIES`` times: it must have no effect but through its
+    connection.
+
+    :param slow_queue: how many calls may wait while the database is slow; more are refused at once.
     """
 
     _log = Logger()
 
     def __init__(
-        self, *, connect: Callable[[], Engine], threads: Threads, clock: Clock, timeout_s: float = 10.0
+        self,
+        *,
+        connect: Callable[[], Engine],
+        threads: Threads,
+        clock: Clock,
+        timeout_s: float = 10.0,
+        slow_queue: int = MAX_CALLS,
     ) -> None:
         self._connect = connect
         self._engine: Engine | None = None
         self._threads = threads
         self._clock = clock
         self._timeout_s = timeout_s
+        self._slow_queue = slow_queue
         self._calls = 0
+        #: (since when, what) has not begun, as far as was looked; oldest first.
+        self._waiting: deque[tuple[float, _Call]] = deque()
         self._failing = False
 
     async def start(self) -> None:
@@ -113,42 +136,60 @@ class Database:
             await self._threads(self._engine.dispose)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """``work``'s result; it sees one snapshot."""
-        return await self._run(work, "DEFERRED")
+        """``work``'s result; it sees one snapshot, and must not write."""
+        return await self._run(work, READ)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """``work``'s result, once it is durable."""
-        return await self._run(work, "IMMEDIATE")
+        """``work``'s result, once it is durable.
+
+        On SQLite it is alone. On MySQL others write as well, and each statement sees what they have committed by
+        then: a row on which a decision rests is locked first (``with_for_update``), and from then on stays.
+        """
+        return await self._run(work, WRITE)
 
     async def _run(self, work: Callable[[Connection], T], begin: str) -> T:
         if self._engine is None:
             raise ServerBusy("the database is not open", retry_after_ms=1000)
-        if self._calls >= MAX_CALLS:
+        if self._calls >= MAX_CALLS or self._is_slow():
             raise ServerBusy("the database has too much to do", retry_after_ms=1000)
         call = _Call(self._engine, work, begin)
         try:
             result: T = await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
             self._log.error("database did not answer within {timeout_s} s", timeout_s=self._timeout_s)
-            if call.abandon() and begin == "IMMEDIATE":
+            if call.abandon() and begin == WRITE:
                 raise OutcomeUnknown("the database is slow; ask again") from None
             raise ServerBusy("the database is slow", retry_after_ms=1000) from None
         except IntegrityError:
             raise
+        except _CommitInDoubt as doubt:
+            self._note_failure(doubt.__cause__)
+            raise OutcomeUnknown("the database failed while it was writing; ask again") from None
         except (DBAPIError, PoolTimeout) as error:
-            # The statement and its parameters stay out of the log: they hold people's data.
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            if not self._failing:
-                self._failing = True
-                self._log.error("database failed: {cause}; told once until a write works", cause=cause)
+            self._note_failure(error)
             raise ServerBusy("the database is not available", retry_after_ms=1000) from None
-        if self._failing and begin == "IMMEDIATE":
+        if self._failing and begin == WRITE:
             self._failing = False
             self._log.info("database can be written again")
         return result
 
+    def _is_slow(self) -> bool:
+        while self._waiting and self._waiting[0][1].has_begun:
+            self._waiting.popleft()
+        if len(self._waiting) < self._slow_queue:
+            return False
+        return self._clock.seconds() - self._waiting[0][0] > SLOW_AFTER_S
+
+    def _note_failure(self, error: BaseException | None) -> None:
+        if not self._failing:
+            self._failing = True
+            # The statement and its parameters stay out of the log: they hold people's data.
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            self._log.error("database failed: {cause}; told once until a write works", cause=cause)
+
     def _submit(self, call: _Call) -> Deferred[Any]:
         self._calls += 1
+        self._waiting.append((self._clock.seconds(), call))
         running = self._threads(call.run)
         # The place is free when the thread is, not when somebody stops waiting.
         result: Deferred[Any] = Deferred()
@@ -161,6 +202,10 @@ class Database:
         return result
 
 
+class _CommitInDoubt(Exception):
+    """The commit was sent, and nobody knows what became of it."""
+
+
 class _Call:
     """One transaction on its way to a thread."""
 
@@ -170,131 +215,40 @@ class _Call:
         self._begin = begin
         #: Taken by whichever comes first, in its own thread: the beginning or the giving up.
         self._decided = Lock()
+        self._abandoned = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a thread has taken it, or it never will be."""
+        return self._decided.locked()
 
     def abandon(self) -> bool:
         """Nobody waits any more; whether it may have had an effect."""
+        self._abandoned = True
         return not self._decided.acquire(blocking=False)
 
     def run(self) -> Any:
         if not self._decided.acquire(blocking=False):
             return None
+        for _ in range(TRIES - 1):
+            try:
+                return self._run_once()
+            except DBAPIError as error:
+                if self._abandoned or not is_conflict(error):
+                    raise
+        return self._run_once()
+
+    def _run_once(self) -> Any:
         with self._engine.connect() as connection:
             connection = connection.execution_options(imd_begin=self._begin)
-            with connection.begin():
-                return self._work(connection)
-
-
-def open_sqlite(path: Path | None) -> Engine:
-    """The engine of a SQLite file, made with mode 0600 if it is not there; None: in memory.
-
-    :raises StartupError: the file cannot be used, or does not keep what it is told to.
-    """
-    if path is None:
-        engine = create_engine(
-            "sqlite://",
-            poolclass=StaticPool,
-            connect_args={"check_same_thread": False},
-            hide_parameters=True,
-        )
-    else:
-        _private_file(path)
-        engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
-    if path is not None:
-        _check_file(engine, path)
-    return engine
-
-
-def _private_file(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)
-    except OSError as error:
-        raise StartupError(f"cannot open the database {path}: {error.strerror}; check the folder's owner, "
-                           "mode and free space") from None  # fmt: skip
-
-
-def _on_connect(connection: Any, _record: object) -> None:
-    # The driver would begin transactions by itself, and late; _on_begin does it, and says which.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _on_begin(connection: Connection) -> None:
-    # A write that begins as a read can fail as busy in the middle, without waiting.
-    mode = connection.get_execution_options().get("imd_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-def _check_file(engine: Engine, path: Path) -> None:
-    try:
-        with engine.connect().execution_options(imd_begin="DEFERRED") as connection:
-            journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
-            health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    except DBAPIError as error:
-        engine.dispose()
-        raise StartupError(
-            f"{path} is not a database that can be read ({error.orig}): restore it from a backup, or move it "
-            "and its -wal and -shm files away to begin with an empty one"
-        ) from None
-    if health != "ok":
-        engine.dispose()
-        raise StartupError(f"{path} is damaged ({health}): restore it from a backup")
-    if journal != "wal" or synchronous != _FULL:
-        engine.dispose()
-        raise StartupError(
-            f"{path} does not keep journal_mode=WAL and synchronous=FULL (it has {journal}, {synchronous}): "
-            "put data_dir on a local file system"
-        )
-
-
-#: Steps of a schema: the function at index n brings version n + 1 to n + 2.
-Migrations = Sequence[Callable[[Connection], None]]
-
-
-def prepare_schema(engine: Engine, schema: MetaData, *, name: str, migrations: Migrations = ()) -> None:
-    """Make or upgrade the tables; runs once at start, in one transaction.
-
-    :raises StartupError: the database was written by a newer release, or is not ours.
-    """
-    known = len(migrations) + 1
-    versions = Table(
-        "schema_version", MetaData(), Column("name", String(32), primary_key=True), Column("version", Integer)
-    )
-    try:
-        with engine.begin() as connection:
-            versions.create(connection, checkfirst=True)
-            found = connection.execute(select(versions.c.version).where(versions.c.name == name)).scalar()
-            if found is None:
-                _refuse_foreign_tables(connection, schema, name)
-                schema.create_all(connection)
-                connection.execute(insert(versions).values(name=name, version=known))
-                return
-            if not 1 <= found <= known:
-                raise StartupError(
-                    f"the {name} database has schema version {found}, this release knows {known}: start the "
-                    "release that wrote it, or restore a backup made before the upgrade"
-                )
-            for migrate in migrations[found - 1 :]:
-                migrate(connection)
-            connection.execute(versions.update().where(versions.c.name == name).values(version=known))
-    except SQLAlchemyError as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise StartupError(f"the {name} database cannot be prepared ({cause}): check its disk, or restore a "
-                           "backup") from None  # fmt: skip
-
-
-def _refuse_foreign_tables(connection: Connection, schema: MetaData, name: str) -> None:
-    present = set(inspect(connection).get_table_names()) & set(schema.tables)
-    if present:
-        raise StartupError(
-            f"the {name} database holds tables without a schema version ({', '.join(sorted(present))}): it was "
-            "not made by this program, or is damaged; restore a backup or choose another data_dir"
-        )
+            committing = False
+            try:
+                # It commits at its end, and rolls back if that fails.
+                with connection.begin():
+                    result = self._work(connection)
+                    committing = True
+            except DBAPIError as error:
+                if committing and self._begin == WRITE and commit_is_in_doubt(error):
+                    raise _CommitInDoubt from error
+                raise
+            return result

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.local import LocalBus
 from imd.bus.port import BusFailure, BusRefused
 from imd.bus.subjects import AUTH_INVALIDATE, message_send, shard_of
+from imd.business import announce
 from imd.business.accounts.model import Revocation
 from imd.business.announce import BusAnnouncements
 from imd.kernel.tasks import Tasks
@@ -66,20 +68,41 @@ class Announcing(SynchronousTestCase):
     def test_later(self) -> None:
         """A bus that refuses delays nobody, and is tried again until it takes the event."""
         self.bus.refuse = 3
-        self.run_(self.announcements.revoked(Revocation(5, "phone", "", "logged_out")))
+        self.run_(self.announcements.revoked(Revocation(5, "phone", "", "logged_out", ["a", "b"])))
         self.assertEqual((self.heard, len(self.tasks)), ([], 1))
         self.clock.pump([0.5, 0.0, 0.0])
         self.assertEqual(self.heard, [])
         self.clock.pump([2.0, 0.0, 0.0, 10.0, 0.0, 0.0])
         self.assertEqual([event.revoked.userId for event in self.heard], [5])
+        self.assertEqual(list(self.heard[0].revoked.loginIds), ["a", "b"])
         self.assertEqual(len(self.tasks), 0)
 
-    def test_given_up(self) -> None:
-        """After an hour of refusals it is given up; nothing is left waiting."""
+    def test_long_outage(self) -> None:
+        """However long the bus refuses, what was committed meanwhile is told when it takes events, in order."""
         self.bus.refuse = 1_000
-        self.run_(self.announcements.membership_changed("g_1", 7))
+        for version in range(5):
+            self.run_(self.announcements.membership_changed("g_1", version))
         self.clock.pump([30.0] * 130)
-        self.assertEqual((self.heard, len(self.tasks)), ([], 0))
+        self.assertEqual((self.heard, len(self.tasks)), ([], 1))
+        self.bus.refuse = 0
+        self.clock.pump([30.0] + [0.0] * 10)
+        self.assertEqual([event.version for event in self.heard], [0, 1, 2, 3, 4])
+        self.assertEqual(len(self.tasks), 0)
+
+    def test_bounded(self) -> None:
+        """What waits for the bus is bounded; the oldest is given up, and the log says so."""
+        self.patch(announce, "MAX_LATE_EVENTS", 2)
+        self.bus.refuse = 1_000
+        logged: list[str] = []
+        observer = cast(ILogObserver, lambda event: logged.append(event["log_level"].name))
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        for version in range(3):
+            self.run_(self.announcements.membership_changed("g_1", version))
+        self.assertEqual(logged.count("critical"), 1)
+        self.bus.refuse = 0
+        self.clock.pump([30.0] + [0.0] * 10)
+        self.assertEqual([event.version for event in self.heard], [1, 2])
 
     def test_stopped(self) -> None:
         """An announcement that waits for the bus does not hold up the end."""

@@ -1,16 +1,15 @@
-"""SQL databases: durable settings, one schema version, failures with a name."""
+"""SQL databases: one function, one transaction, and failures with a name."""
 
 from __future__ import annotations
 
 import sqlite3
-import stat
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.schema import CreateTable
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
@@ -18,9 +17,10 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.schema import SCHEMA as BUSINESS
-from imd.kernel.errors import Forbidden, OutcomeUnknown, ServerBusy, StartupError
+from imd.kernel.errors import Forbidden, OutcomeUnknown, ServerBusy
 from imd.storage import sql
-from imd.storage.sql import Database, Id, insert_ignore, metadata, open_sqlite, prepare_schema
+from imd.storage.sql import SLOW_AFTER_S, TRIES, Database, Id, insert_ignore, metadata
+from imd.storage.sql_sqlite import open_sqlite
 
 T = TypeVar("T")
 
@@ -38,6 +38,17 @@ def at_once(work: Callable[[], T]) -> Deferred[T]:
     return execute(work)
 
 
+class MysqlError(Exception):
+    """As the driver raises them: number, text."""
+
+
+def sqlite_error(code: int) -> sqlite3.Error:
+    """As the driver raises them."""
+    error = sqlite3.OperationalError("it failed")
+    error.sqlite_errorcode = code
+    return error
+
+
 class SlowThreads:
     """A thread pool whose work starts and ends when the test says."""
 
@@ -50,111 +61,13 @@ class SlowThreads:
         return done
 
 
-class Files(SynchronousTestCase):
-    """What is on disk, and how it is treated there."""
-
-    def setUp(self) -> None:
-        self.path = Path(self.mktemp())
-
-    def test_private(self) -> None:
-        """The file and what SQLite puts beside it are readable by their owner alone."""
-        engine = open_sqlite(self.path)
-        prepare_schema(engine, SCHEMA, name="test")
-        files = list(self.path.parent.glob(self.path.name + "*"))
-        self.assertIn(f"{self.path.name}-wal", {file.name for file in files})
-        self.assertEqual({stat.S_IMODE(file.stat().st_mode) for file in files}, {0o600})
-        engine.dispose()
-
-    def test_durable(self) -> None:
-        """Every connection writes ahead, syncs fully, keeps foreign keys and waits for other writers."""
-        engine = open_sqlite(self.path)
-        with engine.connect() as one, engine.connect() as two:
-            for connection in (one, two):
-                connection.execution_options(imd_begin="DEFERRED")
-                found = [
-                    connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-                    for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-                ]
-                self.assertEqual(found, ["wal", 2, 1, 5000])
-        engine.dispose()
-
-    def test_not_a_database(self) -> None:
-        """A file that is no database stops the start, with what to do about it."""
-        self.path.write_bytes(b"this is not a database, it is a letter" * 100)
-        with self.assertRaises(StartupError) as caught:
-            open_sqlite(self.path)
-        self.assertIn("restore it from a backup", str(caught.exception))
-
-    def test_damaged(self) -> None:
-        """Pages overwritten with noise stop the start."""
-        engine = open_sqlite(self.path)
-        prepare_schema(engine, SCHEMA, name="test")
-        with engine.begin() as connection:
-            connection.execute(insert(things), [{"id": n, "name": f"name {n}" * 5} for n in range(500)])
-        engine.dispose()
-        content = bytearray(self.path.read_bytes())
-        content[8192:16384] = b"\xa5" * 8192
-        self.path.write_bytes(content)
-        with self.assertRaises(StartupError) as caught:
-            open_sqlite(self.path)
-        self.assertIn("backup", str(caught.exception))
-
-    def test_odd_names(self) -> None:
-        """What a URL would cut off or decode is part of the path."""
-        path = self.path.with_name("what? 100%25 #1.db")
-        engine = open_sqlite(path)
-        prepare_schema(engine, SCHEMA, name="test")
-        engine.dispose()
-        with sqlite3.connect(path) as connection:
-            self.assertEqual(connection.execute("SELECT count(*) FROM things").fetchone(), (0,))
-        connection.close()
-
-    def test_no_folder(self) -> None:
-        """A path that cannot be made is named."""
-        with self.assertRaises(StartupError) as caught:
-            open_sqlite(self.path / "nowhere" / "x.db")
-        self.assertIn("nowhere", str(caught.exception))
-
-    def test_newer(self) -> None:
-        """A database of a newer release is refused, and not touched."""
-        engine = open_sqlite(self.path)
-        prepare_schema(engine, SCHEMA, name="test", migrations=[lambda _: None] * 6)
-        with self.assertRaises(StartupError) as caught:
-            prepare_schema(engine, SCHEMA, name="test")
-        self.assertIn("version 7, this release knows 1", str(caught.exception))
-        engine.dispose()
-
-    def test_upgrade(self) -> None:
-        """Only the steps that are missing run, in order, once."""
-        ran: list[int] = []
-        steps: list[Callable[[Connection], None]] = [lambda _: ran.append(2), lambda _: ran.append(3)]
-        engine = open_sqlite(self.path)
-        prepare_schema(engine, SCHEMA, name="test")
-        prepare_schema(engine, SCHEMA, name="test", migrations=steps[:1])
-        prepare_schema(engine, SCHEMA, name="test", migrations=steps)
-        prepare_schema(engine, SCHEMA, name="test", migrations=steps)
-        self.assertEqual(ran, [2, 3])
-        engine.dispose()
-
-    def test_foreign(self) -> None:
-        """Tables of our names that somebody else made are not taken for ours."""
-        connection = sqlite3.connect(self.path)
-        connection.execute("CREATE TABLE things (x)")
-        connection.close()
-        engine = open_sqlite(self.path)
-        with self.assertRaises(StartupError) as caught:
-            prepare_schema(engine, SCHEMA, name="test")
-        self.assertIn("things", str(caught.exception))
-        engine.dispose()
-
-
 class Transactions(SynchronousTestCase):
     """One function, one transaction."""
 
     def open(self, threads: Any = at_once) -> Database:
         def connect() -> Any:
             engine = open_sqlite(None)
-            prepare_schema(engine, SCHEMA, name="test")
+            SCHEMA.create_all(engine)
             return engine
 
         self.clock = Clock()
@@ -275,6 +188,84 @@ class Transactions(SynchronousTestCase):
         self.assertIn("too much", str(self.failureResultOf(self.write(database, lambda _: 1), ServerBusy)))
         threads.waiting.pop()()
         self.assertNoResult(self.write(database, lambda _: 1))
+
+    def test_slow(self) -> None:
+        """Behind a call that waits too long for a thread few may wait; a burst on a quick database is not slow."""
+        threads = SlowThreads()
+        database = self.open(threads)
+        database._slow_queue = 3
+        for _ in range(10):
+            self.assertNoResult(self.write(database, lambda _: 1))
+        self.clock.advance(SLOW_AFTER_S + 0.1)
+        self.assertIn("too much", str(self.failureResultOf(self.write(database, lambda _: 1), ServerBusy)))
+        for _ in range(8):
+            threads.waiting.pop(0)()
+        self.assertNoResult(self.write(database, lambda _: 1))
+
+    def test_in_the_way(self) -> None:
+        """A transaction that others were in the way of runs again as a whole, so many times and no more."""
+        database = self.open()
+        runs: list[int] = []
+
+        def work(connection: Connection, *, succeeds: bool) -> int:
+            runs.append(connection.execute(insert(things).values(id=len(runs), name="a")).rowcount)
+            if succeeds and len(runs) == 3:
+                return len(runs)
+            raise OperationalError("", {}, MysqlError(1213, "Deadlock found"))
+
+        self.assertEqual(self.successResultOf(self.write(database, partial(work, succeeds=True))), 3)
+        self.assertEqual(self.names(database), ["a"])
+        self.successResultOf(self.write(database, lambda c: c.execute(things.delete()).rowcount))
+        runs.clear()
+        self.failureResultOf(self.write(database, partial(work, succeeds=False)), ServerBusy)
+        self.assertEqual((len(runs), self.names(database)), (TRIES, []))
+
+    def test_in_the_way_of_nobody(self) -> None:
+        """Once nobody waits for it, a transaction is not tried again."""
+        threads = SlowThreads()
+        database = self.open(threads)
+        runs: list[int] = []
+
+        def work(_: Connection) -> None:
+            runs.append(1)
+            self.clock.advance(5.1)
+            raise OperationalError("", {}, MysqlError(1205, "Lock wait timeout exceeded"))
+
+        written = self.write(database, work)
+        self.assertRaises(OperationalError, threads.waiting.pop())
+        self.failureResultOf(written, OutcomeUnknown)
+        self.assertEqual(len(runs), 1)
+
+    def test_commit_in_doubt(self) -> None:
+        """A commit without an answer is in doubt; one that was refused for another's sake is repeated."""
+        for error, expected in (
+            (MysqlError(2013, "Lost connection"), OutcomeUnknown),
+            (MysqlError(1180, "Got error 5 during COMMIT"), OutcomeUnknown),
+            (sqlite_error(sqlite3.SQLITE_IOERR), OutcomeUnknown),
+            (sqlite_error(sqlite3.SQLITE_FULL), ServerBusy),
+            (MysqlError(1213, "Deadlock found"), None),
+        ):
+            database = self.open()
+            engine = database._engine
+            assert engine is not None
+            refuse = iter([OperationalError("", {}, error)])
+            commit = engine.dialect.do_commit
+
+            def refuse_once(connection: Any, refuse: Any = refuse, commit: Any = commit) -> None:
+                for one in refuse:
+                    raise one
+                commit(connection)
+
+            self.patch(engine.dialect, "do_commit", refuse_once)
+            written = self.write(
+                database, lambda c: c.execute(insert(things).values(id=1, name="a")).rowcount
+            )
+            if expected is None:
+                self.assertEqual(self.names(database), ["a"])
+                continue
+            failure = self.failureResultOf(written, ServerBusy, OutcomeUnknown)
+            self.assertIs(failure.type, expected, str(error))
+            self.assertEqual(self.names(database), [], str(error))
 
     def test_not_open(self) -> None:
         """Before its start the database is busy, not broken."""

@@ -23,10 +23,11 @@ from imd.business.accounts.ports import Accounts, Announcements, HandleTaken
 from imd.business.accounts.sessions import SessionCache
 from imd.business.attempts import Attempts, address_key
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import AuthFailed, Forbidden, PayloadInvalid, RateLimited
+from imd.kernel.errors import AuthFailed, Forbidden, OutcomeUnknown, PayloadInvalid, RateLimited
 from imd.kernel.ids import Snowflake, check_id
 
 _WRONG = "handle or password is wrong"
+_AGAIN = "logged_in_again"
 
 
 def new_login(user_id: int, device_id: str, platform: str, now_ms: int) -> Login:
@@ -133,17 +134,27 @@ class LogIn:
             new_hash = await self._passwords.hash(password)
         user_id = stored.account.user_id
         login = new_login(user_id, device_id, platform, self._wall_clock())
-        ended = await self._accounts.put_login(
-            login, max_logins=self._max_logins, verified_hash=stored.password_hash, new_hash=new_hash
-        )
+        await self._put(login, verified_hash=stored.password_hash, new_hash=new_hash)
+        return self._issue.session(stored.account, login)
+
+    async def _put(self, login: Login, *, verified_hash: str, new_hash: str) -> None:
+        user_id, device_id = login.user_id, login.device_id
+        try:
+            ended = await self._accounts.put_login(
+                login, max_logins=self._max_logins, verified_hash=verified_hash, new_hash=new_hash
+            )
+        except OutcomeUnknown:
+            # The old login of this device may be over; its owner is about to make a new one.
+            self._sessions.forget(user_id)
+            await self._announcements.revoked(Revocation(user_id, device_id, "", _AGAIN))
+            raise
         if ended is None:
             # Changed, or disabled, while the hash was computed.
             raise AuthFailed(_WRONG)
         self._sessions.forget(user_id)
-        for device in ended:
-            reason = "logged_in_again" if device == device_id else "too_many_devices"
-            await self._announcements.revoked(Revocation(user_id, device, "", reason))
-        return self._issue.session(stored.account, login)
+        for one in ended:
+            reason = _AGAIN if one.device_id == device_id else "too_many_devices"
+            await self._announcements.revoked(Revocation(user_id, one.device_id, "", reason, [one.login_id]))
 
 
 class Refresh:

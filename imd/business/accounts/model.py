@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from imd.business.text import check_line
@@ -44,6 +44,13 @@ class Login(NamedTuple):
     refreshed_at_ms: int
 
 
+class Ended(NamedTuple):
+    """A login that has just ended."""
+
+    device_id: str
+    login_id: str
+
+
 class Sessions(NamedTuple):
     """All that decides whether a user's token still counts."""
 
@@ -54,12 +61,16 @@ class Sessions(NamedTuple):
 
 
 class Revocation(NamedTuple):
-    """Which sessions of a user ended; ``device_id`` empty: all but ``except_device_id``."""
+    """Which sessions of a user ended; ``device_id`` empty: all but ``except_device_id``.
+
+    ``login_ids`` names them for sure. Empty: nobody knows; it is whatever is older than this.
+    """
 
     user_id: int
     device_id: str
     except_device_id: str
     reason: str
+    login_ids: Sequence[str] = ()
 
 
 class Caller(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from imd.business.accounts.model import Account, Login, Revocation, Sessions
+from imd.business.accounts.model import Account, Ended, Login, Revocation, Sessions
 
 
 class HandleTaken(Exception):
@@ -20,6 +20,13 @@ class StoredPassword(NamedTuple):
 
     def __repr__(self) -> str:
         return f"StoredPassword({self.account!r})"
+
+
+class Ending(NamedTuple):
+    """What ``Accounts.end_logins`` did: the account as it is then, and the logins that ended."""
+
+    account: Account
+    login_ids: Sequence[str]
 
 
 class Accounts(Protocol):
@@ -47,9 +54,9 @@ class Accounts(Protocol):
 
     async def put_login(
         self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
-    ) -> Sequence[str] | None:
-        """Set the login of its device, and the re-made hash if there is one; answers with the devices
-        whose login ended by it: the same device's old one, and the stalest above ``max_logins``.
+    ) -> Sequence[Ended] | None:
+        """Set the login of its device, and the re-made hash if there is one; answers with the logins
+        that ended by it: the same device's old one, and the stalest above ``max_logins``.
         None, and nothing done, if ``verified_hash`` is not the password's any more or the user not active."""
         ...
 
@@ -65,10 +72,10 @@ class Accounts(Protocol):
         except_device_id: str = "",
         verified_hash: str = "",
         new_hash: str = "",
-    ) -> Account | None:
+    ) -> Ending | None:
         """End one device's login, or all but one and with them every token made so far (the version
-        rises), and set a new password hash if there is one. The account as it is then; None, and
-        nothing done, if there is no such user or ``verified_hash`` is not what the new one replaces."""
+        rises), and set a new password hash if there is one. None, and nothing done, if there is no
+        such user or ``verified_hash`` is not what the new one replaces."""
         ...
 
     async def sessions(self, user_ids: Sequence[int]) -> Mapping[int, Sessions]:

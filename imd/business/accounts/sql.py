@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from imd.business.accounts.model import ACTIVE, Account, Login, Sessions
-from imd.business.accounts.ports import Accounts, HandleTaken, StoredPassword
+from imd.business.accounts.model import ACTIVE, Account, Ended, Login, Sessions
+from imd.business.accounts.ports import Accounts, Ending, HandleTaken, StoredPassword
 from imd.business.schema import logins, users
 from imd.storage.sql import Database
 
@@ -20,7 +20,7 @@ _LOGINS_OF = (
     select(logins).where(logins.c.user_id == bindparam("owner")).order_by(logins.c.refreshed_at_ms.desc())
 )
 _STALEST_FIRST = (
-    select(logins.c.device_id)
+    select(logins.c.device_id, logins.c.login_id)
     .where(logins.c.user_id == bindparam("owner"))
     .order_by(logins.c.refreshed_at_ms)
     .with_for_update()
@@ -75,6 +75,9 @@ class SqlAccounts:
         try:
             await self._database.write(work)
         except IntegrityError:
+            if await self.by_handle(account.handle) is None:
+                # Another key: two nodes make the same ids.
+                raise
             raise HandleTaken(account.handle) from None
 
     async def by_handle(self, handle: str) -> StoredPassword | None:
@@ -93,18 +96,18 @@ class SqlAccounts:
 
     async def put_login(
         self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
-    ) -> Sequence[str] | None:
-        def work(connection: Connection) -> list[str] | None:
+    ) -> Sequence[Ended] | None:
+        def work(connection: Connection) -> list[Ended] | None:
             owner = connection.execute(_OWNER, {"key": login.user_id}).first()
             if owner is None or owner.status != ACTIVE or owner.password_hash != verified_hash:
                 return None
-            devices = list(connection.execute(_STALEST_FIRST, {"owner": login.user_id}).scalars())
-            others = [device for device in devices if device != login.device_id]
+            present = [Ended(*row) for row in connection.execute(_STALEST_FIRST, {"owner": login.user_id})]
+            others = [one for one in present if one.device_id != login.device_id]
             ended = others[: max(0, len(others) - max_logins + 1)]
-            if login.device_id in devices:
-                ended.append(login.device_id)
+            ended += [one for one in present if one.device_id == login.device_id]
             if ended:
-                connection.execute(_END_LOGINS, {"owner": login.user_id, "devices": ended})
+                devices = [one.device_id for one in ended]
+                connection.execute(_END_LOGINS, {"owner": login.user_id, "devices": devices})
             connection.execute(_ADD_LOGIN, login._asdict())
             if new_hash:
                 connection.execute(_SET_PASSWORD, {"key": login.user_id, "new_hash": new_hash})
@@ -124,21 +127,23 @@ class SqlAccounts:
         except_device_id: str = "",
         verified_hash: str = "",
         new_hash: str = "",
-    ) -> Account | None:
+    ) -> Ending | None:
         key, owner = {"key": user_id}, {"owner": user_id}
 
-        def work(connection: Connection) -> Account | None:
+        def work(connection: Connection) -> Ending | None:
             row = connection.execute(_OWNER, key).first()
             if row is None or (new_hash and row.password_hash != verified_hash):
                 return None
+            present = [Ended(*one) for one in connection.execute(_STALEST_FIRST, owner)]
             if device_id:
                 connection.execute(_END_LOGINS, owner | {"devices": [device_id]})
-                return _account(row)
+                return Ending(_account(row), [one.login_id for one in present if one.device_id == device_id])
             connection.execute(_END_OTHER_LOGINS, owner | {"device": except_device_id})
             connection.execute(_END_TOKENS, key)
             if new_hash:
                 connection.execute(_SET_PASSWORD, key | {"new_hash": new_hash})
-            return _account(row)._replace(token_version=row.token_version + 1)
+            account = _account(row)._replace(token_version=row.token_version + 1)
+            return Ending(account, [one.login_id for one in present if one.device_id != except_device_id])
 
         return await self._database.write(work)
 

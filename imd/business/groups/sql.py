@@ -1,4 +1,8 @@
-"""Changes of groups in SQL: each is one transaction that locks the group's row first."""
+"""Changes of groups in SQL: each is one transaction that locks the group's row first, then people's, by id.
+
+What is read after that is what counts: whoever wants to change the same group, or to bring the same people
+into another one, waits. Always in this order, so that nobody waits for one who waits for them.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +28,12 @@ from imd.business.groups.model import (
 from imd.business.groups.ports import Groups
 from imd.business.schema import group_conversations, group_members, users
 from imd.kernel.errors import Forbidden, PayloadInvalid
-from imd.storage.sql import ROWS_PER_STATEMENT, Database, insert_ignore
+from imd.storage.sql import ROWS_PER_STATEMENT, Database
 
 _NO_SUCH_USER = "one of these users does not exist"
 
 # Put together once: building a statement costs more than running it.
-_ADD_GROUP = insert(group_conversations)
+_ADD_GROUP, _ADD_MEMBERS = insert(group_conversations), insert(group_members)
 _STANDING = (
     select(
         group_conversations.c.id,
@@ -42,11 +46,14 @@ _STANDING = (
     .join_from(group_conversations, group_members)
     .where(group_conversations.c.id == bindparam("group"), group_members.c.user_id == bindparam("user"))
 )
-_LOCKED_STANDING = _STANDING.with_for_update()
-_COUNT_ACTIVE = (
-    select(func.count())
-    .select_from(users)
+_LOCK_GROUP = (
+    select(group_conversations.c.id).where(group_conversations.c.id == bindparam("group")).with_for_update()
+)
+_LOCK_ACTIVE = (
+    select(users.c.id)
     .where(users.c.id.in_(bindparam("some", expanding=True)), users.c.status == ACTIVE)
+    .order_by(users.c.id)
+    .with_for_update()
 )
 _IN_TOO_MANY = (
     select(group_members.c.user_id)
@@ -97,7 +104,7 @@ class SqlGroups:
 
         def work(connection: Connection) -> Change:
             self._check_size(len(others) + 1)
-            self._check_users(connection, [owner_id, *others], field="memberIds")
+            self._lock_users(connection, [owner_id, *others], field="memberIds")
             made = group._replace(version=1, member_count=len(others) + 1)
             row = {
                 "id": made.conversation_id,
@@ -110,7 +117,7 @@ class SqlGroups:
             connection.execute(_ADD_GROUP, row)
             rows = _rows(made.conversation_id, others, MEMBER, made.created_at_ms)
             rows += _rows(made.conversation_id, [owner_id], OWNER, made.created_at_ms)
-            insert_ignore(connection, group_members, rows)
+            connection.execute(_ADD_MEMBERS, rows)
             return Change(made, others)
 
         return await self._database.write(work)
@@ -134,8 +141,8 @@ class SqlGroups:
             if not new:
                 return Change(group)
             self._check_size(group.member_count + len(new))
-            self._check_users(connection, new, field="userIds")
-            insert_ignore(connection, group_members, _rows(conversation_id, new, MEMBER, now_ms))
+            self._lock_users(connection, new, field="userIds")
+            connection.execute(_ADD_MEMBERS, _rows(conversation_id, new, MEMBER, now_ms))
             grown = group._replace(member_count=group.member_count + len(new))
             return Change(_bump(connection, grown), new)
 
@@ -206,10 +213,11 @@ class SqlGroups:
         if member_count > self._max_members:
             raise Forbidden(f"a group has at most {self._max_members} members")
 
-    def _check_users(self, connection: Connection, user_ids: Sequence[int], *, field: str) -> None:
+    def _lock_users(self, connection: Connection, user_ids: Sequence[int], *, field: str) -> None:
+        """All of them may come in, and nobody else can put them into a group until this is done."""
         known = 0
-        for some in _batches(user_ids):
-            known += connection.execute(_COUNT_ACTIVE, {"some": some}).scalar_one()
+        for some in _batches(sorted(user_ids)):
+            known += len(connection.execute(_LOCK_ACTIVE, {"some": some}).all())
             joined = {"some": some, "most": self._groups_per_user}
             if connection.execute(_IN_TOO_MANY, joined).first() is not None:
                 raise Forbidden(
@@ -231,17 +239,16 @@ def _rows(conversation_id: str, user_ids: Sequence[int], role: int, now_ms: int)
     ]
 
 
-def read_standing(
-    connection: Connection, conversation_id: str, user_id: int, *, lock: bool
-) -> Standing | None:
+def read_standing(connection: Connection, conversation_id: str, user_id: int) -> Standing | None:
     """A living group and the role of one of its members."""
-    query = _LOCKED_STANDING if lock else _STANDING
-    row = connection.execute(query, {"group": conversation_id, "user": user_id}).first()
+    row = connection.execute(_STANDING, {"group": conversation_id, "user": user_id}).first()
     return None if row is None else Standing(Group(*row[:5]), row.role)
 
 
 def _lock(connection: Connection, conversation_id: str, actor_id: int) -> Standing:
-    standing = read_standing(connection, conversation_id, actor_id, lock=True)
+    # A join would lock the actor's own row as well, before or after the group's as the optimizer likes.
+    connection.execute(_LOCK_GROUP, {"group": conversation_id}).first()
+    standing = read_standing(connection, conversation_id, actor_id)
     if standing is None:
         raise Forbidden(UNKNOWN)
     return standing

@@ -43,7 +43,7 @@ class SqlMemberships:
         self._database = database
 
     async def standing(self, conversation_id: str, user_id: int) -> Standing | None:
-        return await self._database.read(lambda c: read_standing(c, conversation_id, user_id, lock=False))
+        return await self._database.read(lambda c: read_standing(c, conversation_id, user_id))
 
     async def members(self, conversation_id: str, *, after: int, limit: int) -> Sequence[Member]:
         page = {"group": conversation_id, "after": after, "most": limit}
