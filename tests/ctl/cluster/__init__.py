@@ -1,0 +1,1 @@
+"""The cluster on one machine, as far as it can be looked at without starting it."""
