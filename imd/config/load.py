@@ -72,6 +72,13 @@ def load(file: str, environ: Mapping[str, str], kind: type[Section] = Config) ->
     return config
 
 
+def problems_in(given: dict[str, Any], kind: type[Section]) -> list[str]:
+    """What is wrong with these sections on their own: unknown keys, types, ranges; empty: nothing."""
+    reading = _Reading(kind, {})
+    reading.section(kind, given, "")
+    return reading.problems
+
+
 def keys(section: type[Section] = Config, path: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every key with its dotted path; sections themselves are left out."""
     for field in fields(section):

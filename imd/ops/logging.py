@@ -1,7 +1,7 @@
 """What the log looks like: lines for people, or lines of JSON for a log store.
 
 ``twistd -n --pidfile= --logger imd.ops.logging.console im`` or ``... imd.ops.logging.json_lines im``;
-``IM_LOG_LEVEL=debug`` shows more. Both also carry what libraries write with the standard ``logging``.
+``IM_LOG_LEVEL=debug`` shows more, ``IM_LOG_NODE=3`` marks every line with the node. Both also carry what libraries write with the standard ``logging``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)]
 #: Values of an event that JSON keeps beside the message, to search for.
 FIELDS = ("stage", "task", "node", "peer", "user_id", "device_id", "conversation_id", "trace_id", "code")
 
+#: Of an event: the node that this process is, where several share an output.
+_WORKER = "imd_worker"
+
 _FROM_STDLIB = (
     (logging.CRITICAL, LogLevel.critical),
     (logging.ERROR, LogLevel.error),
@@ -54,18 +57,19 @@ _FROM_STDLIB = (
 
 def console() -> ILogObserver:
     """For ``twistd --logger``: readable lines on the standard output."""
-    return _observer(sys.stdout, console_line, os.environ.get("IM_LOG_LEVEL"))
+    return _observer(sys.stdout, _of_node(console_line), os.environ.get("IM_LOG_LEVEL"))
 
 
 def json_lines() -> ILogObserver:
     """For ``twistd --logger``: one JSON object a line on the standard output."""
-    return _observer(sys.stdout, json_line, os.environ.get("IM_LOG_LEVEL"))
+    return _observer(sys.stdout, _of_node(json_line), os.environ.get("IM_LOG_LEVEL"))
 
 
 def console_line(event: LogEvent) -> str:
     """Time, level, who, what; a traceback below."""
     level, namespace = _level(event), event.get("log_namespace", "-")
-    text = f"{_time(event)} {level:<8} {namespace}: {_text(event).translate(_CONTROLS)}\n"
+    where = f"[node {event[_WORKER]}] " if _WORKER in event else ""
+    text = f"{_time(event)} {level:<8} {where}{namespace}: {_text(event).translate(_CONTROLS)}\n"
     return text + "".join(f"    {line}\n" for line in _traceback(event).splitlines())
 
 
@@ -77,6 +81,8 @@ def json_line(event: LogEvent) -> str:
         "namespace": event.get("log_namespace", "-"),
         "message": _text(event),
     }
+    if _WORKER in event:
+        line["worker"] = event[_WORKER]
     for name in FIELDS:
         value = event.get(name)
         if isinstance(value, int | float | str):
@@ -115,6 +121,14 @@ def _observer(out: TextIO, line: Callable[[LogEvent], str | None], level: str | 
     levels = {constant.name: constant for constant in LogLevel.iterconstants()}
     floor = levels.get((level or "info").lower(), LogLevel.info)
     return FilteringLogObserver(FileLogObserver(out, line), [LogLevelFilterPredicate(floor)])
+
+
+def _of_node(line: Callable[[LogEvent], str]) -> Callable[[LogEvent], str]:
+    """Says in each line which node it is of, if the environment says so: workers share an output."""
+    node = os.environ.get("IM_LOG_NODE", "")
+    if not node:
+        return line
+    return lambda event: line({**event, _WORKER: node})
 
 
 def _time(event: LogEvent) -> str:

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from argon2 import PasswordHasher
+from sqlalchemy import Engine
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -22,7 +22,6 @@ from imd.business.accounts.leave import ChangePassword, LogOut
 from imd.business.accounts.passwords import Passwords, Threads
 from imd.business.accounts.ports import Accounts
 from imd.business.accounts.profile import Profiles
-from imd.business.accounts.secrets import SecretFile
 from imd.business.accounts.sessions import SessionCache
 from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
@@ -41,8 +40,7 @@ from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.groups import GroupApi
 from imd.business.rest.openapi import with_description
-from imd.business.schema import open_business
-from imd.config.sections import Config
+from imd.config.sections import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
@@ -50,14 +48,28 @@ from imd.kernel.tasks import Tasks
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import Database
 
-#: SQLite has one writer at a time; the rest read.
-_SQL_THREADS = 4
 #: Handle look-ups: a person who types, not a crawler.
 _LOOKUPS_PER_S = 1.0
 _LOOKUP_BURST = 30.0
 #: Of one address, which many people may share; an answer costs less than half a millisecond.
 _DISCOVERIES_PER_S = 100.0
 _DISCOVERY_BURST = 1000.0
+
+
+class TokenSecret(Stage, Protocol):
+    """What signs tokens; ``value`` only after ``start``."""
+
+    def value(self) -> bytes: ...
+
+
+class BusinessStores(NamedTuple):
+    """What the role keeps beyond its own life, and how many threads work on it."""
+
+    secret: TokenSecret
+    #: Opens the business database, its tables made or brought up to date.
+    connect: Callable[[], Engine]
+    sql_threads: int
+    sql_timeout_s: float
 
 
 class BusinessRole(NamedTuple):
@@ -68,6 +80,8 @@ class BusinessRole(NamedTuple):
     api: IResource
     #: For the ``Site``: bounds what is kept of a body.
     request_factory: type[BoundedRequest]
+    #: For whoever asks whether it can be used.
+    database: Database
 
 
 class BusinessParts(NamedTuple):
@@ -81,22 +95,22 @@ class BusinessParts(NamedTuple):
 
 
 def build_business(
-    config: Config,
+    config: BusinessSettings,
     *,
     reactor: IReactorFromThreads,
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
-    data_dir: Path,
+    stores: BusinessStores,
 ) -> BusinessRole:
     """Put the role together; nothing is opened or made before its stages start."""
-    sql_pool = ThreadPool(minthreads=1, maxthreads=_SQL_THREADS, name="business-sql")
+    sql_pool = ThreadPool(minthreads=1, maxthreads=stores.sql_threads, name="business-sql")
     hash_pool = ThreadPool(minthreads=0, maxthreads=config.accounts.hash_threads, name="password-hash")
-    secret = SecretFile(data_dir / "secrets" / "token.key")
     database = Database(
-        connect=partial(open_business, data_dir / "business.db"),
+        connect=stores.connect,
         threads=partial(deferToThreadPool, reactor, sql_pool),
         clock=clock,
+        timeout_s=stores.sql_timeout_s,
     )
     tasks = Tasks()
     parts = assemble(
@@ -105,14 +119,14 @@ def build_business(
         # One lane each: `hash_threads` says how many cores a flood of logins may take from the chat.
         hasher=PasswordHasher(parallelism=1),
         hash_threads=partial(deferToThreadPool, reactor, hash_pool),
-        secret=secret.value,
+        secret=stores.secret.value,
         clock=clock,
         wall_clock=wall_clock,
         bus=bus,
         tasks=tasks,
     )
     stages: list[tuple[str, Stage]] = [
-        ("token secret", secret),
+        ("token secret", stores.secret),
         ("SQL threads", Pool(sql_pool)),
         ("business database", database),
         ("hash threads", Pool(hash_pool)),
@@ -122,11 +136,11 @@ def build_business(
         ("gateway board", parts.board),
         ("REST API", parts.api),
     ]
-    return BusinessRole(stages, parts.api, parts.request_factory)
+    return BusinessRole(stages, parts.api, parts.request_factory, database)
 
 
 def assemble(
-    config: Config,
+    config: BusinessSettings,
     *,
     database: Database,
     hasher: PasswordHasher,
@@ -209,7 +223,7 @@ def assemble(
 
 
 def _account_api(
-    config: Config,
+    config: BusinessSettings,
     *,
     accounts: Accounts,
     profiles: Profiles,

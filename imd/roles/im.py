@@ -24,15 +24,13 @@ from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
 from imd.pb.bus_pb2 import NodeReport
 from imd.roles.business import build_business
+from imd.roles.business_stores import embedded_business
 from imd.roles.core import build_core
 from imd.roles.embedded import embedded_stores
 from imd.roles.listeners import client_listeners, http_site, websocket
-from imd.roles.stages import Announcement, Background, Pool
+from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
-
-#: Draining takes as long as it is allowed to; no other stage takes longer than this, or than draining may.
-STOP_MARGIN_S = 30.0
 
 
 def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
@@ -52,7 +50,12 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
     )
     epoch = EpochFile(data_dir / "epoch", random_hex=secrets.token_hex)
     business = build_business(
-        config, reactor=reactor, clock=reactor, wall_clock=system_wall_clock, bus=bus, data_dir=data_dir
+        config,
+        reactor=reactor,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        bus=bus,
+        stores=embedded_business(data_dir),
     )
     core = build_core(
         config,

@@ -9,6 +9,9 @@ from twisted.python.threadpool import ThreadPool
 
 from imd.kernel.tasks import Tasks
 
+#: Draining takes as long as it is allowed to; no other stage takes longer than this, or than draining may.
+STOP_MARGIN_S = 30.0
+
 
 class Pool:
     """A thread pool as a stage."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -197,6 +199,17 @@ class Observers(SynchronousTestCase):
         self.assertEqual(self.observe(None, ours.json_line).count("\n"), 1)
         self.assertEqual(self.observe("DEBUG", ours.console_line).count("\n"), 2)
         self.assertEqual(self.observe("shout", ours.console_line).count("\n"), 1)
+
+    def test_worker(self) -> None:
+        """Where several nodes share an output, each line says whose it is; an event's own node stays its own."""
+        self.patch(os, "environ", {"IM_LOG_NODE": "3"})
+        out = StringIO()
+        self.patch(sys, "stdout", out)
+        ours.console()(event(node=7))
+        ours.json_lines()(event(node=7))
+        console, line = out.getvalue().splitlines()
+        self.assertIn(" [node 3] imd.core.gateway: hello alice", console)
+        self.assertEqual((json.loads(line)["worker"], json.loads(line)["node"]), ("3", 7))
 
     def test_factories(self) -> None:
         """Both names are factories without arguments, as twistd calls them."""

@@ -23,6 +23,7 @@ from imd.kernel.errors import StartupError
 from imd.kernel.lifecycle import Stage
 from imd.pb.bus_pb2 import MembersAnswer, MembersQuery, TokenCheck, TokenVerdict
 from imd.roles.business import BusinessRole, build_business
+from imd.roles.business_stores import embedded_business
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Role(SynchronousTestCase):
             clock=self.clock,
             wall_clock=system_wall_clock,
             bus=self.bus,
-            data_dir=self.folder,
+            stores=embedded_business(self.folder),
         )
 
     def wait(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
