@@ -104,16 +104,22 @@ class Authenticator:
             )
         while True:
             revocations = self._registry.revocations
-            claims = await self._directory.verify(connect.token, device_id)
+            claims = self._still_good(await self._directory.verify(connect.token, device_id))
             if revocations == self._registry.revocations:
                 return claims
             # It may have been this login's; there was no session yet that it could have ended.
+
+    def _still_good(self, claims: Claims) -> Claims:
+        if self._registry.is_revoked(claims.login_id):
+            raise AuthFailed("this login has ended; log in again")
+        return claims
 
     def _welcome(self, session: Session, envelope: Envelope, claims: Claims) -> None:
         connect = envelope.connect
         registry = self._registry
         session.user_id = claims.user_id
         session.device_id = claims.device_id
+        session.login_id = claims.login_id
         session.platform = connect.platform
         session.session_id = self._ids.next()
         session.live_since_s = self._clock.seconds()
@@ -159,9 +165,10 @@ class Authenticator:
         token = envelope.refreshToken.token
         if not token or len(token) > MAX_TOKEN_BYTES:
             raise AuthFailed("the token is missing or too long", field="refreshToken.token")
-        claims = await self._directory.verify(token, session.device_id)
+        claims = self._still_good(await self._directory.verify(token, session.device_id))
         if claims.user_id != session.user_id:
             raise AuthFailed("this token is somebody else's", field="refreshToken.token")
+        session.login_id = claims.login_id
         session.expires_at_ms = claims.expires_at_ms
         session.may_send = SEND_SCOPE in claims.scopes
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)

@@ -203,20 +203,34 @@ class Gateway:
             for session in self._registry.of_user(user_id):
                 session.push(gone)
 
-    def revoke(self, user_id: int, *, device_id: str, except_device_id: str, reason: str, age_ms: int) -> int:
-        """End the sessions of a user whose logins were revoked so long ago; how many.
+    def revoke(
+        self,
+        user_id: int,
+        *,
+        login_ids: Sequence[str] = (),
+        device_id: str,
+        except_device_id: str,
+        reason: str,
+        age_ms: int,
+    ) -> int:
+        """End the sessions of these logins of a user; how many there were.
 
-        An event may come late, or again: who logged in since then stays. Sessions know that by the
-        clock that is never set back, and one that seems to come from the future is of now.
+        An event may come late, or again: who logged in since then stays. Without ``login_ids`` it is those that
+        are older than ``age_ms``. Sessions know that by the clock that is never set back, and one
+        that seems to come from the future is of now.
         """
         ended = 0
-        self._registry.revocations += 1
+        self._registry.note_revoked(login_ids)
         # In whole milliseconds: in doubt, the session was there before.
         revoked_at_s = self._clock.seconds() - max(0, age_ms - 1) / 1000
         for session in self._registry.of_user(user_id):
-            if device_id not in ("", session.device_id) or session.device_id == except_device_id:
-                continue
-            if session.live_since_s <= revoked_at_s:
+            if login_ids:
+                is_meant = session.login_id in login_ids
+            elif device_id not in ("", session.device_id) or session.device_id == except_device_id:
+                is_meant = False
+            else:
+                is_meant = session.live_since_s <= revoked_at_s
+            if is_meant:
                 self._replies.kick(session, reason or "revoked")
                 ended += 1
         return ended

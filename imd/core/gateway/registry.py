@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from imd.core.gateway.limits import Address, Rates, UserRates
 from imd.core.gateway.session import Session, User
 from imd.kernel.clocks import Clock
+from imd.kernel.eviction import forget_oldest
+
+#: Logins of which it is remembered that they ended, 150 bytes each: those of a minute at 300 a second.
+MAX_REVOKED_LOGINS = 20_000
 
 
 class Registry:
@@ -22,6 +26,8 @@ class Registry:
         self._resting: dict[int, UserRates] = {}
         #: How many revocations this node has heard of; a login that was being checked is checked again.
         self.revocations = 0
+        #: A business node that has not heard of it yet may still say that they are good.
+        self._revoked_logins: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -90,6 +96,16 @@ class Registry:
                 # Coming back must not refill the buckets.
                 self._resting[session.user_id] = user.rates
         return True
+
+    def note_revoked(self, login_ids: Iterable[str]) -> None:
+        """These logins have ended for ever."""
+        self.revocations += 1
+        self._revoked_logins.update(dict.fromkeys(login_ids))
+        forget_oldest(self._revoked_logins, MAX_REVOKED_LOGINS)
+
+    def is_revoked(self, login_id: str) -> bool:
+        """Whether this login ended, as far as is remembered."""
+        return login_id in self._revoked_logins
 
     def of_user(self, user_id: int) -> Sequence[Session]:
         """The live sessions of a user."""

@@ -51,6 +51,7 @@ class Revocations:
             revoked = event.revoked
             self._gateway.revoke(
                 revoked.userId,
+                login_ids=list(revoked.loginIds),
                 device_id=revoked.deviceId,
                 except_device_id=revoked.exceptDeviceId,
                 reason=revoked.reason,

@@ -90,6 +90,7 @@ class Session:
         "in_flight",
         "link",
         "live_since_s",
+        "login_id",
         "may_send",
         "opened_at_s",
         "partial_since_s",
@@ -134,6 +135,7 @@ class Session:
         # Known after Connect.
         self.user_id = 0
         self.device_id = ""
+        self.login_id = ""
         self.platform = ""
         self.session_id = 0
         self.live_since_s = 0.0

@@ -12,9 +12,12 @@ from zope.interface import implementer
 
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.directory import GROUP, MEMBER, Membership
+from imd.core.gateway import registry
 from imd.core.gateway.revocations import Revocations
 from imd.pb.bus_pb2 import Invalidation, RevokedSessions
-from tests.core.gateway.world import World
+from imd.pb.connection_pb2 import AUTH_FAILED, RefreshToken
+from imd.pb.envelope_pb2 import Envelope
+from tests.core.gateway.world import World, connect
 
 
 class Consumed:
@@ -64,6 +67,46 @@ class RevocationsTests(SynchronousTestCase):
         self.event(event.SerializeToString())
         self.assertEqual(link.last().kicked.reason, "logged_out")
         self.assertEqual(self.behind.invalidated_, [])
+
+    def test_revoked_by_name(self) -> None:
+        """Logins that are named end whatever the clocks say, and no other of the same device."""
+        event = Invalidation(
+            revoked=RevokedSessions(
+                userId=4, deviceId="phone", loginIds=["old", "older"], reason="logged_out"
+            ),
+            # By a clock that is an hour behind.
+            timestamp=self.world.wall_clock() - 3600_000,
+        )
+        self.world.directory.login_id = "new"
+        link = self.world.live(4, "phone")
+        self.event(event.SerializeToString())
+        self.assertEqual(link.heard(), [])
+        self.world.directory.login_id = "old"
+        link.says(Envelope(refreshToken=RefreshToken(token="4:phone")))
+        self.assertEqual(link.last().error.code, AUTH_FAILED)
+        event.revoked.loginIds[:] = ["new"]
+        self.event(event.SerializeToString())
+        self.assertEqual(link.last().kicked.reason, "logged_out")
+
+    def test_login_after_refresh(self) -> None:
+        """A live connection belongs to the login of its newest token."""
+        link = self.world.live(4, "phone")
+        self.world.directory.login_id = "new"
+        link.says(Envelope(refreshToken=RefreshToken(token="4:phone")))
+        revoked = RevokedSessions(userId=4, deviceId="phone", loginIds=["new"], reason="logged_out")
+        self.event(Invalidation(revoked=revoked).SerializeToString())
+        self.assertEqual(link.last().kicked.reason, "logged_out")
+
+    def test_stale_authority(self) -> None:
+        """Who was revoked is not let in by a business node that has not heard of it yet; bounded memory."""
+        self.patch(registry, "MAX_REVOKED_LOGINS", 8)
+        revoked = RevokedSessions(userId=4, loginIds=[f"login{number}" for number in range(20)])
+        self.event(Invalidation(revoked=revoked).SerializeToString())
+        for login_id, heard in (("login19", ["error"]), ("login0", ["connected", "syncResp"])):
+            self.world.directory.login_id = login_id
+            link = self.world.link()
+            link.says(connect(4, "phone"))
+            self.assertEqual(link.heard(), heard)
 
     def test_removed(self) -> None:
         """Who is out of a conversation hears it on all devices, after the cache has forgotten."""

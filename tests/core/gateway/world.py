@@ -122,6 +122,7 @@ class FakeDirectory:
         self.refused: set[str] = set()
         self.expires_at_ms = NOW_MS + HOUR_MS
         self.scopes = frozenset({"message:send", "presence:update"})
+        self.login_id = "login"
         self.asked = 0
         self._waiting: list[Deferred[None]] = []
 
@@ -134,7 +135,7 @@ class FakeDirectory:
         user, _, device = token.partition(":")
         if token in self.refused or device != device_id or not user.isdigit():
             raise AuthFailed("not you")
-        return Claims(int(user), device_id, self.expires_at_ms, self.scopes, "login")
+        return Claims(int(user), device_id, self.expires_at_ms, self.scopes, self.login_id)
 
     def answer(self) -> None:
         waiting, self._waiting = self._waiting, []
