@@ -5,7 +5,7 @@ accept -> Connect -> verify -> (kick the same device) -> Connected -> first Sync
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from imd.core.gateway.authenticate import Authenticator
