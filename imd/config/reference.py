@@ -28,9 +28,9 @@ ROLES: dict[str, tuple[type[Section], str]] = {
 }
 
 _HEAD = """\
-# Configuration of `twistd {name} --config FILE`. Every key is shown with its default: remove the # to
-# change it. IM__LISTEN__HTTP in the environment stands above http in [listen]; a wrong or unknown
-# key stops the server at start, with all that is wrong.
+# Configuration of `twistd {name} --config FILE`. Every key is shown with its default:
+# remove the # to change it. IM__LISTEN__HTTP in the environment stands above http in [listen]; a
+# wrong or unknown key stops the server at start, with all that is wrong.
 """
 
 
