@@ -1,0 +1,146 @@
+"""A data folder as `twistd im` leaves it, written without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import insert
+from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
+
+from imd.bus.journal import Journal
+from imd.business.schema import (
+    direct_conversations,
+    group_conversations,
+    group_members,
+    logins,
+    open_business,
+    users,
+)
+from imd.core.message.model import CursorRow, NewMessage
+from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
+from imd.core.presence.sqlite import SqliteLastSeen, presence_database
+from imd.kernel.clocks import WallClock
+from imd.kernel.ids import direct_conversation_id
+from imd.storage.epoch import EpochFile
+
+T = TypeVar("T")
+
+START_MS = 1_764_000_000_000
+TOKEN_KEY = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+EPOCH = "c0ffee0123456789"
+
+
+def at_once(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """The result of what needs no reactor."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(work).addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]
+
+
+def message(
+    conversation_id: str, seq: int, *, sender_id: int = 1, time_ms: int = START_MS, revokes_seq: int = 0
+) -> NewMessage:
+    """A message whose every part is its own."""
+    return NewMessage(
+        conversation_id=conversation_id,
+        seq=seq,
+        sender_id=sender_id,
+        client_msg_id=f"c{seq}.{sender_id}",
+        server_msg_id=(1 << 52) + seq * 1000 + sender_id,
+        server_time_ms=time_ms + seq,
+        content_hash=seq.to_bytes(32, "big"),
+        body=f"body {seq} of {conversation_id}".encode(),
+        revokes_seq=revokes_seq,
+        revoked_body=f"recalled {revokes_seq}".encode() if revokes_seq else b"",
+    )
+
+
+class DataFolder:
+    """Its path, and what a test puts into it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700, parents=True)
+        at_once(EpochFile(path / "epoch", random_hex=lambda _: EPOCH).start())
+        (path / "secrets").mkdir(mode=0o700)
+        (path / "secrets" / "token.key").write_text(TOKEN_KEY)
+        (path / "secrets" / "token.key").chmod(0o600)
+        open_business(path / "business.db").dispose()
+        self.write_messages([])
+
+    def write_messages(self, rows: list[NewMessage], cursors: list[CursorRow] | None = None) -> None:
+        """As the log would."""
+        database = message_database(folder=self.path, threads=None)
+        at_once(database.start())
+        for start in range(0, len(rows), 500):
+            result = at_once(SqliteMessageLog(database=database).append(rows[start : start + 500]))
+            assert result.refused is None, result
+        at_once(SqliteCursors(database=database).advance(cursors or []))
+        at_once(database.stop())
+
+    def write_last_seen(self, seen: dict[int, int]) -> None:
+        """As presence would."""
+        database = presence_database(folder=self.path, threads=None)
+        at_once(database.start())
+        at_once(SqliteLastSeen(database=database).record(seen))
+        at_once(database.stop())
+
+    def write_people(self, count: int, *, group: str = "g_1") -> None:
+        """People 1 to ``count``, each with a login, all in one group, 1 and 2 in a conversation of two."""
+        engine = open_business(self.path / "business.db")
+        with engine.begin() as connection:
+            ids = range(1, count + 1)
+            connection.execute(
+                insert(users),
+                [
+                    {"id": n, "handle": f"user{n}", "display_name": f"Ü {n} 😀", "password_hash": "$argon2id$x",
+                     "status": 0, "token_version": n, "created_at_ms": START_MS}
+                    for n in ids
+                ],
+            )  # fmt: skip
+            connection.execute(
+                insert(logins),
+                [
+                    {"user_id": n, "device_id": "phone", "login_id": f"l{n}", "platform": "ios",
+                     "created_at_ms": START_MS, "refreshed_at_ms": START_MS + n}
+                    for n in ids
+                ],
+            )  # fmt: skip
+            connection.execute(
+                insert(group_conversations).values(
+                    id=group, title="Everybody", version=3, member_count=count, created_at_ms=START_MS,
+                    dissolved_at_ms=0,
+                )
+            )  # fmt: skip
+            connection.execute(
+                insert(group_members),
+                [
+                    {"group_id": group, "user_id": n, "role": 2 if n == 1 else 0, "joined_at_ms": START_MS}
+                    for n in ids
+                ],
+            )
+            connection.execute(
+                insert(direct_conversations).values(
+                    id=direct_conversation_id(1, 2), user_low=1, user_high=2, created_at_ms=START_MS
+                )
+            )
+        engine.dispose()
+
+    def leave_event(self, subject: str, *, consumer: str = "", taken: bool = False) -> None:
+        """A durable event, for a consumer that has taken it or not."""
+        clock: WallClock = lambda: START_MS  # noqa: E731
+        journal = Journal(self.path / "bus.db", wall_clock=clock, threads=execute)
+        at_once(journal.open())
+        if consumer:
+            at_once(journal.register(consumer, subject))
+        at_once(journal.append(subject, b"x"))
+        if taken:
+            (event,) = at_once(journal.read(0))
+            at_once(journal.acknowledge(consumer, subject, event.id, []))
+        at_once(journal.close())

@@ -1,0 +1,127 @@
+"""The business tables, moved from one database to another; both SQLite here, the engines do not matter."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, event, update
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.business.schema import group_members, logins, open_business, users
+from imd.ctl.exits import TARGET, CommandFailed
+from imd.ctl.migrate import business
+from imd.ctl.migrate.business import BusinessCopy
+from imd.ctl.migrate.progress import Progress
+from imd.ctl.migrate.record import Identity
+from tests.ctl.folder import DataFolder
+
+IDENTITY = Identity("c0ffee", "1/2/3")
+PEOPLE = 25
+
+
+class PowerCut(Exception):
+    """The process is gone."""
+
+
+class Copying(SynchronousTestCase):
+    """From a folder with people into an empty database."""
+
+    def setUp(self) -> None:
+        # Several batches of each table.
+        self.patch(business, "BATCH_ROWS", 10)
+        data = DataFolder(Path(self.mktemp()))
+        data.write_people(PEOPLE)
+        self.source = self.opened(data.path / "business.db")
+        self.target = self.opened(Path(self.mktemp()))
+        self.out = StringIO()
+        self.copy = BusinessCopy(source=self.source, target=self.target, place="target")
+
+    def opened(self, path: Path) -> Engine:
+        engine = open_business(path)
+        self.addCleanup(engine.dispose)
+        return engine
+
+    def move(self) -> None:
+        self.copy.refuse_others(IDENTITY)
+        self.copy.begin(IDENTITY)
+        self.copy.copy(Progress(out=self.out, seconds=lambda: 0.0, terminal=False))
+
+    def differences(self) -> list[str]:
+        return [str(each) for verdict in self.copy.compare() for each in verdict.differences]
+
+    def test_moved(self) -> None:
+        """Every row of every table arrives; the check says so, with counts."""
+        self.move()
+        verdicts = {verdict.what: verdict for verdict in self.copy.compare()}
+        self.assertEqual(self.differences(), [])
+        self.assertEqual(verdicts["users"].target.count, PEOPLE)
+        self.assertEqual(verdicts["group_members"].target.count, PEOPLE)
+        self.assertEqual(verdicts["direct_conversations"].target.count, 1)
+        self.assertIn(f"{2 * PEOPLE + PEOPLE + 2} of {2 * PEOPLE + PEOPLE + 2}", self.out.getvalue())
+
+    def test_cut_off_anywhere(self) -> None:
+        """Wherever the process dies, the next run ends with every row once."""
+        for survived in range(1, 9):
+            self.target = self.opened(Path(self.mktemp()))
+            self.copy = BusinessCopy(source=self.source, target=self.target, place="target")
+            commits: list[object] = []
+
+            def die(_: object, commits: list[object] = commits, survived: int = survived) -> None:
+                commits.append(None)
+                if len(commits) > survived:
+                    raise PowerCut
+
+            event.listen(self.target, "commit", die)
+            self.assertRaises(PowerCut, self.move)
+            event.remove(self.target, "commit", die)
+            self.assertNotEqual(self.differences(), [])
+            self.move()
+            self.assertEqual(self.differences(), [])
+
+    def test_broken_copy(self) -> None:
+        """A row that is missing, one that differs and one too many are named."""
+        self.move()
+        with self.target.begin() as connection:
+            connection.execute(delete(group_members).where(group_members.c.user_id == 7))
+            connection.execute(update(users).where(users.c.id == 3).values(display_name="x", status=1))
+            connection.execute(
+                update(logins).where(logins.c.user_id == 9).values(device_id="tablet", login_id="l")
+            )
+        self.assertEqual(
+            sorted(self.differences()),
+            [
+                "group_members g_1/7: is missing in the target",
+                "logins 9/phone: is missing in the target",
+                "logins 9/tablet: is only in the target",
+                "users 3: differs in display_name, status",
+            ],
+        )
+
+    def test_occupied(self) -> None:
+        """A database that others use, or that another move has filled, is refused, and left alone."""
+        self.move()
+        self.copy.refuse_others(IDENTITY)
+        for identity, words in (
+            (Identity("c0ffee", "1/2/4"), "whose server has run since"),
+            (Identity("facade", "1/2/3"), "the move of another folder"),
+        ):
+            error: CommandFailed = self.assertRaises(CommandFailed, self.copy.refuse_others, identity)
+            self.assertEqual(error.code, TARGET)
+            self.assertIn(words, str(error))
+        used = DataFolder(Path(self.mktemp()))
+        used.write_people(2)
+        other = BusinessCopy(
+            source=self.source, target=self.opened(used.path / "business.db"), place="target"
+        )
+        error = self.assertRaises(CommandFailed, other.refuse_others, IDENTITY)
+        self.assertIn("is not empty (", str(error))
+        self.assertIn("users", str(error))
+
+    def test_stamp(self) -> None:
+        """It changes with any row."""
+        before = self.copy.stamp()
+        self.assertEqual(self.copy.stamp(), before)
+        with self.source.begin() as connection:
+            connection.execute(update(logins).where(logins.c.user_id == 9).values(refreshed_at_ms=1))
+        self.assertNotEqual(self.copy.stamp(), before)
