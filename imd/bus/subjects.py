@@ -64,3 +64,8 @@ def message_deliver(node_id: int) -> str:
 def presence_query(node_id: int) -> str:
     """Where a node answers who of some users is connected, as far as it knows."""
     return f"im.presence.query.{node_id}"
+
+
+def session_kick(node_id: int) -> str:
+    """Where a node hears which of its sessions have to go."""
+    return f"im.session.kick.{node_id}"

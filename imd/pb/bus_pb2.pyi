@@ -329,30 +329,36 @@ class ToldConversations(_message.Message):
     def __init__(self, conversations: _Optional[_Iterable[_Union[ToldConversation, _Mapping]]] = ...) -> None: ...
 
 class SessionEvent(_message.Message):
-    __slots__ = ("userId", "deviceId", "sessionId", "platform", "since", "gone")
+    __slots__ = ("userId", "deviceId", "sessionId", "platform", "since", "gone", "goneAt")
     USERID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     SESSIONID_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     GONE_FIELD_NUMBER: _ClassVar[int]
+    GONEAT_FIELD_NUMBER: _ClassVar[int]
     userId: int
     deviceId: str
     sessionId: int
     platform: str
     since: int
     gone: bool
-    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[int] = ..., platform: _Optional[str] = ..., since: _Optional[int] = ..., gone: _Optional[bool] = ...) -> None: ...
+    goneAt: int
+    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[int] = ..., platform: _Optional[str] = ..., since: _Optional[int] = ..., gone: _Optional[bool] = ..., goneAt: _Optional[int] = ...) -> None: ...
 
 class SessionEvents(_message.Message):
-    __slots__ = ("nodeId", "incarnation", "events")
+    __slots__ = ("nodeId", "incarnation", "events", "unrecorded", "again")
     NODEID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    UNRECORDED_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     nodeId: int
     incarnation: str
     events: _containers.RepeatedCompositeFieldContainer[SessionEvent]
-    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., events: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ...) -> None: ...
+    unrecorded: bool
+    again: bool
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., events: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., unrecorded: _Optional[bool] = ..., again: _Optional[bool] = ...) -> None: ...
 
 class RoutesQuery(_message.Message):
     __slots__ = ("userIds",)
@@ -427,3 +433,25 @@ class NodeReport(_message.Message):
     weight: int
     timestamp: int
     def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., zone: _Optional[str] = ..., ready: _Optional[bool] = ..., connections: _Optional[int] = ..., maxConnections: _Optional[int] = ..., load: _Optional[float] = ..., tcp: _Optional[str] = ..., tls: _Optional[str] = ..., ws: _Optional[str] = ..., versionLabels: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., timestamp: _Optional[int] = ...) -> None: ...
+
+class KickSession(_message.Message):
+    __slots__ = ("userId", "deviceId", "sessionId", "reason")
+    USERID_FIELD_NUMBER: _ClassVar[int]
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    SESSIONID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    userId: int
+    deviceId: str
+    sessionId: int
+    reason: str
+    def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SettingsChanged(_message.Message):
+    __slots__ = ("version", "document", "timestamp")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    document: str
+    timestamp: int
+    def __init__(self, version: _Optional[int] = ..., document: _Optional[str] = ..., timestamp: _Optional[int] = ...) -> None: ...
