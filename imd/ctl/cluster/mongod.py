@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from imd.ctl.cluster import replica_set
 from imd.ctl.cluster.engine import Engine, write_secret
 from imd.ctl.cluster.process import START_TIMEOUT_S, EngineError, Process
 
 REPLICA_SET = "imd"
 _CALL_TIMEOUT_MS = 5000
 _POLL_S = 0.05
+#: Loopback answers at once; tests of a lost primary should not wait ten seconds.
+_IMPATIENT = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
 _AUTHENTICATION_FAILED = 18
 
 
@@ -79,6 +82,11 @@ class Mongod(Engine):
             f"mongodb://{self.user}:{self.password}@{hosts}/{self.database}"
             f"?replicaSet={REPLICA_SET}&w=majority&journal=true"
         )
+
+    @property
+    def program(self) -> str:
+        """The path of mongod."""
+        return self._program("mongod", beside=_wheel())
 
     def client(self, **options: Any) -> MongoClient[dict[str, Any]]:
         """A blocking client of the whole set, as root; for set-up and tests. Close it."""
@@ -149,14 +157,12 @@ class Mongod(Engine):
         for index, member in enumerate(self._members):
             member.wait_until(partial(self._is_up, index))
         self._initiate()
-        self._create_users()
 
     def _launch(self, index: int) -> None:
-        program = self._program("mongod", beside=_wheel())
         self._data_dir(index).mkdir(exist_ok=True)
         self._members[index].start(
             [
-                program,
+                self.program,
                 f"--dbpath={self._data_dir(index)}",
                 f"--bind_ip={self.host}",
                 f"--port={self.ports[index]}",
@@ -203,39 +209,17 @@ class Mongod(Engine):
             return {}
 
     def _initiate(self) -> None:
-        if self._state_of(0).get("setName"):
-            self.primary()
-            return
-        config = {
-            "_id": REPLICA_SET,
-            "members": [
-                {"_id": index, "host": f"{self.host}:{port}"} for index, port in enumerate(self.advertised)
-            ],
-            # Loopback answers at once; tests of a lost primary should not wait ten seconds.
-            "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500},
-        }
-        with self._direct(0, as_root=False) as client:
-            client.admin.command("replSetInitiate", config)
-        self.primary()
-
-    def _create_users(self) -> None:
-        """Root is made while there is no user, when a loopback client may; the other by root."""
+        """Root is made while there is no user, when a loopback client may; what follows is done by root."""
+        if not self._state_of(0).get("setName"):
+            hosts = [f"{self.host}:{port}" for port in self.advertised]
+            with self._direct(0, as_root=False) as client:
+                replica_set.initiate(client, name=REPLICA_SET, hosts=hosts, settings=_IMPATIENT)
         primary = self.primary()
         if not self._may_log_in(primary):
             with self._direct(primary, as_root=False) as client:
                 client.admin.command("createUser", self.root_user, pwd=self.root_password, roles=["root"])
         with self._direct(primary) as client:
-            if client[self.database].command("usersInfo", self.user)["users"]:
-                return
-            client[self.database].command(
-                "createUser",
-                self.user,
-                pwd=self.password,
-                roles=["readWrite", "dbAdmin"],
-                # txmongo knows SCRAM-SHA-1 only.
-                mechanisms=["SCRAM-SHA-1", "SCRAM-SHA-256"],
-                writeConcern={"w": "majority", "j": True},
-            )
+            replica_set.create_user(client, database=self.database, user=self.user, password=self.password)
 
     def _may_log_in(self, index: int) -> bool:
         with self._direct(index) as client:
