@@ -280,6 +280,8 @@ class DurableBusCase(BusCase):
 
     #: A little more than what lies between two tries.
     retry_delay_s: float
+    #: How long an event in the hands of a process that died is kept from the next one.
+    crash_delay_s: float = SOON_S
 
     async def crash(self, bus: Bus) -> Bus:
         """As ``kill -9`` of the process, and another one on what is on disk; started, no consumers yet."""
@@ -333,7 +335,7 @@ class DurableBusContract(DurableBusCase):
         bus = await self.crash(bus)
         received = Received()
         bus.consume("im.test.a", "consumer", received)
-        await self.pause(SOON_S)
+        await self.pause(self.crash_delay_s)
         self.assertEqual(received.payloads, [b"2", b"3"])
 
     @scenario
