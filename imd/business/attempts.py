@@ -15,7 +15,11 @@ MAX_KEYS = 100_000
 
 
 class Attempts:
-    """``burst`` attempts a key at once, then ``rate_per_s``; a rate of 0 switches the limit off."""
+    """``burst`` attempts a key at once, then ``rate_per_s``; a rate of 0 switches the limit off.
+
+    Each node counts for itself: who goes to all of n nodes has n times as many, which is still far too few
+    to guess, and costs no call to anybody.
+    """
 
     def __init__(self, *, rate_per_s: float, burst: float, what: str, clock: Clock) -> None:
         self._rate_per_s = rate_per_s

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from argon2 import PasswordHasher
 from google.protobuf.message import Message
+from sqlalchemy import Engine
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import ConnectionDone
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -65,10 +67,16 @@ class Reply(NamedTuple):
 class World:
     """One business role. ``changed`` and ``notices`` are what core would have heard, in order."""
 
-    def __init__(self, *, config: Config | None = None, core: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        config: Config | None = None,
+        core: bool = True,
+        connect: Callable[[], Engine] = lambda: open_business(None),
+    ) -> None:
         self.clock = Clock()
         self.bus = LocalBus(clock=self.clock)
-        self.database = Database(connect=lambda: open_business(None), threads=at_once, clock=self.clock)
+        self.database = Database(connect=connect, threads=at_once, clock=self.clock)
         self.tasks = Tasks()
         self.parts: BusinessParts = assemble(
             config or Config(),
@@ -175,6 +183,14 @@ class World:
         return self.call("POST", "/login", {"handle": handle, "password": password, "deviceId": device})
 
 
+class WorldCase(SynchronousTestCase):
+    """Tests that hold on whatever the business data is kept: in memory, or see tests/live/test_mariadb_business.py."""
+
+    def make_world(self, *, config: Config | None = None, core: bool = True) -> World:
+        """A world in which nobody lives yet."""
+        return World(config=config, core=core)
+
+
 def _unchunk(body: bytes) -> bytes:
     whole = b""
     while body:
@@ -187,4 +203,4 @@ def _unchunk(body: bytes) -> bytes:
 
 _GONE = Failure(ConnectionDone())
 
-__all__ = ["CHEAP", "PASSWORD", "SECRET", "START_MS", "NoResponder", "Reply", "World", "at_once"]
+__all__ = ["CHEAP", "PASSWORD", "SECRET", "START_MS", "NoResponder", "Reply", "World", "WorldCase", "at_once"]

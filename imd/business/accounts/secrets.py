@@ -1,4 +1,4 @@
-"""The server's own secrets: made at first start, refused when they are weak or readable by others."""
+"""The server's own secrets: made at first start or given, refused when they are weak or readable by others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from imd.kernel.errors import StartupError
 #: HS256 is as strong as its key (RFC 8725 section 3.5).
 MIN_BYTES = 32
 _MAX_BYTES = 4096
+#: What a person types to have one.
+_RECIPE = "umask 077; openssl rand -hex 32 > {}"
 
 
 def private_folder(path: Path) -> Path:
@@ -35,7 +37,7 @@ def load_or_make(path: Path) -> bytes:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         except FileExistsError:
-            return _load(path)
+            return _load(path, "delete the file to have a new one made (everybody must log in again then)")
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(MIN_BYTES))
             file.flush()
@@ -44,18 +46,32 @@ def load_or_make(path: Path) -> bytes:
         raise StartupError(
             f"cannot read or make the secret {path}: {error.strerror}; check its folder's owner, mode and space"
         ) from None
-    return _load(path)
+    return _load(path, "delete the file and start again")
 
 
-def _load(path: Path) -> bytes:
+def load(path: Path) -> bytes:
+    """The secret in a file that every node was given.
+
+    :raises StartupError: it is not there, too short, or others than its owner may read it.
+    """
+    try:
+        return _load(path, f"write another one ({_RECIPE.format(path)}), and give the same to all nodes")
+    except FileNotFoundError:
+        raise StartupError(
+            f"there is no secret in {path}: write one ({_RECIPE.format(path)}), and give the same to all nodes"
+        ) from None
+    except OSError as error:
+        raise StartupError(
+            f"cannot read the secret {path}: {error.strerror}; check its owner and mode"
+        ) from None
+
+
+def _load(path: Path, advice: str) -> bytes:
     with path.open("rb") as file:
         _refuse_open_mode(path, os.fstat(file.fileno()).st_mode, "0600")
         secret = file.read(_MAX_BYTES).strip()
     if len(secret) < MIN_BYTES or len(set(secret)) < 8:
-        raise StartupError(
-            f"the secret in {path} is shorter than {MIN_BYTES} bytes or too regular: delete the file to have a new "
-            "one made (everybody must log in again then)"
-        )
+        raise StartupError(f"the secret in {path} is shorter than {MIN_BYTES} bytes or too regular: {advice}")
     return secret
 
 
@@ -67,17 +83,24 @@ def _refuse_open_mode(path: Path, mode: int, wanted: str) -> None:
 
 
 class SecretFile:
-    """A secret that is there once it was started."""
+    """A secret that is there once it was started.
 
-    def __init__(self, path: Path) -> None:
+    :param given: it was written by somebody else, because several nodes must have the same; none is made.
+    """
+
+    def __init__(self, path: Path, *, given: bool = False) -> None:
         self._path = path
+        self._given = given
         self._value = b""
 
     def __repr__(self) -> str:
         return f"SecretFile({str(self._path)!r})"
 
     async def start(self) -> None:
-        """Load it, or make it, in a folder of mode 0700."""
+        """Load it; if it was not to be given, make it where there is none, in a folder of mode 0700."""
+        if self._given:
+            self._value = load(self._path)
+            return
         private_folder(self._path.parent)
         self._value = load_or_make(self._path)
 

@@ -22,6 +22,7 @@ class OpenDirect:
         conversation_id = direct_conversation_id(user_id, peer_id)
         if await self._directs.exists(conversation_id):
             return conversation_id
+        # In doubt nothing is told: who asks again finds it or makes it, and a no is not remembered for long.
         if await self._directs.open(conversation_id, user_id, peer_id, self._wall_clock()):
             # Somebody may have asked before it was there, and remembers the no.
             await self._announcements.membership_changed(conversation_id, 1)

@@ -8,21 +8,20 @@ from typing import Any, TypeVar
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.accounts.model import DISABLED
 from imd.business.schema import logins, users
 from imd.config.sections import Accounts, Config, Limits
-from tests.business.world import CHEAP, PASSWORD, World, at_once
+from tests.business.world import CHEAP, PASSWORD, WorldCase, at_once
 
 T = TypeVar("T")
 
 
-class Registering(SynchronousTestCase):
+class Registering(WorldCase):
     """A new account."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = self.make_world()
 
     def register(self, **fields: object) -> tuple[int, str]:
         body = {"handle": "dora", "password": PASSWORD, "deviceId": "phone"} | fields
@@ -76,12 +75,12 @@ class Registering(SynchronousTestCase):
 
     def test_closed(self) -> None:
         """Where registration is switched off nobody registers."""
-        self.world = World(config=Config(accounts=Accounts(registration=False)))
+        self.world = self.make_world(config=Config(accounts=Accounts(registration=False)))
         self.assertEqual(self.register()[0], 403)
 
     def test_rate(self) -> None:
         """One address registers so many an hour; then it is told how long to wait. Others go on."""
-        self.world = World(config=Config(limits=Limits(registrations_per_hour_per_ip=2)))
+        self.world = self.make_world(config=Config(limits=Limits(registrations_per_hour_per_ip=2)))
         for handle in ("one", "two"):
             self.assertEqual(self.register(handle=handle)[0], 201)
         body = {"handle": "three", "password": PASSWORD, "deviceId": "phone"}
@@ -91,11 +90,11 @@ class Registering(SynchronousTestCase):
         self.world.register("three", peer="192.0.2.2")
 
 
-class LoggingIn(SynchronousTestCase):
+class LoggingIn(WorldCase):
     """Handle and password for a token."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = self.make_world()
         self.session = self.world.register("alice")
 
     def status_of(self, token: str) -> int:
@@ -184,7 +183,7 @@ class LoggingIn(SynchronousTestCase):
     def test_changed_meanwhile(self) -> None:
         """Whose password changes, or account is disabled, while the hash is computed is not logged in."""
         for values in ({"password_hash": CHEAP.hash("another one")}, {"status": DISABLED}):
-            self.world = World()
+            self.world = self.make_world()
             self.world.register("alice")
 
             def threads(work: Callable[[], T], /, values: Any = values) -> Deferred[T]:
@@ -198,11 +197,11 @@ class LoggingIn(SynchronousTestCase):
             self.assertEqual(self.world.run(count), [("phone",)], values)
 
 
-class Refreshing(SynchronousTestCase):
+class Refreshing(WorldCase):
     """A new token for an old one."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = self.make_world()
         self.session = self.world.register("alice")
 
     def refresh(self, token: str) -> tuple[int, str]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from imd.bus.subjects import AUTH_TOKEN
 from imd.pb.bus_pb2 import TokenCheck, TokenVerdict
 from imd.pb.connection_pb2 import ErrorCode
-from tests.business.world import PASSWORD, World
+from tests.business.world import PASSWORD, WorldCase
 
 NEW = "another password"
 
 
-class Leaving(SynchronousTestCase):
+class Leaving(WorldCase):
     """Alice on phone and laptop; bob beside her."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = self.make_world()
         self.phone = self.world.register("alice")["token"]
         self.laptop = self.world.login("alice", device="laptop").json["token"]
         self.bob = self.world.register("bob")["token"]

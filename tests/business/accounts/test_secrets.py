@@ -70,6 +70,35 @@ class Secrets(SynchronousTestCase):
         failed = self.failureResultOf(Deferred.fromCoroutine(SecretFile(self.path).start()), StartupError)
         self.assertIn("chmod 0700", str(failed.value))
 
+    def test_given(self) -> None:
+        """A secret that all nodes share is never made by one of them; what is wrong with it is told."""
+        self.folder.mkdir()
+        given = self.folder / "shared.key"
+
+        def start() -> SecretFile:
+            secret = SecretFile(given, given=True)
+            self.successResultOf(Deferred.fromCoroutine(secret.start()))
+            return secret
+
+        def refused() -> str:
+            failed = Deferred.fromCoroutine(SecretFile(given, given=True).start())
+            return str(self.failureResultOf(failed, StartupError).value)
+
+        self.assertIn(f"there is no secret in {given}", refused())
+        self.assertIn(f"openssl rand -hex 32 > {given}", refused())
+        self.assertFalse(given.exists())
+        given.write_text("0123456789abcdef" * 4)
+        given.chmod(0o644)
+        self.assertIn("chmod 0600", refused())
+        given.chmod(0o400)
+        self.assertEqual(start().value(), b"0123456789abcdef" * 4)
+        given.chmod(0o600)
+        given.write_text("too short")
+        self.assertIn("give the same to all nodes", refused())
+        given.unlink()
+        given.mkdir()
+        self.assertIn("cannot read the secret", refused())
+
     def test_no_place(self) -> None:
         """Where no folder can be made, the message says so."""
         self.folder.write_text("a file")

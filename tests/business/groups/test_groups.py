@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, ClassVar, NamedTuple
 
-from twisted.trial.unittest import SynchronousTestCase
+from sqlalchemy.exc import OperationalError
 
 from imd.bus.subjects import AUTH_MEMBERS
 from imd.config.sections import Accounts, Config, Limits
 from imd.pb.bus_pb2 import MembersAnswer, MembersQuery
-from tests.business.world import Reply, World
+from tests.business.world import Reply, WorldCase
 
 #: Enough people for every test.
 CONFIG = Config(
@@ -25,11 +26,11 @@ class Person(NamedTuple):
     token: str
 
 
-class Town(SynchronousTestCase):
+class Town(WorldCase):
     """A group of an owner, two admins and two members; a stranger is outside."""
 
     def setUp(self) -> None:
-        self.world = World(config=CONFIG)
+        self.world = self.make_world(config=CONFIG)
         self.people: dict[str, Person] = {}
         for name in PEOPLE:
             session = self.world.register(name)
@@ -114,7 +115,7 @@ class Permission(Town):
 
     def setUp(self) -> None:
         super().setUp()
-        self.world = World(config=Config(limits=CONFIG.limits))
+        self.world = self.make_world(config=Config(limits=CONFIG.limits))
         for name in PEOPLE:
             session = self.world.register(name)
             self.people[name] = Person(session["userId"], session["token"])
@@ -215,6 +216,27 @@ class Changes(Town):
         notice = self.world.notices[0].notice
         self.assertEqual([str(notice.actorId)], self.ids("admin"))
         self.assertEqual([str(one) for one in notice.subjectIds], self.ids("member", "other-member"))
+
+    def test_in_doubt(self) -> None:
+        """A change of which nobody knows whether it was done is announced as one, and then as what it is."""
+        engine = self.world.database._engine
+        assert engine is not None
+        commit = engine.dialect.do_commit
+        lost = sqlite3.OperationalError("disk I/O error")
+        lost.sqlite_errorcode = sqlite3.SQLITE_IOERR
+
+        def fail(connection: Any) -> None:
+            commit(connection)
+            raise OperationalError("", {}, lost)
+
+        group = f"/groups/{self.group}"
+        self.call("admin", "GET", group)
+        patched = self.patch(engine.dialect, "do_commit", fail)
+        self.assertEqual(self.call("owner", "PATCH", group, {"title": "More"}).error[0], 1099)
+        self.assertEqual(self.call("admin", "POST", group + "/leave").error[0], 1099)
+        patched.restore()
+        self.assertEqual(self.heard(), [("invalidation", 0, "")] * 2)
+        self.assertEqual(self.call("owner", "GET", group).json["title"], "More")
 
     def test_nothing_changed(self) -> None:
         """What is so already is answered alike and announced to nobody."""
@@ -328,7 +350,7 @@ class Changes(Town):
 
     def test_core_is_away(self) -> None:
         """Without core the change holds; the missing notice is only logged."""
-        lonely = World(config=CONFIG, core=False)
+        lonely = self.make_world(config=CONFIG, core=False)
         token = lonely.register("owner")["token"]
         reply = lonely.call("POST", "/groups", {"title": "Fun"}, token=token)
         self.assertEqual(reply.status, 201)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from imd.bus.port import MAX_PAYLOAD_BYTES
 from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
 from imd.business.groups import sql_memberships
@@ -26,14 +24,14 @@ from imd.pb.bus_pb2 import (
 )
 from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.sync_pb2 import GROUP, P2P
-from tests.business.world import World
+from tests.business.world import WorldCase
 
 
-class Answers(SynchronousTestCase):
+class Answers(WorldCase):
     """Alice, bob and carol."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = self.make_world()
         self.sessions = {name: self.world.register(name) for name in ("alice", "bob", "carol")}
 
     def id_of(self, name: str) -> int:
