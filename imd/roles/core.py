@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.config import sections
-from imd.config.sections import Config
+from imd.config.sections import CoreSettings
 from imd.core.directory_bus import BusDirectory, MembershipCache
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
@@ -28,10 +28,11 @@ from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.live import LiveConversations
-from imd.core.message.neighbours import NoNeighbours
+from imd.core.message.neighbours import Neighbours, NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
+from imd.core.message.sends import Submit
 from imd.core.message.settle import Settling
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
@@ -42,6 +43,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Limits
+from imd.roles.neighbourhood import Cluster, Neighbourhood
 from imd.roles.stages import Background
 from imd.wire.codec import require_fast_protobuf
 
@@ -56,13 +58,22 @@ class CoreStores(NamedTuple):
     log: MessageLog
     cursors: Cursors
     last_seen: LastSeen
+    #: Each has one write in flight; which one a conversation is in, 0 up to that.
+    partitions: int = 1
+    partition_of: Callable[[str], int] = lambda _conversation_id: 0
 
 
 class CoreRole(NamedTuple):
-    """What has to be started (the last stage drains, listeners come after it), and who takes connections."""
+    """What has to be started, and who takes connections.
+
+    The last of ``stages`` drains; listeners come after it, and after these what is in ``last_stages``.
+    """
 
     stages: list[tuple[str, Stage]]
     gateway: Gateway
+    last_stages: list[tuple[str, Stage]]
+    #: None: this node is alone.
+    neighbourhood: Neighbourhood | None
 
 
 class _FastProtobuf:
@@ -76,15 +87,19 @@ class _FastProtobuf:
 
 
 def build_core(
-    config: Config,
+    config: CoreSettings,
     *,
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
     stores: CoreStores,
     epoch: Callable[[], str],
+    cluster: Cluster | None = None,
 ) -> CoreRole:
-    """Put the role together; nothing is opened before its stages start."""
+    """Put the role together; nothing is opened before its stages start.
+
+    :param cluster: what it shares with other nodes; None: it is alone.
+    """
     messages = config.messages
     tasks = Tasks()
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
@@ -94,7 +109,21 @@ def build_core(
     directory = BusDirectory(bus=bus)
     members = MembershipCache(directory=directory, clock=clock, random=Random().random)
     live = LiveConversations(members=members, directory=directory, log=log, sessions=registry)
-    neighbours = NoNeighbours()
+    neighbourhood = (
+        None
+        if cluster is None
+        else Neighbourhood(
+            cluster,
+            node_id=config.node_id,
+            max_devices_per_user=config.gateway.max_devices_per_user,
+            bus=bus,
+            live=live,
+            clock=clock,
+            wall_clock=wall_clock,
+            tasks=tasks,
+        )
+    )
+    neighbours: Neighbours = NoNeighbours() if neighbourhood is None else neighbourhood.neighbours
     fanout = Fanout(live=live, tasks=tasks, clock=clock, thresholds=_hint_thresholds(messages))
     receipts = Receipts(
         live=live,
@@ -111,14 +140,24 @@ def build_core(
         fanout=fanout,
         neighbours=neighbours,
         receipts=receipts,
-        logs=[log],
-        partition_of=lambda _conversation_id: 0,
+        logs=[log] * stores.partitions,
+        partition_of=stores.partition_of,
         tasks=tasks,
         clock=clock,
         batch_size=messages.batch_size,
         queue_size=messages.queue_size,
         conversation_per_s=config.limits.conversation_per_s,
     )
+    submit: Submit = appender
+    among_nodes: list[tuple[str, Stage]] = []
+    if neighbourhood is not None:
+        submit, among_nodes = neighbourhood.join(
+            appender=appender,
+            fanout=fanout,
+            receipts=receipts,
+            registry=registry,
+            queue_size=messages.queue_size,
+        )
     catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
     presence = Presence(
         clock=clock,
@@ -145,7 +184,7 @@ def build_core(
         wall_clock=wall_clock,
     )
     requests = Requests(
-        submit=appender,
+        submit=submit,
         acks=Acks(),
         live=live,
         fanout=fanout,
@@ -182,7 +221,8 @@ def build_core(
         *stores.stages,
         ("presence", presence),
         ("background work", Background(tasks)),
-        ("admitted messages", Settling(submit=appender, receipts=receipts, clock=clock)),
+        ("admitted messages", Settling(submit=submit, receipts=receipts, clock=clock)),
+        *among_nodes,
         (
             "invalidations",
             Revocations(
@@ -191,7 +231,7 @@ def build_core(
         ),
         (
             "system messages",
-            SystemMessages(bus=bus, submit=appender, ids=ids, wall_clock=wall_clock),
+            SystemMessages(bus=bus, submit=submit, ids=ids, wall_clock=wall_clock),
         ),
         (
             "tail sweep",
@@ -226,10 +266,13 @@ def build_core(
             ),
         ),
     ]
-    return CoreRole(stages, gateway)
+    last_stages: list[tuple[str, Stage]] = []
+    if neighbourhood is not None:
+        last_stages.append(("shards", neighbourhood.readiness()))
+    return CoreRole(stages, gateway, last_stages, neighbourhood)
 
 
-def _rates(limits: sections.Limits) -> Rates:
+def _rates(limits: sections.CoreLimits) -> Rates:
     return Rates(
         user_text_per_min=limits.user_text_per_min,
         user_media_per_min=limits.user_media_per_min,
@@ -249,7 +292,7 @@ def _hint_thresholds(messages: sections.Messages) -> HintThresholds:
     )
 
 
-def _greeting(config: Config, epoch: Callable[[], str]) -> Greeting:
+def _greeting(config: CoreSettings, epoch: Callable[[], str]) -> Greeting:
     gateway = config.gateway
     return Greeting(
         server_id=f"core-{config.node_id}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from twisted.logger import Logger
@@ -22,7 +22,7 @@ EVENTS_PER_MESSAGE = 500
 MAX_ENDED = 20_000
 
 
-class RouteListener(Protocol):
+class RouteListener:
     """Whoever wants to know about the sessions of other nodes. Never fails, never waits.
 
     The same may be told several times, which then changes nothing.

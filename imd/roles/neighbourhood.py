@@ -1,0 +1,180 @@
+"""What a core node needs to be one of many: who is alive, who owns what, who is connected where."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from imd.bus.port import Bus
+from imd.config import sections
+from imd.core.gateway.registry import Registry
+from imd.core.message.append import Appender
+from imd.core.message.fanout import Fanout
+from imd.core.message.forward import Forwarding
+from imd.core.message.forwarded import ForwardedHere
+from imd.core.message.inherit import Inheritance, RecentTails
+from imd.core.message.live import LiveConversations
+from imd.core.message.neighbours import NodeNeighbours
+from imd.core.message.receipts import Receipts
+from imd.core.message.told import ToldHere
+from imd.core.nodes.heartbeat import Heartbeats, Readiness
+from imd.core.nodes.ownership import Ownership
+from imd.core.nodes.ports import NodeRegistry, ShardLeases
+from imd.core.presence.announce import SessionRoutes
+from imd.core.presence.route_cache import Routes
+from imd.core.presence.route_query import Homes, RouteLookup
+from imd.core.presence.routes import Route, RouteTable
+from imd.core.presence.session_events import SessionFeed
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.lifecycle import Stage
+from imd.kernel.tasks import Tasks
+
+
+class Cluster(NamedTuple):
+    """What the nodes share. Nothing of it guards a message: losing it costs speed."""
+
+    registry: NodeRegistry
+    leases: ShardLeases
+    routes: RouteTable
+    tails: RecentTails
+    #: Tells this start of the node from every other.
+    incarnation: str
+    #: Of the sends handed to other nodes; different at every start, so that late outcomes meet nobody.
+    first_forward_id: int
+    node: sections.Node
+
+
+class Neighbourhood:
+    """The parts of a node that know of the others; ``join`` ties them to the message pipeline."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        node_id: int,
+        max_devices_per_user: int,
+        bus: Bus,
+        live: LiveConversations,
+        clock: Clock,
+        wall_clock: WallClock,
+        tasks: Tasks,
+    ) -> None:
+        self._cluster = cluster
+        self._node_id = node_id
+        self._bus = bus
+        self._live = live
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+        node = cluster.node
+        self.nodes = Heartbeats(
+            node_id=node_id,
+            incarnation=cluster.incarnation,
+            registry=cluster.registry,
+            bus=bus,
+            clock=clock,
+            tasks=tasks,
+            interval_s=node.heartbeat_interval_s,
+            missed=node.missed_heartbeats,
+        )
+        self.ownership = Ownership(
+            nodes=self.nodes,
+            leases=cluster.leases,
+            clock=clock,
+            tasks=tasks,
+            interval_s=node.heartbeat_interval_s,
+        )
+        self.sessions = SessionRoutes(
+            live=self.nodes,
+            table=cluster.routes,
+            bus=bus,
+            clock=clock,
+            wall_clock=wall_clock,
+            tasks=tasks,
+            max_devices_per_user=max_devices_per_user,
+        )
+        self._homes = Homes(
+            bus=bus,
+            live=self.nodes,
+            here=self.sessions.of_user,
+            tell_again=self.sessions.again_asked,
+            clock=clock,
+        )
+        self.lookup = RouteLookup(
+            table=cluster.routes,
+            homes=self._homes,
+            bus=bus,
+            live=self.nodes,
+            clock=clock,
+            unrecorded=lambda: self.feed.unrecorded,
+        )
+        self.routes = Routes(
+            lookup=self.lookup,
+            live=self.nodes,
+            clock=clock,
+            has_ended=self._has_ended,
+            max_users=node.route_cache_users,
+            ttl_s=node.route_cache_ttl_s,
+        )
+        self.feed = SessionFeed(bus=bus, live=self.nodes, listeners=[self.sessions, self.routes, self._homes])
+        self.neighbours = NodeNeighbours(
+            nodes=self.nodes, routes=self.routes, live=live, bus=bus, tasks=tasks
+        )
+
+    def join(
+        self,
+        *,
+        appender: Appender,
+        fanout: Fanout,
+        receipts: Receipts,
+        registry: Registry,
+        queue_size: int,
+    ) -> tuple[Forwarding, list[tuple[str, Stage]]]:
+        """What takes messages in from here on, and what has to be started before anybody is let in."""
+        forwarding = Forwarding(
+            nodes=self.nodes,
+            owner_of=self.ownership.owner_of,
+            appender=appender,
+            bus=self._bus,
+            clock=self._clock,
+            tasks=self._tasks,
+            first_id=self._cluster.first_forward_id,
+            max_forwarded=queue_size,
+        )
+        inheritance = Inheritance(
+            log=self._cluster.tails,
+            live=self._live,
+            fanout=fanout,
+            neighbours=self.neighbours,
+            clock=self._clock,
+            wall_clock=self._wall_clock,
+            tasks=self._tasks,
+        )
+        self.ownership.on_inherited(inheritance.inherited)
+        told = ToldHere(
+            node_id=self._node_id,
+            live=self._live,
+            fanout=fanout,
+            receipts=receipts,
+            sessions=registry,
+            bus=self._bus,
+            tasks=self._tasks,
+        )
+        forwarded = ForwardedHere(node_id=self._node_id, appender=appender, bus=self._bus, clock=self._clock)
+        return forwarding, [
+            ("told by other nodes", told),
+            ("sends of other nodes", forwarded),
+            ("outcomes of other nodes", forwarding),
+            ("heartbeats", self.nodes),
+            ("shard leases", self.ownership),
+            ("session events", self.feed),
+            ("home of routes", self._homes),
+            ("routes at hand", self.routes),
+            ("routes of this node", self.sessions),
+        ]
+
+    def _has_ended(self, route: Route) -> bool:
+        return self.feed.has_ended(route)
+
+    def readiness(self) -> Readiness:
+        """The last stage: shards are taken while everything is up, and given back before it goes down."""
+        return Readiness(heartbeats=self.nodes, handed_over=self.ownership.handed_over)
