@@ -195,8 +195,8 @@ class RouteTableContract(RouteTableCase):
     async def test_memory_lost(self) -> None:
         """A table that has lost its memory is another generation, and incomplete until it has settled."""
         table = await self.make()
-        await self.pause(self.settle_s)
         first = await table.generation()
+        await self.pause(self.settle_s)
         await table.put([PHONE])
         self.assertEqual(await self._completeness(table), {True})
         self.assertEqual(await table.generation(), first)
