@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.application.service import Service
 
 from imd.config.sections import Config
-from tap.role import RoleOptions, give_up, prepare, reactor
+from tap.role import RoleOptions, serve
 
 
 class Options(RoleOptions[Config]):
@@ -19,5 +19,4 @@ def makeService(options: Options) -> Service:
     # After the reactor is in place, which some of what it imports would bring in another kind.
     from imd.roles.im import build
 
-    prepare()
-    return build(options.settings, reactor=reactor, on_failed=give_up)
+    return serve(build, options.settings)

@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 if "twisted.internet.reactor" not in sys.modules:
     # Here, because a tap imports this module before anything that brings the reactor; ``--reactor`` has been
@@ -23,12 +24,14 @@ if "twisted.internet.reactor" not in sys.modules:
     else:
         asyncioreactor.install(uvloop.new_event_loop())
 
+from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import Options
 
 from imd.config.load import ConfigError, load
 from imd.config.section import Section
+from imd.kernel.errors import StartupError
 
 reactor: Any = _reactor
 
@@ -38,7 +41,7 @@ S = TypeVar("S", bound=Section)
 class RoleOptions(Options, Generic[S]):
     """``--config FILE``; every key can also be set by the environment, as IM__SECTION__KEY."""
 
-    optParameters: ClassVar = [
+    optParameters: ClassVar[list[list[Any]]] = [
         ["config", "c", "", "TOML file; by default all defaults hold (samples are in etc/)"]
     ]
     synopsis = "[--config FILE]"
@@ -48,27 +51,19 @@ class RoleOptions(Options, Generic[S]):
 
     def postOptions(self) -> None:
         try:
-            self.settings = load(self["config"], os.environ, self.kind)
+            self.settings = load(self["config"], self.environ(), self.kind)
         except ConfigError as error:
             refuse(error)
 
+    def environ(self) -> Mapping[str, str]:
+        """What overrides the file."""
+        return os.environ
 
-def refuse(reason: object) -> None:
+
+def refuse(reason: object) -> NoReturn:
     """End the process before it has begun, with exit code 1."""
     # Not a UsageError: twistd would print the options instead, and to the standard output.
     raise SystemExit(f"imd: {reason}") from None
-
-
-def prepare() -> None:
-    """Before the service is made: the clock, the collector, SIGTERM."""
-    # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
-    reactor.seconds = time.monotonic
-    # What was imported stays, and messages are freed by their counts: a full collection of all that
-    # would only hold up everybody for 50 ms now and then.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
 
 
 def require_asyncio() -> None:
@@ -79,9 +74,24 @@ def require_asyncio() -> None:
         )
 
 
-def give_up(error: BaseException) -> None:
-    """The service could not start, and what had started is stopped: end with exit code 1."""
-    # sys.stderr is the log by now.
+def serve(build: Callable[..., Service], settings: Section) -> Service:
+    """The service of a role; ``build`` also takes the reactor, and whom to tell that the start failed."""
+    # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
+    reactor.seconds = time.monotonic
+    # What was imported stays, and messages are freed by their counts: a full collection of all that
+    # would only hold up everybody for 50 ms now and then.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
+    try:
+        return build(settings, reactor=reactor, on_failed=_give_up)
+    except StartupError as error:
+        refuse(error)
+
+
+def _give_up(error: BaseException) -> None:
+    # What had started is stopped already. sys.stderr is the log by now.
     print(f"imd: {error}", file=sys.__stderr__, flush=True)
     # twistd has no way to return a code of ours.
     atexit.register(os._exit, 1)

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web import server
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.server import Site
 
@@ -15,6 +16,8 @@ LINGER_S = 5.0
 #: Connections that speak HTTP at a time; each may hold 64 KiB of a body for as long as its request may take.
 #: A WebSocket does not count any more: the gateway has bounds of its own.
 MAX_CONNECTIONS = 4_000
+#: The body of a ``SmallRequest``.
+SMALL_BODY_BYTES = 64 * 1024
 
 
 class SteadyChannel(HTTPChannel):
@@ -75,3 +78,17 @@ class SteadySite(Site):
 
     def log(self, request: Request) -> None:
         """Nothing is written; a proxy in front has an access log."""
+
+
+class SmallRequest(server.Request):
+    """A request whose body says how long it is, and is short: nothing of another one is kept."""
+
+    def gotLength(self, length: int | None) -> None:
+        """The header is complete."""
+        if length is None or length > SMALL_BODY_BYTES:
+            status = b"411 Length Required" if length is None else b"413 Content Too Large"
+            channel: Any = self.channel
+            channel.transport.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+            channel.transport.loseConnection()
+            length = 0
+        super().gotLength(length)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from argon2 import PasswordHasher
 from sqlalchemy import Engine
@@ -22,6 +22,8 @@ from imd.business.accounts.leave import ChangePassword, LogOut
 from imd.business.accounts.passwords import Passwords, Threads
 from imd.business.accounts.ports import Accounts
 from imd.business.accounts.profile import Profiles
+from imd.business.accounts.revoked import RevokedElsewhere
+from imd.business.accounts.secrets import SecretFile
 from imd.business.accounts.sessions import SessionCache
 from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
@@ -46,7 +48,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.roles.stages import Background, Pool
-from imd.storage.sql import Database
+from imd.storage.sql import MAX_CALLS, Database
 
 #: Handle look-ups: a person who types, not a crawler.
 _LOOKUPS_PER_S = 1.0
@@ -56,20 +58,17 @@ _DISCOVERIES_PER_S = 100.0
 _DISCOVERY_BURST = 1000.0
 
 
-class TokenSecret(Stage, Protocol):
-    """What signs tokens; ``value`` only after ``start``."""
-
-    def value(self) -> bytes: ...
-
-
 class BusinessStores(NamedTuple):
     """What the role keeps beyond its own life, and how many threads work on it."""
 
-    secret: TokenSecret
+    secret: SecretFile
     #: Opens the business database, its tables made or brought up to date.
     connect: Callable[[], Engine]
     sql_threads: int
     sql_timeout_s: float
+    sql_slow_queue: int = MAX_CALLS
+    #: Other nodes use them, too.
+    shared: bool = False
 
 
 class BusinessRole(NamedTuple):
@@ -88,6 +87,7 @@ class BusinessParts(NamedTuple):
     """The role without its threads and files."""
 
     passwords: Passwords
+    sessions: SessionCache
     authority: Authority
     board: GatewayBoard
     api: Api
@@ -111,6 +111,7 @@ def build_business(
         threads=partial(deferToThreadPool, reactor, sql_pool),
         clock=clock,
         timeout_s=stores.sql_timeout_s,
+        slow_queue=stores.sql_slow_queue,
     )
     tasks = Tasks()
     parts = assemble(
@@ -132,11 +133,20 @@ def build_business(
         ("hash threads", Pool(hash_pool)),
         ("passwords", parts.passwords),
         ("background work", Background(tasks)),
+        *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
         ("gateway board", parts.board),
         ("REST API", parts.api),
     ]
     return BusinessRole(stages, parts.api, parts.request_factory, database)
+
+
+def _among_nodes(
+    config: BusinessSettings, *, bus: Bus, sessions: SessionCache, shared: bool
+) -> list[tuple[str, Stage]]:
+    if not shared:
+        return []
+    return [("revoked elsewhere", RevokedElsewhere(bus=bus, sessions=sessions, node=str(config.node_id)))]
 
 
 def assemble(
@@ -219,7 +229,7 @@ def assemble(
     authority = Authority(
         bus=bus, authenticate=authenticate, memberships=memberships, open_direct=open_direct
     )
-    return BusinessParts(passwords, authority, board, api)
+    return BusinessParts(passwords, sessions, authority, board, api)
 
 
 def _account_api(

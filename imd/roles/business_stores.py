@@ -17,6 +17,9 @@ from imd.storage.sql_mysql import MysqlServer
 #: SQLite has one writer at a time; the rest read.
 _SQLITE_THREADS = 4
 _SQLITE_TIMEOUT_S = 10.0
+#: While a server is slow, so many callers wait for each connection: at 2 s a call the last of them would be
+#: answered when nobody asks any more.
+_SLOW_QUEUE_PER_CONNECTION = 20
 
 
 def embedded_business(data_dir: Path) -> BusinessStores:
@@ -33,10 +36,12 @@ def cluster_business(config: BusinessConfig) -> BusinessStores:
     """A server and a secret that all nodes share."""
     sql = config.sql
     return BusinessStores(
-        secret=SharedSecret(config.token_secret_file),
+        secret=SecretFile(Path(config.token_secret_file), given=True),
         connect=lambda: open_business_on(mysql_server(sql), connections=sql.pool_size),
         sql_threads=sql.pool_size,
         sql_timeout_s=sql.timeout_s,
+        sql_slow_queue=_SLOW_QUEUE_PER_CONNECTION * sql.pool_size,
+        shared=True,
     )
 
 
@@ -54,26 +59,3 @@ def mysql_server(sql: Sql) -> MysqlServer:
         database=sql.database,
         ca_file=Path(sql.ca_file) if sql.ca_file else None,
     )
-
-
-class SharedSecret:
-    """The token secret that an operator gave every node; never made here, where the others would not have it."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._value = b""
-
-    def __repr__(self) -> str:
-        return f"SharedSecret({self._file!r})"
-
-    async def start(self) -> None:
-        self._value = password("token_secret_file", self._file).strip().encode()
-
-    async def stop(self) -> None:
-        """Nothing to end."""
-
-    def value(self) -> bytes:
-        """The secret; only after ``start``."""
-        if not self._value:
-            raise RuntimeError("the secret is not loaded yet")
-        return self._value

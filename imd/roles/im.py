@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from twisted.python.threadpool import ThreadPool
 
 from imd.bus.journal import Journal
 from imd.bus.local import LocalBus
-from imd.config.sections import Config, Listen
+from imd.config.sections import Config
 from imd.core.gateway.tcp import TcpFactory
 from imd.core.nodes.report import NodeReports, offered
 from imd.kernel.clocks import system_wall_clock
@@ -27,7 +27,13 @@ from imd.roles.business import build_business
 from imd.roles.business_stores import embedded_business
 from imd.roles.core import build_core
 from imd.roles.embedded import embedded_stores
-from imd.roles.listeners import client_listeners, http_site, websocket
+from imd.roles.listeners import (
+    client_addresses,
+    client_listeners,
+    http_addresses,
+    http_site,
+    websocket,
+)
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
@@ -116,7 +122,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
             "announcement",
             Announcement(
                 f"imd is ready; its data is in {config.data_dir}",
-                _addresses(listen),
+                [*client_addresses(listen), *http_addresses(listen, "REST", path="/api/v1")],
                 next_step="imc --as alice register; imc --as bob register; imc --as alice chat bob",
             ),
         ),
@@ -137,16 +143,3 @@ def _about(config: Config) -> NodeReport:
         ws=web,
         weight=1,
     )
-
-
-def _addresses(listen: Listen) -> Iterator[tuple[str, str]]:
-    if listen.tcp:
-        yield "native clients", f"tcp://{listen.tcp}"
-    if listen.tls:
-        yield "native clients, TLS", f"tls://{listen.tls}"
-    if listen.http:
-        yield "web clients", f"ws://{listen.http}/ws"
-        yield "REST", f"http://{listen.http}/api/v1"
-    if listen.https:
-        yield "web clients, TLS", f"wss://{listen.https}/ws"
-        yield "REST, TLS", f"https://{listen.https}/api/v1"

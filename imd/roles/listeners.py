@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,6 +94,26 @@ def http_site(
     root.putChild(b"readyz", Ready(readiness))
     more = {} if request_factory is None else {"requestFactory": request_factory}
     return SteadySite(root, timeout=HTTP_REQUEST_TIMEOUT_S, reactor=reactor, **more)
+
+
+def http_addresses(listen: HttpAddresses, what: str, *, path: str) -> Iterator[tuple[str, str]]:
+    """For the announcement."""
+    if listen.http:
+        yield what, f"http://{listen.http}{path}"
+    if listen.https:
+        yield f"{what}, TLS", f"https://{listen.https}{path}"
+
+
+def client_addresses(listen: ClientAddresses) -> Iterator[tuple[str, str]]:
+    """For the announcement: where clients connect."""
+    for what, address in (
+        ("native clients", f"tcp://{listen.tcp}" if listen.tcp else ""),
+        ("native clients, TLS", f"tls://{listen.tls}" if listen.tls else ""),
+        ("web clients", f"ws://{listen.http}/ws" if listen.http else ""),
+        ("web clients, TLS", f"wss://{listen.https}/ws" if listen.https else ""),
+    ):
+        if address:
+            yield what, address
 
 
 def websocket(gateway: Gateway, *, reactor: Any, origins: list[str], deflate: bool) -> IResource:

@@ -1,0 +1,1 @@
+"""The admin role: what operators tell all nodes."""

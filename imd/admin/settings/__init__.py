@@ -1,0 +1,1 @@
+"""Settings that hold for all nodes while they run: kept by version, published to everybody."""

@@ -1,0 +1,101 @@
+"""Setting and publishing: a version is saved first, and told to all nodes until the bus has taken it.
+
+A process that dies between the two is no harm: whoever starts next tells the newest version again, and nodes take
+no version that is not above their own.
+"""
+
+from __future__ import annotations
+
+import json
+
+from twisted.logger import Logger
+
+from imd.admin.settings.model import Document, Settings
+from imd.admin.settings.ports import SettingsStore
+from imd.bus.port import Bus
+from imd.bus.subjects import ADMIN_CONFIG
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import IdempotentConflict, ServerBusy
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
+from imd.pb.bus_pb2 import SettingsChanged
+
+RETRY_S = 5.0
+#: The bus keeps events for a week; a node that comes later must find one.
+AGAIN_S = 24 * 3600.0
+
+
+class PublishSettings:
+    """A stage: from its start on, what is current is told."""
+
+    _log = Logger()
+
+    def __init__(
+        self, *, store: SettingsStore, bus: Bus, clock: Clock, wall_clock: WallClock, tasks: Tasks
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+        #: When the bus took the newest version; None: it has not.
+        self._told_at_s: float | None = None
+
+    async def start(self) -> None:
+        self._tasks.spawn("publish settings", self._keep_publishing())
+
+    async def stop(self) -> None:
+        """Ended with the background work."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the bus has taken what was saved last."""
+        return self._told_at_s is not None
+
+    async def current(self) -> Settings:
+        return await self._store.current()
+
+    async def change(self, document: Document, *, based_on: int, comment: str) -> Settings:
+        """Save a new version that follows ``based_on``, and publish it if the bus takes it now.
+
+        :raises IdempotentConflict: that is not the current version any more.
+        """
+        settings = Settings(based_on + 1, document, comment, self._wall_clock())
+        if not await self._store.save(settings):
+            current = await self._store.current()
+            raise IdempotentConflict(
+                f"version {based_on} is not current, {current.version} is: look at that, and decide again",
+                field="basedOn",
+            )
+        self._log.info(
+            "settings version {version} saved: {comment}", version=settings.version, comment=comment
+        )
+        self._told_at_s = None
+        await self._publish(settings)
+        return settings
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            if self._told_at_s is None or self._clock.seconds() - self._told_at_s >= AGAIN_S:
+                try:
+                    await self._publish(await self._store.current())
+                except ServerBusy as error:
+                    self._log.warn("settings cannot be read: {error}", error=error)
+            await sleep(RETRY_S, clock=self._clock)
+
+    async def _publish(self, settings: Settings) -> None:
+        event = SettingsChanged(
+            version=settings.version, document=json.dumps(settings.document), timestamp=settings.changed_at_ms
+        )
+        try:
+            if settings.version:
+                await self._bus.publish_durable(ADMIN_CONFIG, event.SerializeToString())
+        except Exception as error:
+            self._log.warn(
+                "settings version {version} could not be published, again in {retry_s:g} s: {error}",
+                version=settings.version,
+                retry_s=RETRY_S,
+                error=error,
+            )
+        else:
+            self._told_at_s = self._clock.seconds()

@@ -1,0 +1,99 @@
+"""`twistd im-admin`: what operators tell all nodes, on the bus and a MySQL server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import Resource
+
+from imd.admin.bootstrap import BootstrapToken
+from imd.admin.settings.publish import PublishSettings
+from imd.admin.settings.rest import SettingsResource
+from imd.admin.settings.sql import SqlSettings, create_tables
+from imd.config.engines import Sql
+from imd.config.sections import AdminConfig
+from imd.kernel.clocks import system_wall_clock
+from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.tasks import Tasks
+from imd.ops.health import Readiness
+from imd.ops.site import SmallRequest
+from imd.roles.bus import nats_bus
+from imd.roles.business_stores import mysql_server
+from imd.roles.im_business import watched_database
+from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
+from imd.storage.sql import Database
+from imd.storage.sql_mysql import open_mysql, open_mysql_for_upgrade
+
+#: One small table is made, or found.
+_CREATE_PATIENCE_S = 30
+
+
+def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
+    """The node, in the order in which it starts; it stops in reverse.
+
+    :param on_failed: hears why the start failed, after what was up has been stopped.
+    :raises StartupError: a secret cannot be read.
+    """
+    bus = nats_bus(config.nats, name=f"admin-{config.node_id}", reactor=reactor)
+    pool = ThreadPool(minthreads=1, maxthreads=config.sql.pool_size, name="admin-sql")
+    database = Database(
+        connect=partial(_open, config.sql),
+        threads=partial(deferToThreadPool, reactor, pool),
+        clock=reactor,
+        timeout_s=config.sql.timeout_s,
+    )
+    tasks = Tasks()
+    publish = PublishSettings(
+        store=SqlSettings(database), bus=bus, clock=reactor, wall_clock=system_wall_clock, tasks=tasks
+    )
+    token = BootstrapToken(config.bootstrap_token_file)
+    watched = watched_database(database, reactor=reactor)
+    readiness = Readiness({"bus": bus.is_connected, "database": watched.is_well})
+    site = http_site(
+        {"api": _api(SettingsResource(publish=publish, is_right=token.is_right))},
+        readiness=readiness,
+        reactor=reactor,
+        request_factory=SmallRequest,
+    )
+    stages: list[tuple[str, Stage]] = [
+        ("operators' token", token),
+        ("bus", bus),
+        ("SQL threads", Pool(pool)),
+        ("database", database),
+        ("background work", Background(tasks)),
+        ("settings", publish),
+        ("database watch", watched),
+        *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
+        ("readiness", readiness),
+        (
+            "announcement",
+            Announcement(
+                f"im-admin node {config.node_id} is ready; operators' token in {config.bootstrap_token_file}",
+                http_addresses(config.listen, "settings", path="/api/v1/settings"),
+            ),
+        ),
+    ]
+    return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=STOP_MARGIN_S)
+
+
+def _open(sql: Sql) -> Engine:
+    server = mysql_server(sql)
+    making = open_mysql_for_upgrade(server, patience_s=_CREATE_PATIENCE_S)
+    try:
+        create_tables(making)
+    finally:
+        making.dispose()
+    return open_mysql(server, connections=sql.pool_size)
+
+
+def _api(settings: SettingsResource) -> Resource:
+    api, version = Resource(), Resource()
+    api.putChild(b"v1", version)
+    version.putChild(b"settings", settings)
+    return api

@@ -1,0 +1,65 @@
+"""`twistd im-business`: accounts, groups, permissions and REST, on the bus and a MySQL server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import text
+
+from imd.config.sections import BusinessConfig
+from imd.kernel.clocks import system_wall_clock
+from imd.kernel.lifecycle import Stage, Stages
+from imd.ops.health import Readiness, Watched
+from imd.roles.bus import nats_bus
+from imd.roles.business import build_business
+from imd.roles.business_stores import cluster_business
+from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.stages import STOP_MARGIN_S, Announcement
+from imd.storage.sql import Database
+
+
+def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
+    """The node, in the order in which it starts; it stops in reverse.
+
+    :param on_failed: hears why the start failed, after what was up has been stopped.
+    :raises StartupError: a secret cannot be read.
+    """
+    bus = nats_bus(config.nats, name=f"business-{config.node_id}", reactor=reactor)
+    business = build_business(
+        config,
+        reactor=reactor,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        bus=bus,
+        stores=cluster_business(config),
+    )
+    database = watched_database(business.database, reactor=reactor)
+    readiness = Readiness({"bus": bus.is_connected, "database": database.is_well})
+    site = http_site(
+        {"api": business.api}, readiness=readiness, reactor=reactor, request_factory=business.request_factory
+    )
+    stages: list[tuple[str, Stage]] = [
+        ("bus", bus),
+        *business.stages,
+        ("database watch", database),
+        *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
+        ("readiness", readiness),
+        (
+            "announcement",
+            Announcement(
+                f"im-business node {config.node_id} is ready",
+                http_addresses(config.listen, "REST", path="/api/v1"),
+            ),
+        ),
+    ]
+    return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=STOP_MARGIN_S)
+
+
+def watched_database(database: Database, *, reactor: Any) -> Watched:
+    """Asks the database the smallest question now and then."""
+
+    async def ask() -> None:
+        await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+
+    return Watched("the SQL database", ask=ask, clock=reactor)
