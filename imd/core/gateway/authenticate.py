@@ -11,6 +11,7 @@ from imd.core.directory import Claims, Directory
 from imd.core.gateway.faults import Faults
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
+from imd.core.gateway.second_look import SecondLook
 from imd.core.gateway.session import Session
 from imd.core.gateway.watching import Watching
 from imd.core.message.catch_up import CatchUp
@@ -43,7 +44,10 @@ class Greeting(NamedTuple):
 
 
 class Authenticator:
-    """Lets people in."""
+    """Lets people in.
+
+    :param second_look: if there are other nodes, which may hear of a session a moment late.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Authenticator:
         ids: Snowflake,
         clock: Clock,
         wall_clock: WallClock,
+        second_look: SecondLook | None = None,
     ) -> None:
         self._greeting = greeting
         self._max_devices_per_user = max_devices_per_user
@@ -71,6 +76,7 @@ class Authenticator:
         self._ids = ids
         self._clock = clock
         self._wall_clock = wall_clock
+        self._second_look = second_look
         self._faults = Faults(clock=clock)
 
     async def authenticate(self, session: Session, envelope: Envelope) -> None:
@@ -154,11 +160,16 @@ class Authenticator:
     async def _first_sync(self, session: Session, connect: Connect) -> None:
         """Listen to one's conversations first, then see what is missing: nothing falls in between."""
         entries = await self._directory.conversations_of(session.user_id)
-        if session.user is None:
+        if not _is_live(session):
             return
         self._live.arrived(session, [entry.conversation_id for entry in entries])
+        await self._watching.announced(session)
+        if not _is_live(session):
+            return
         answer = await self._catch_up.sync(session.user_id, SyncReq(cursors=connect.cursors), entries=entries)
         session.push(control(Envelope(syncResp=answer)))
+        if self._second_look is not None:
+            self._second_look.arrived(session, entries, connect.cursors, answer)
 
     async def refresh_token(self, session: Session, envelope: Envelope) -> None:
         """A new token for the live connection; it must be the same user's, on the same device."""
@@ -173,3 +184,8 @@ class Authenticator:
         session.may_send = SEND_SCOPE in claims.scopes
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
         session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))
+
+
+def _is_live(session: Session) -> bool:
+    """Whether it is still there, after something was waited for."""
+    return session.user is not None

@@ -66,6 +66,12 @@ class Replies:
         """End a session for good; nothing goes out after this."""
         self._finish(session, Envelope(kicked=Kicked(reason=reason)))
 
+    def kick_session(self, user_id: int, device_id: str, session_id: int, reason: str) -> None:
+        """Kick exactly this session, if it still is there."""
+        session = self._registry.find(user_id, device_id)
+        if session is not None and session.session_id == session_id:
+            self.kick(session, reason)
+
     def _finish(self, session: Session, last: Envelope) -> None:
         if session.closing:
             return

@@ -1,10 +1,12 @@
-"""Sessions and presence: who comes and goes is told to presence, what it says to those who watch."""
+"""Sessions and presence: who comes and goes is told to presence and to the other nodes, what presence says to those
+who watch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from imd.core.gateway.session import Session
+from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.model import PresenceState
 from imd.core.presence.presence import Presence
 from imd.pb.envelope_pb2 import Envelope, Header
@@ -28,21 +30,33 @@ class SessionWatcher:
 
 
 class Watching:
-    """Joins the gateway's sessions to presence."""
+    """Joins the gateway's sessions to presence, and to the routes if there are other nodes."""
 
-    def __init__(self, *, presence: Presence) -> None:
+    def __init__(self, *, presence: Presence, routes: SessionRoutes | None = None) -> None:
         self._presence = presence
+        self._routes = routes
 
     def came(self, session: Session) -> None:
         """A session is live."""
-        self._presence.session_online(session.user_id, session.session_id, session.platform)
+        self._presence.session_online(
+            session.user_id, session.session_id, session.platform, session.device_id
+        )
+        if self._routes is not None:
+            self._routes.came(session)
 
     def gone(self, session: Session) -> None:
         """A session has ended."""
         self._presence.session_offline(session.user_id, session.session_id)
+        if self._routes is not None:
+            self._routes.gone(session)
         if isinstance(session.watcher, SessionWatcher):
             self._presence.unsubscribe(session.watcher)
             session.watcher = None
+
+    async def announced(self, session: Session) -> None:
+        """Returns when the other nodes know of the session, or cannot be told now."""
+        if self._routes is not None:
+            await self._routes.announced(session)
 
     async def subscribe(self, session: Session, envelope: Envelope) -> None:
         """Answer with everybody's state now; changes follow."""

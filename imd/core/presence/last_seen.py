@@ -20,12 +20,16 @@ MAX_RECENT = 100_000
 
 
 class SeenTimes:
-    """Remembers when users were seen. ``store`` None: for as long as the process lives."""
+    """Remembers when users were seen. ``store`` None: for as long as the process lives.
+
+    :param shared: other nodes write to the store too, so what is at hand may be older than what is there.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, store: LastSeen | None, clock: Clock) -> None:
+    def __init__(self, *, store: LastSeen | None, clock: Clock, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._clock = clock
         self._recent: OrderedDict[int, int] = OrderedDict()
         self._unwritten: dict[int, int] = {}
@@ -33,8 +37,11 @@ class SeenTimes:
         self._writing: Deferred[None] | None = None
         self._stopped = False
 
-    def note(self, user_id: int, seen_ms: int) -> None:
-        """The user was here at this time. A wall clock that went back changes nothing."""
+    def note(self, user_id: int, seen_ms: int, *, write: bool = True) -> None:
+        """The user was here at this time, or, not to be written, at a node that writes it down itself.
+
+        A wall clock that went back changes nothing.
+        """
         seen_ms = max(seen_ms, self._recent.get(user_id, 0))
         self._recent[user_id] = seen_ms
         self._recent.move_to_end(user_id)
@@ -42,7 +49,7 @@ class SeenTimes:
             forgotten, _ = self._recent.popitem(last=False)
             # Written long ago, unless the disk has failed for that many users.
             self._unwritten.pop(forgotten, None)
-        if self._store is not None:
+        if write and self._store is not None:
             self._unwritten[user_id] = seen_ms
             self._write_later()
 
@@ -51,11 +58,11 @@ class SeenTimes:
         return self._recent.get(user_id, 0)
 
     async def load(self, user_ids: Sequence[int]) -> Mapping[int, int]:
-        """What the store knows of those who are not at hand.
+        """What the store knows of those who are not at hand, or, of a shared one, of all.
 
         :raises ServerBusy: the store does not answer.
         """
-        absent = [user_id for user_id in user_ids if user_id not in self._recent]
+        absent = [user_id for user_id in user_ids if self._shared or user_id not in self._recent]
         if self._store is None or not absent:
             return {}
         return await self._store.of_users(absent)

@@ -1,4 +1,4 @@
-"""Who is online at this node, and telling it to those who watch."""
+"""Who is online, and telling it to those who watch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from twisted.internet.interfaces import IDelayedCall
 
 from imd.core.directory import Directory
+from imd.core.presence.elsewhere import Elsewhere
 from imd.core.presence.last_seen import SeenTimes
 from imd.core.presence.model import Device, PresenceState
 from imd.core.presence.ports import LastSeen, Watcher
@@ -47,6 +48,8 @@ class Presence:
     A change is told when ``merge_window_s`` have passed since the first change that was not told
     yet, and only if the user then is not what the watchers know: who goes and comes back in
     between is not worth a word. Without a ``last_seen`` store, nobody was seen before this start.
+
+    :param elsewhere: the sessions at other nodes, if there may be any.
     """
 
     def __init__(
@@ -58,13 +61,17 @@ class Presence:
         merge_window_s: float,
         max_watched: int,
         last_seen: LastSeen | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._clock = clock
         self._wall_clock = wall_clock
         self._directory = directory
         self._merge_window_s = merge_window_s
         self._max_watched = max_watched
-        self._seen = SeenTimes(store=last_seen, clock=clock)
+        self._seen = SeenTimes(store=last_seen, clock=clock, shared=elsewhere is not None)
+        self._elsewhere = elsewhere
+        if elsewhere is not None:
+            elsewhere.on_change(self._changed, self._seen_elsewhere)
         self._online: dict[int, tuple[_Session, ...]] = {}
         self._watched: dict[int, _Watched] = {}
         self._watching: dict[Watcher, tuple[int, ...]] = {}
@@ -88,13 +95,18 @@ class Presence:
             self._seen.note(user_id, now_ms)
         await self._seen.stop()
 
-    def session_online(self, user_id: int, session_id: int, platform: str) -> None:
-        """A session has begun; telling it twice changes nothing."""
+    def session_online(self, user_id: int, session_id: int, platform: str, device_id: str = "") -> None:
+        """A session has begun; telling it twice changes nothing.
+
+        :param device_id: if sessions elsewhere matter: a device is at one node only.
+        """
         sessions = self._online.get(user_id, ())
         if any(session.session_id == session_id for session in sessions):
             return
         now_ms = self._wall_clock()
         self._online[user_id] = (*sessions, _Session(session_id, intern(platform), now_ms))
+        if self._elsewhere is not None:
+            self._elsewhere.is_here(user_id, device_id)
         # So that a crash does not make somebody who is here look long gone.
         self._seen.note(user_id, now_ms)
         self._changed(user_id)
@@ -111,6 +123,10 @@ class Presence:
             del self._online[user_id]
         self._seen.note(user_id, self._wall_clock())
         self._changed(user_id)
+
+    def was_seen(self, user_id: int) -> None:
+        """The user was at a node that died, and cannot write it down."""
+        self._seen.note(user_id, self._wall_clock())
 
     async def subscribe(
         self, watcher: Watcher, watcher_user_id: int, user_ids: Sequence[int]
@@ -129,19 +145,27 @@ class Presence:
             )
         wanted = tuple(dict.fromkeys(user_ids))
         question = self._asking[watcher] = object()
+        kept: tuple[int, ...] = ()
         try:
             visible = await self._directory.visible(watcher_user_id, wanted) if wanted else frozenset()
-            stored = await self._seen.load([user_id for user_id in wanted if user_id in visible])
+            shown = tuple(user_id for user_id in wanted if user_id in visible)
+            stored = await self._seen.load(shown)
+            if self._elsewhere is not None and shown:
+                # Kept before they are asked for: what nodes tell meanwhile counts.
+                self._elsewhere.keep(shown)
+                kept = shown
+                await self._elsewhere.learn(shown)
+            if self._asking.get(watcher) is question:
+                self._watch(watcher, shown, stored)
+            return [
+                self._as_told(user_id, stored) if user_id in visible else PresenceState(user_id)
+                for user_id in wanted
+            ]
         finally:
-            current = self._asking.get(watcher) is question
-            if current:
+            if self._asking.get(watcher) is question:
                 del self._asking[watcher]
-        if current:
-            self._watch(watcher, tuple(user_id for user_id in wanted if user_id in visible), stored)
-        return [
-            self._as_told(user_id, stored) if user_id in visible else PresenceState(user_id)
-            for user_id in wanted
-        ]
+            if self._elsewhere is not None:
+                self._elsewhere.release(kept)
 
     def unsubscribe(self, watcher: Watcher) -> None:
         """The watcher has gone; it is not called any more."""
@@ -162,6 +186,8 @@ class Presence:
             watched = self._watched.get(user_id)
             if watched is None:
                 watched = self._watched[user_id] = _Watched(self._state(user_id, stored.get(user_id, 0)))
+                if self._elsewhere is not None:
+                    self._elsewhere.keep((user_id,))
             watched.watchers[watcher] = None
         self._release(watcher, set(self._watching.pop(watcher, ())).difference(user_ids))
         if user_ids:
@@ -174,19 +200,27 @@ class Presence:
             if not watched.watchers:
                 del self._watched[user_id]
                 self._pending.pop(user_id, None)
+                if self._elsewhere is not None:
+                    self._elsewhere.release((user_id,))
 
     def _state(self, user_id: int, last_seen_ms: int) -> PresenceState:
         """The user now; ``last_seen_ms`` is what is known besides."""
-        sessions = self._online.get(user_id)
-        if sessions is None:
+        devices = [Device(*session[1:]) for session in self._online.get(user_id, ())]
+        routes = self._elsewhere.routes_of(user_id) if self._elsewhere is not None else ()
+        if routes:
+            devices += [Device(route.platform, route.since_ms) for route in routes]
+            devices.sort(key=_since)
+        if not devices:
             return PresenceState(user_id, last_seen_ms=max(last_seen_ms, self._seen.recent(user_id)))
-        devices = tuple(Device(session.platform, session.since_ms) for session in sessions)
-        return PresenceState(user_id, online=True, devices=devices)
+        return PresenceState(user_id, online=True, devices=tuple(devices))
 
     def _as_told(self, user_id: int, stored: Mapping[int, int]) -> PresenceState:
         """What all watchers of the user know, so that a new one can be told the same as they from now on."""
         watched = self._watched.get(user_id)
         return self._state(user_id, stored.get(user_id, 0)) if watched is None else watched.told
+
+    def _seen_elsewhere(self, user_id: int, at_ms: int) -> None:
+        self._seen.note(user_id, at_ms, write=False)
 
     def _changed(self, user_id: int) -> None:
         if user_id in self._watched and user_id not in self._pending:
@@ -223,3 +257,7 @@ class Presence:
             for watcher in watched.watchers:
                 news.setdefault(watcher, []).append(state)
         watched.told = state
+
+
+def _since(device: Device) -> int:
+    return device.since_ms

@@ -155,6 +155,7 @@ class Pipeline:
         self.online: list[Session] = []
         self.sync_fails: Exception | None = None
         self.held: Deferred[None] | None = None
+        self.announcing: Deferred[None] | None = None
         self.conversation = LiveConversation("c")
         self.broadcasts = 0
 
@@ -181,6 +182,11 @@ class Pipeline:
 
     def gone(self, session: Session) -> None:
         self.online.remove(session)
+
+    async def announced(self, session: Session) -> None:
+        """The other nodes hear of a session."""
+        if self.announcing is not None:
+            await self.announcing
 
     async def sync(self, user_id: int, request: object, *, entries: object = None) -> SyncResp:
         if self.sync_fails is not None:
