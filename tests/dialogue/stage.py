@@ -12,7 +12,7 @@ device after the other. All dialogues of a run share one server process.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -22,9 +22,10 @@ from imd.client.client import ClientOptions
 from imd.client.rest import RestClient
 from imd.kernel.errors import Code, ImError
 from tests.dialogue.device import Device
-from tests.dialogue.town import TOKEN_TTL_S, Inhabitant, Town
+from tests.dialogue.house import House, ServerHouse
+from tests.dialogue.town import TOKEN_TTL_S, Inhabitant
 from tests.dialogue.wire import Transport, Wire
-from tests.live.server import NO_LIMITS, LiveServer, Settings
+from tests.live.server import NO_LIMITS, Settings
 
 T = TypeVar("T")
 
@@ -46,28 +47,6 @@ SHORTER: Settings = {
 }
 #: A server that lets nobody take anything back.
 TOO_LATE: Settings = {**SHORTER, "messages": {"recall_window_s": 0}}
-_INHABITANTS = 800
-
-
-class House:
-    """A server and its town, started when first needed, used by all, ended with the process."""
-
-    _open: ClassVar[dict[str, House]] = {}
-
-    def __init__(self, settings: Settings) -> None:
-        self.server = LiveServer(settings=settings, tls=True)
-        self.town = Town(data_dir=self.server.data_dir, inhabitants=_INHABITANTS)
-
-    @classmethod
-    async def of(cls, settings: Settings) -> House:
-        """The one with these settings."""
-        key = repr(settings)
-        house = cls._open.get(key)
-        if house is None:
-            house = cls._open[key] = cls(settings)
-        if not house.server.running:
-            await deferToThread(house.server.start)
-        return house
 
 
 class Person:
@@ -99,21 +78,24 @@ class Stage:
 
     def __init__(self, *, test: TestCase, transport: Transport, house: House, reactor: Any) -> None:
         self.transport = transport
-        self.server = house.server
         self.town = house.town
+        self._house = house
         self._test = test
         self._reactor = reactor
         self._devices: list[Device] = []
-        self._log_bytes = len(house.server.log)
+        self._log_bytes = len(house.log)
         test.addCleanup(self._close)
 
     @classmethod
-    async def open(cls, test: TestCase, transport: Transport, settings: Settings = SHORTER) -> Stage:
+    async def open(cls, test: Dialogue, transport: Transport, settings: Settings = SHORTER) -> Stage:
         """A stage for this test, which cleans it up."""
+        house = await deferToThread(test.house_of, settings)
+        if not house.running:
+            await deferToThread(house.start)
         # Trial has installed it by now, and not before.
         from twisted.internet import reactor  # noqa: TID251 - a test is an executable of its own
 
-        return cls(test=test, transport=transport, house=await House.of(settings), reactor=reactor)
+        return cls(test=test, transport=transport, house=house, reactor=reactor)
 
     async def person(self, name: str) -> Person:
         """Somebody whom nobody on this stage has ever met."""
@@ -138,13 +120,13 @@ class Stage:
         async def same_token() -> str:
             return token
 
-        rest = RestClient(server=self.server.http_url, reactor=self._reactor, token=token)
+        rest = RestClient(server=self._house.http_url, reactor=self._reactor, token=token)
         device = Device(
             name=f"{person.name}'s {device_id}",
             user_id=person.user_id,
             device_id=device_id,
             token_source=token_source or same_token,
-            wire=Wire((over or self.transport).dial(self.server, self._reactor)),
+            wire=Wire(self._house.dial(over or self.transport, self._reactor)),
             rest=rest,
             reactor=self._reactor,
             options=options,
@@ -160,15 +142,15 @@ class Stage:
 
     async def server_is_killed(self) -> None:
         """``kill -9``."""
-        await deferToThread(self.server.kill)
+        await deferToThread(self._house.kill)
 
     async def server_starts(self) -> None:
         """Again, on the same data and ports."""
-        await deferToThread(self.server.start)
+        await deferToThread(self._house.start)
 
     def server_stops(self) -> Deferred[None]:
         """Asked to end; fires when it has."""
-        return deferToThread(self.server.stop)
+        return deferToThread(self._house.stop)
 
     async def _close(self) -> None:
         for device in self._devices:
@@ -177,7 +159,7 @@ class Stage:
             await device.within("have all connections closed", device.wire.all_closed())
         faults = [fault for device in self._devices for fault in device.faults]
         self._test.assertEqual(faults, [], "every device sees each conversation in order, nothing twice")
-        said = self.server.log[self._log_bytes :]
+        said = self._house.log[self._log_bytes :]
         self._test.assertNotIn("Traceback", said)
 
 
@@ -186,6 +168,10 @@ class Dialogue(TestCase):
 
     transport: Transport
     timeout = 90
+
+    def house_of(self, settings: Settings) -> House:
+        """Where they are played."""
+        return ServerHouse.of(settings)
 
 
 async def refused(code: Code, doing: Awaitable[T], *, field: str = "") -> ImError:

@@ -1,4 +1,4 @@
-"""People who are there before the curtain rises: accounts and logins written straight into a data folder.
+"""People who are there before the curtain rises: accounts and logins written straight into a database.
 
 Registering by REST costs 0.15 s of argon2 a person and device; a dialogue wants fresh people, and there are
 hundreds of them. Everything but the shortcut is real: their tokens are signed with the server's
@@ -8,17 +8,16 @@ secret, and their password opens a login.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from argon2 import PasswordHasher
+from sqlalchemy import Engine
 
 from imd.business.accounts.authenticate import Issue
 from imd.business.accounts.enter import new_login
 from imd.business.accounts.model import ACTIVE, Account, Login
-from imd.business.accounts.secrets import load_or_make, private_folder
 from imd.business.accounts.tokens import Tokens
-from imd.business.schema import logins, open_business, users
+from imd.business.schema import logins, users
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.ids import Snowflake
 from imd.storage.sql import insert_ignore
@@ -42,11 +41,10 @@ class Inhabitant(NamedTuple):
 class Town:
     """So many inhabitants, each given away once."""
 
-    def __init__(self, *, data_dir: Path, inhabitants: int) -> None:
-        secret = load_or_make(private_folder(private_folder(data_dir) / "secrets") / "token.key")
+    def __init__(self, *, engine: Engine, secret: bytes, inhabitants: int) -> None:
         self._tokens = Tokens(secret=lambda: secret, kind="access", wall_clock=system_wall_clock)
         people = _people(inhabitants)
-        _write(data_dir / "business.db", people)
+        _write(engine, people)
         self._left: Iterator[Inhabitant] = iter(people)
 
     def next(self) -> Inhabitant:
@@ -74,10 +72,9 @@ def _people(count: int) -> list[Inhabitant]:
     return found
 
 
-def _write(database: Path, people: Sequence[Inhabitant]) -> None:
+def _write(engine: Engine, people: Sequence[Inhabitant]) -> None:
     # The cheapest hash there is; the server takes it, and makes a dear one at the first login.
     password_hash = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    engine = open_business(database)
     with engine.begin() as connection:
         insert_ignore(
             connection,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -12,9 +13,24 @@ from imd.client.transport import Dial, Link, Receiver, dialer
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import decode_json
 from imd.wire.framing import FrameDecoder
-from tests.live.server import LiveServer
 
 _ANY_FRAME_BYTES = 4 * 1024 * 1024
+
+
+class Reachable(Protocol):
+    """Where clients connect."""
+
+    @property
+    def tcp_port(self) -> int: ...
+
+    @property
+    def tls_port(self) -> int: ...
+
+    @property
+    def certificate_file(self) -> Path: ...
+
+    @property
+    def ws_url(self) -> str: ...
 
 
 class Transport(Enum):
@@ -30,7 +46,7 @@ class Transport(Enum):
         """One that speaks the other encoding."""
         return Transport.TCP if self is Transport.WEBSOCKET_JSON else Transport.WEBSOCKET_JSON
 
-    def dial(self, server: LiveServer, reactor: Any) -> Dial:
+    def dial(self, server: Reachable, reactor: Any) -> Dial:
         """How the client library reaches the server this way."""
         if self is Transport.TCP:
             return dialer(f"tcp://127.0.0.1:{server.tcp_port}", reactor=reactor)
