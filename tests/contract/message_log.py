@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,12 +23,14 @@ def message(
 ) -> NewMessage:
     """A row whose other fields follow from these."""
     body = rest.pop("body", f"{conversation}/{seq}".encode())
+    key = key or f"{conversation}-{seq}"
     return NewMessage(
         conversation_id=conversation,
         seq=seq,
         sender_id=sender,
-        client_msg_id=key or f"{conversation}-{seq}",
-        server_msg_id=(1 << 62) + seq,
+        client_msg_id=key,
+        # Rises with seq, and no two messages have the same.
+        server_msg_id=(1 << 62) + (seq << 32) + crc32(f"{conversation}/{sender}/{key}".encode()),
         server_time_ms=1_800_000_000_000 + seq,
         content_hash=sha256(body).digest(),
         body=body,
@@ -267,7 +270,8 @@ class ReadContract(MessageLogCase):
         wanted = [*ids, *(f"absent-{n}" for n in range(100))]
         self.assertEqual(await log.last_seqs(wanted), dict.fromkeys(ids, 2))
         self.assertEqual(await log.last_bodies(wanted), {c: f"{c}/2".encode() for c in ids})
-        self.assertEqual(await log.newest(wanted), dict.fromkeys(ids, message(2).server_msg_id))
+        newest = {c: message(2, conversation=c).server_msg_id for c in ids}
+        self.assertEqual(await log.newest(wanted), newest)
         self.assertEqual(await log.last_seqs([]), {})
         self.assertEqual(await log.newest([]), {})
         self.assertEqual(await log.last_bodies([]), {})
