@@ -24,6 +24,7 @@ from imd.pb.bus_pb2 import (
 )
 from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.sync_pb2 import GROUP, P2P
+from imd.storage.sql_sqlite import open_sqlite
 from tests.business.world import WorldCase
 
 
@@ -82,9 +83,8 @@ class Answers(WorldCase):
 
     def test_database_away(self) -> None:
         """A database that fails is a retryable failure, not an exception."""
-        self.world.run(
-            self.world.database.write(lambda c: c.exec_driver_sql("DROP TABLE group_members").rowcount)
-        )
+        # One without any table.
+        self.patch(self.world.database, "_engine", open_sqlite(None))
         answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId="g_1"), MembersAnswer)
         self.assertFalse(answer.found)
         query = VisibleQuery(userId=1, targetIds=[2])
