@@ -132,14 +132,25 @@ class Engine(ABC):
         """What it lacks to serve; empty: nothing."""
         if not all(process.running for process in self.processes):
             return "does not run"
+        return "" if self.answers() else "no answer"
+
+    def answers(self) -> bool:
+        """Whether a client is served."""
         with suppress(OSError):
-            if self._answers():
-                return ""
-        return "no answer"
+            return self._answers()
+        return False
+
+    @property
+    @abstractmethod
+    def program(self) -> str:
+        """The path of the server.
+
+        :raises MissingProgram: it is not installed.
+        """
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether a client is served; OSError means no, too."""
+        """``answers``; OSError means no, too."""
 
     @abstractmethod
     def _start(self) -> None:

@@ -33,6 +33,10 @@ class MariaDb(Engine):
         self._data_dir = self.folder / "mariadb"
 
     @property
+    def program(self) -> str:
+        return self._program("mariadbd", "mysqld")
+
+    @property
     def url(self) -> str:
         """For SQLAlchemy."""
         return f"mysql+pymysql://{self.user}:{self.password}@{self.address}/{self.database}?charset=utf8mb4"
@@ -41,11 +45,10 @@ class MariaDb(Engine):
         return [self._data_dir]
 
     def _start(self) -> None:
-        program = self._program("mariadbd", "mysqld")
         self._make_data_dir()
         first = self.folder / "init.sql"
         write_secret(first, self._first_statements())
-        self._process.start([program, *self._options(), f"--init-file={first}"])
+        self._process.start([self.program, *self._options(), f"--init-file={first}"])
         self._process.wait_until(self._answers)
 
     def _make_data_dir(self) -> None:

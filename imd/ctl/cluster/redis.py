@@ -22,15 +22,18 @@ class RedisServer(Engine):
         self.user = "default"
         self.password = self._secret("password")
 
+    @property
+    def program(self) -> str:
+        return self._program("redis-server")
+
     def _data(self) -> list[Path]:
         # It keeps nothing on the disk: with the process goes the data.
         return []
 
     def _start(self) -> None:
-        program = self._program("redis-server")
         config = self.folder / "redis.conf"
         write_secret(config, self._config())
-        self._process.start([program, str(config)])
+        self._process.start([self.program, str(config)])
         self._process.wait_until(self._answers)
 
     def _config(self) -> str:
