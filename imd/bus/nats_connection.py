@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from imd.bus.matching import check_subject
 from imd.bus.nats_link import Interest, Link, Login, Take
-from imd.bus.nats_replies import Replies
+from imd.bus.nats_replies import NotPermitted, Replies
 from imd.bus.port import BusFailure, BusRefused
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import StartupError
@@ -236,7 +236,7 @@ class NatsConnection:
         self.counts.refused += 1
         quoted = message.split('"')
         if "publish" in quoted[0] and len(quoted) > 1:
-            self.replies.fail(BusRefused(message), subject=quoted[1])
+            self.replies.fail(NotPermitted(message), subject=quoted[1])
 
     # Sending
 

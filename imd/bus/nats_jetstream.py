@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from imd.bus.nats_connection import NatsConnection
+from imd.bus.nats_replies import NotPermitted
 from imd.bus.nats_streams import DEAD_LETTERS, Stream, consumer_config, consumer_name, stream_of
-from imd.bus.port import MAX_PAYLOAD_BYTES, BusFailure, BusRefused, NoResponder
+from imd.bus.port import BusFailure, BusRefused, NoResponder
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import OutcomeUnknown, StartupError
 from imd.kernel.timeouts import TimeoutError, sleep
@@ -141,7 +142,7 @@ class JetStream:
     async def publish(self, subject: str, payload: bytes) -> None:
         """Returns when the event is recorded.
 
-        :raises BusRefused: it is not, and never was sent.
+        :raises BusRefused: it is not, and will not be.
         :raises OutcomeUnknown: it was sent, and nobody said that it was recorded.
         """
         stream_of(self._streams, subject)
@@ -176,6 +177,8 @@ class JetStream:
                     # No stream takes this subject any more: the server lost its store.
                     last = error
                     await self.heal()
+                except NotPermitted:
+                    raise
                 except (ApiError, BusRefused) as error:
                     last = error
                 except (TimeoutError, BusFailure) as error:
@@ -211,11 +214,6 @@ class JetStream:
     def unrecorded(self) -> tuple[int, int]:
         """Events and bytes on their way to the disk."""
         return self._unrecorded, self._unrecorded_bytes
-
-
-def max_durable_bytes(max_payload: int) -> int:
-    """What fits beside the headers."""
-    return min(MAX_PAYLOAD_BYTES, max_payload - 1024)
 
 
 def _block(headers: dict[str, str]) -> bytes:

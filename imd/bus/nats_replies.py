@@ -25,6 +25,10 @@ FAILED = b"NATS/1.0\r\nIm-Answer: failed\r\n\r\n"
 BUSY = b"NATS/1.0\r\nIm-Answer: busy\r\n\r\n"
 
 
+class NotPermitted(BusRefused):
+    """This user may not publish there; trying again is in vain until somebody changes nats.conf."""
+
+
 class Replies:
     """What was asked and has no answer yet, by token."""
 
