@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData
 from twisted.trial.unittest import SynchronousTestCase
 
 import imd
@@ -23,6 +23,24 @@ from tests.storage.described import described
 
 BOOKS = ("schema_version", "alembic_version")
 ROWS = {"users": 2, "logins": 1, "direct_conversations": 1, "group_conversations": 1, "group_members": 2}
+
+
+def steps_from_nothing(engine: Engine, folder: Path) -> None:
+    """Take every step on an empty database.
+
+    :param folder: for the steps, with one before them that does nothing.
+    """
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text((MIGRATIONS.folder / "env.py").read_text())
+    (folder / "versions" / "zero.py").write_text(
+        'revision, down_revision = "zero", None\n\n\ndef upgrade():\n    pass\n'
+    )
+    for step in (MIGRATIONS.folder / "versions").glob("v*.py"):
+        source = step.read_text().replace("down_revision = None", 'down_revision = "zero"')
+        (folder / "versions" / step.name).write_text(source)
+    migrations = MIGRATIONS._replace(folder=folder, first="zero")
+    prepare_schema(engine, MetaData(), name="business", migrations=migrations._replace(head="zero"))
+    prepare_schema(engine, SCHEMA, name="business", migrations=migrations)
 
 
 class Upgrades(SynchronousTestCase):
@@ -71,31 +89,10 @@ class Upgrades(SynchronousTestCase):
 
     def test_all_steps(self) -> None:
         """All steps, one after the other from nothing, lead to the tables that a new database has."""
-        path = self.folder / "steps.db"
-        engine = open_sqlite(path)
+        engine = open_sqlite(self.folder / "steps.db")
         self.addCleanup(engine.dispose)
-        # An empty schema of the first release: the books alone.
-        prepare_schema(engine, MetaData(), name="business", migrations=MIGRATIONS._replace(head="zero"))
-        prepare_schema(
-            engine,
-            SCHEMA,
-            name="business",
-            migrations=MIGRATIONS._replace(folder=self.from_zero(), first="zero"),
-        )
+        steps_from_nothing(engine, self.folder / "migrations")
         self.assertEqual(described(engine), described(open_business(None)))
-
-    def from_zero(self) -> Path:
-        """The steps, with one before them that does nothing."""
-        folder = self.folder / "migrations"
-        (folder / "versions").mkdir(parents=True)
-        (folder / "env.py").write_text((MIGRATIONS.folder / "env.py").read_text())
-        (folder / "versions" / "zero.py").write_text(
-            'revision, down_revision = "zero", None\n\n\ndef upgrade():\n    pass\n'
-        )
-        for step in (MIGRATIONS.folder / "versions").glob("v*.py"):
-            source = step.read_text().replace("down_revision = None", 'down_revision = "zero"')
-            (folder / "versions" / step.name).write_text(source)
-        return folder
 
     def test_quick(self) -> None:
         """A start without an upgrade does not even load Alembic, nor MySQL's driver."""
