@@ -98,7 +98,6 @@ BOUNDS = {
     "mongo.hot_days": Range(7, 3650),
     "mongo.archive_days": Range(0, 36_500),
     "redis.database": Range(0, 1023),
-    "redis.pool_size": Range(1, 100),
     "redis.timeout_ms": Range(1, 10_000),
     "sql.pool_size": Range(1, 100),
     "sql.timeout_s": Range(0.1, 60),

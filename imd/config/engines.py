@@ -48,8 +48,8 @@ class Mongo(Section, frozen=True):
     message_collections: int = 8
     """Over so many collections messages are spread; each takes one write at a time. Cannot be changed once there
     are messages."""
-    pool_size: int = 4
-    """Connections of this node to each member."""
+    pool_size: int = 16
+    """Connections of this node; each does one thing at a time."""
     timeout_s: float = 5.0
     """A call takes no longer; a write is then in doubt, and settled later."""
     hot_days: int = 30
@@ -71,8 +71,6 @@ class Redis(Section, frozen=True):
     ca_file: str = ""
     """PEM: trusted to sign the server's certificate; switches TLS on."""
     database: int = 0
-    pool_size: int = 2
-    """Commands share connections, so few are enough."""
     timeout_ms: float = 50.0
     """A question takes no longer; the node then goes on with what it knows."""
 

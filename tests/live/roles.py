@@ -27,7 +27,7 @@ from imd.ctl.cluster.process import Process
 from tests.live.engines import engine
 
 #: For what is sure to happen; two cores are shared with other tests.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 _POLL_S = 0.05
 
 Answer = tuple[int, Any]

@@ -5,7 +5,7 @@ accept -> Connect -> verify -> (kick the same device) -> Connected -> first Sync
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from imd.core.gateway.authenticate import Authenticator
@@ -16,7 +16,7 @@ from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import ImError, PayloadInvalid, RateLimited
+from imd.kernel.errors import ImError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
@@ -27,6 +27,8 @@ from imd.wire.server import Do, Input, Received, ServerConnection
 
 #: Frames of one connection in one reactor turn; the others have theirs.
 FRAMES_PER_TURN = 64
+#: What a node misses is back in a moment, or the client has another node by then.
+NOT_READY_RETRY_MS = 1_000
 
 
 class GatewayLimits(NamedTuple):
@@ -64,6 +66,8 @@ class Gateway:
         self._clock = clock
         self._tasks = tasks
         self.draining = False
+        #: Asked for each newcomer: whether what a session needs is there. Sessions that exist stay.
+        self.takes_sessions: Callable[[], bool] = lambda: True
 
     @property
     def max_envelope_bytes(self) -> int:
@@ -145,6 +149,12 @@ class Gateway:
                 self._pong(session, received)
         elif received.do is Do.AUTHENTICATE:
             assert received.envelope is not None
+            if not self.takes_sessions():
+                not_ready = ServerBusy(
+                    "this node is not ready; try another one", retry_after_ms=NOT_READY_RETRY_MS
+                )
+                self._replies.close(session, not_ready, received.envelope.header.requestId)
+                return
             self._tasks.spawn("authenticate", self._authenticator.authenticate(session, received.envelope))
         elif received.do is Do.REFUSE:
             assert received.envelope is not None and received.error is not None

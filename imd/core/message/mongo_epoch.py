@@ -1,0 +1,50 @@
+"""The incarnation of the message store: clients drop their cursors when it changes (after a restore)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imd.kernel.errors import OutcomeUnknown, ServerBusy, StartupError
+from imd.kernel.ids import is_id
+from imd.storage.mongo import CommandRefused, MongoDatabase
+
+_TIMEOUT_S = 10.0
+_COLLECTION = "imd_about"
+
+
+class MongoEpoch:
+    """A stage that reads the epoch; the first node of all makes it. ``value`` is known once it is up.
+
+    After a restore from a backup an operator deletes the document: the next start of a node makes another.
+    """
+
+    def __init__(self, *, database: MongoDatabase, random_hex: Callable[[int], str]) -> None:
+        self._database = database
+        self._random_hex = random_hex
+        self._value = ""
+
+    def value(self) -> str:
+        return self._value
+
+    async def start(self) -> None:
+        command = {
+            "findAndModify": _COLLECTION,
+            "query": {"_id": "epoch"},
+            "update": {"$setOnInsert": {"value": self._random_hex(8)}},
+            "upsert": True,
+            "new": True,
+            "writeConcern": {"w": "majority", "j": True},
+        }
+        try:
+            reply = await self._database.administer(command, timeout_s=_TIMEOUT_S)
+        except (CommandRefused, OutcomeUnknown, ServerBusy) as error:
+            raise StartupError(f"the epoch cannot be read from MongoDB: {error}") from error
+        self._value = str((reply.get("value") or {}).get("value", ""))
+        if not is_id(self._value):
+            raise StartupError(
+                f'the collection {_COLLECTION} holds no epoch; if nothing else is damaged, delete {{_id: "epoch"}} '
+                "from it: clients then sync anew"
+            )
+
+    async def stop(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,110 @@
+"""What core nodes share: MongoDB for what must not be lost, Redis for what makes them fast."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from OpenSSL.SSL import Error as TlsError
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+from imd.config.address import parse_host
+from imd.config.engines import Mongo, Redis
+from imd.config.sections import CoreConfig
+from imd.core.message.mongo import MongoMessageLog
+from imd.core.message.mongo_cursors import MongoCursors
+from imd.core.message.mongo_epoch import MongoEpoch
+from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
+from imd.core.presence.redis import RedisLastSeen
+from imd.core.presence.routes_redis import RedisRouteTable
+from imd.kernel.clocks import system_wall_clock
+from imd.kernel.errors import StartupError
+from imd.roles.core import CoreStores
+from imd.roles.neighbourhood import Cluster
+from imd.roles.secrets import password
+from imd.storage.mongo import MongoDatabase
+from imd.storage.mongo_primary import tcp_endpoints
+from imd.storage.redis import RedisStore
+from imd.storage.redis_line import Login, redis_endpoint
+
+
+class ClusterStores(NamedTuple):
+    """What ``build_core`` takes, and what its node is watched by."""
+
+    stores: CoreStores
+    cluster: Cluster
+    epoch: Callable[[], str]
+    #: Whether messages can be stored, as far as is known.
+    is_usable: Callable[[], bool]
+
+
+def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
+    """Nothing is opened before the stages start.
+
+    :raises StartupError: a secret or certificate cannot be used.
+    """
+    database = _mongo(config.mongo, reactor=reactor)
+    log = MongoMessageLog(database=database, clock=reactor, collections=config.mongo.message_collections)
+    epoch = MongoEpoch(database=database, random_hex=secrets.token_hex)
+    redis = _redis(config.redis, reactor=reactor)
+    node = config.node
+    stores = CoreStores(
+        stages=[("MongoDB", database), ("message store", log), ("epoch", epoch), ("Redis", redis)],
+        log=log,
+        cursors=MongoCursors(database=database),
+        last_seen=RedisLastSeen(redis=redis),
+        partitions=log.partitions,
+        partition_of=log.partition_of,
+    )
+    cluster = Cluster(
+        registry=RedisNodeRegistry(
+            redis=redis, interval_s=node.heartbeat_interval_s, missed=node.missed_heartbeats
+        ),
+        leases=RedisShardLeases(
+            redis=redis, interval_s=node.heartbeat_interval_s, missed=node.missed_heartbeats
+        ),
+        routes=RedisRouteTable(redis=redis, route_ttl_s=node.route_ttl_s),
+        tails=log,
+        incarnation=secrets.token_hex(8),
+        first_forward_id=secrets.randbelow(1 << 62),
+        node=node,
+    )
+    return ClusterStores(stores, cluster, epoch.value, lambda: log.ready)
+
+
+def _mongo(mongo: Mongo, *, reactor: Any) -> MongoDatabase:
+    return MongoDatabase(
+        hosts=mongo.hosts,
+        replica_set=mongo.replica_set,
+        database=mongo.database,
+        endpoint_for=tcp_endpoints(reactor, tls_for=_tls(mongo.ca_file) if mongo.ca_file else None),
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        user=mongo.user,
+        password=password("mongo", mongo.password_file),
+        pool_size=mongo.pool_size,
+        timeout_s=mongo.timeout_s,
+    )
+
+
+def _tls(ca_file: str) -> Callable[[str], Any]:
+    try:
+        trusted = trustRootFromCertificates([Certificate.loadPEM(Path(ca_file).read_bytes())])
+    except (OSError, TlsError) as error:
+        raise StartupError(f"[mongo] ca_file {ca_file} cannot be read as PEM: {error}") from error
+    return lambda name: optionsForClientTLS(name, trustRoot=trusted)
+
+
+def _redis(redis: Redis, *, reactor: Any) -> RedisStore:
+    host, port = parse_host(redis.address)
+    return RedisStore(
+        endpoint=redis_endpoint(reactor, host, port, ca_file=Path(redis.ca_file) if redis.ca_file else None),
+        name=redis.address,
+        login=Login(redis.user, password("redis", redis.password_file), redis.database),
+        clock=reactor,
+        jitter=Random().random,
+        timeout_s=redis.timeout_ms / 1000,
+    )

@@ -1,0 +1,115 @@
+"""`twistd im-core`: connections and messages, as one node of many, on the bus, MongoDB and Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from imd.config.sections import CoreConfig
+from imd.core.gateway.tcp import TcpFactory
+from imd.core.nodes.report import NodeReports, offered
+from imd.kernel.clocks import system_wall_clock
+from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.tasks import Tasks
+from imd.ops.health import Readiness
+from imd.pb.bus_pb2 import NodeReport
+from imd.roles.bus import nats_bus
+from imd.roles.cluster import cluster_stores
+from imd.roles.core import build_core
+from imd.roles.following import Following
+from imd.roles.listeners import client_addresses, client_listeners, http_site, websocket
+from imd.roles.settings_seen import SettingsSeen
+from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
+
+
+def build(
+    config: CoreConfig, *, reactor: Any, on_failed: Callable[[BaseException], None], last: Stage | None = None
+) -> Stages:
+    """The node, in the order in which it starts; it stops in reverse.
+
+    :param on_failed: hears why the start failed, after what was up has been stopped.
+    :param last: started when everything else is up.
+    :raises StartupError: a secret or certificate cannot be used.
+    """
+    name = f"core-{config.node_id}"
+    bus = nats_bus(config.nats, name=name, reactor=reactor)
+    shared = cluster_stores(config, reactor=reactor)
+    core = build_core(
+        config,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        bus=bus,
+        stores=shared.stores,
+        epoch=shared.epoch,
+        cluster=shared.cluster,
+    )
+    readiness = Readiness({"bus": bus.is_connected, "messages": shared.is_usable})
+    core.gateway.takes_sessions = readiness.is_ready
+    site = http_site(
+        {
+            "ws": websocket(
+                core.gateway,
+                reactor=reactor,
+                origins=config.gateway.origins,
+                deflate=config.gateway.websocket_deflate,
+            )
+        },
+        readiness=readiness,
+        reactor=reactor,
+    )
+    reporting = Tasks()
+    reports = NodeReports(
+        about=_about(config, incarnation=shared.cluster.incarnation),
+        bus=bus,
+        connections=lambda: core.gateway.connection_count,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        cpu_seconds=time.thread_time,
+        random=Random().random,
+        tasks=reporting,
+    )
+    stages: list[tuple[str, Stage]] = [
+        ("bus", bus),
+        *core.stages,
+        ("settings", SettingsSeen(bus=bus, node=name)),
+        *client_listeners(
+            config.listen,
+            tls=config.tls,
+            reactor=reactor,
+            tcp=TcpFactory(gateway=core.gateway, clock=reactor),
+            site=site,
+            shared=config.listen.reuse_port,
+        ),
+        ("reporting", Background(reporting)),
+        ("node reports", reports),
+        *core.last_stages,
+        ("readiness", readiness),
+        ("readiness told", Following(readiness.is_ready, reports.set_ready, clock=reactor)),
+        (
+            "announcement",
+            Announcement(f"im-core node {config.node_id} is ready", client_addresses(config.listen)),
+        ),
+    ]
+    if last is not None:
+        stages.append(("worker", last))
+    stop_timeout_s = config.gateway.drain_timeout_s + STOP_MARGIN_S
+    return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=stop_timeout_s)
+
+
+def _about(config: CoreConfig, *, incarnation: str) -> NodeReport:
+    """What others are told of this node, and what stays."""
+    listen, node = config.listen, config.node
+    web = offered("wss", listen=listen.https, path="/ws") or offered("ws", listen=listen.http, path="/ws")
+    return NodeReport(
+        nodeId=config.node_id,
+        incarnation=incarnation,
+        zone=node.zone,
+        maxConnections=config.gateway.max_connections,
+        tcp=offered("tcp", listen=listen.tcp, public=node.public_tcp),
+        tls=offered("tls", listen=listen.tls, public=node.public_tls),
+        ws=node.public_ws or web,
+        versionLabels=node.version_labels,
+        weight=node.weight,
+    )
