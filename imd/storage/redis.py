@@ -88,6 +88,7 @@ class RedisStore:
         self._jitter = jitter
         self._timeout_s = timeout_s
         self._tasks = Tasks()
+        self._stopped = False
         self._line: Line | None = None
         #: Those whose last calls are still being answered, and what ends them if they are not.
         self._retired: dict[Line, IDelayedCall] = {}
@@ -117,6 +118,7 @@ class RedisStore:
 
     async def stop(self) -> None:
         """Hang up; whoever still waits gets ``ServerBusy``."""
+        self._stopped = True
         await self._tasks.stop()
         self._promising = False
         self._refuse_waiting()
@@ -223,10 +225,10 @@ class RedisStore:
         return ServerBusy("Redis refuses this now")
 
     async def _keep_line(self, line: Line | None) -> None:
-        """Until cancelled: use a connection as long as it lasts, then make another."""
+        """Until the stop: use a connection as long as it lasts, then make another."""
         if line is None:
             self._failures = 2
-        while True:
+        while not self._stopped:
             if line is not None:
                 self._use(line)
                 await line.lost

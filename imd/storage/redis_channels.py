@@ -50,6 +50,7 @@ class RedisChannels:
         self._jitter = jitter
         self._listeners: dict[str, list[_Listener]] = {}
         self._tasks = Tasks()
+        self._stopped = False
         self._line: SubscribedLine | None = None
 
     def subscribe(self, channel: str, heard: Callable[[bytes], None], *, missed: Callable[[], None]) -> None:
@@ -62,6 +63,7 @@ class RedisChannels:
         self._tasks.spawn("redis channels", self._keep_listening())
 
     async def stop(self) -> None:
+        self._stopped = True
         await self._tasks.stop()
 
     def is_up(self) -> bool:
@@ -70,7 +72,10 @@ class RedisChannels:
 
     async def _keep_listening(self) -> None:
         failures = 0
-        while True:
+        while not self._stopped:
+            if failures:
+                delay_s = min(FIRST_PROBE_S * 2 ** min(failures - 1, 10), LAST_PROBE_S)
+                await sleep(delay_s * (0.5 + self._jitter() / 2), clock=self._clock)
             try:
                 line, _ = await open_line(
                     SubscribedLine(self._hear), endpoint=self._endpoint, login=self._login, clock=self._clock
@@ -79,9 +84,6 @@ class RedisChannels:
                 failures += 1
             else:
                 failures = 0 if await self._listen(line) else failures + 1
-            if failures:
-                delay_s = min(FIRST_PROBE_S * 2 ** min(failures - 1, 10), LAST_PROBE_S)
-                await sleep(delay_s * (0.5 + self._jitter() / 2), clock=self._clock)
 
     async def _listen(self, line: SubscribedLine) -> bool:
         """Until the connection is lost; whether it worked for a while."""

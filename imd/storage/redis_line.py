@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -56,10 +58,11 @@ def redis_endpoint(
     if ca_file is None:
         return endpoint
     try:
-        trusted = trustRootFromCertificates([Certificate.loadPEM(ca_file.read_bytes())])
-    except (OSError, TlsError) as error:
+        trusted = [X509.from_cryptography(each) for each in load_pem_x509_certificates(ca_file.read_bytes())]
+    except (OSError, ValueError) as error:
         raise StartupError(f"[redis] ca_file {ca_file} cannot be read as PEM: {error}") from error
-    return wrapClientTLS(optionsForClientTLS(host, trustRoot=trusted), endpoint)
+    roots = trustRootFromCertificates([Certificate(each) for each in trusted])
+    return wrapClientTLS(optionsForClientTLS(host, trustRoot=roots), endpoint)
 
 
 class _Once(Factory):
@@ -150,7 +153,7 @@ async def open_line(
     """Connect, log in, and look whether this Redis will do; also what the operator should be warned of.
 
     :raises StartupError: it never will, before somebody changes the configuration.
-    :raises Unusable: not now.
+    :raises Unusable: not now. Endpoints say so even when they are cancelled.
     """
     try:
         await with_timeout(
@@ -160,7 +163,7 @@ async def open_line(
         )
     except TimeoutError:
         raise Unusable(f"no connection within {OPEN_TIMEOUT_S:g} s") from None
-    except (ConnectError, OSError) as error:
+    except (ConnectError, ConnectingCancelledError, OSError) as error:
         raise Unusable(str(error)) from error
     try:
         warning = await with_timeout(_enter(line, login), timeout_s=OPEN_TIMEOUT_S, clock=clock)
