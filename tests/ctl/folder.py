@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 from sqlalchemy import insert
 from twisted.internet.defer import Deferred, execute
@@ -52,7 +53,7 @@ def message(
         seq=seq,
         sender_id=sender_id,
         client_msg_id=f"c{seq}.{sender_id}",
-        server_msg_id=(1 << 52) + seq * 1000 + sender_id,
+        server_msg_id=crc32(conversation_id.encode()) << 24 | seq,
         server_time_ms=time_ms + seq,
         content_hash=seq.to_bytes(32, "big"),
         body=f"body {seq} of {conversation_id}".encode(),

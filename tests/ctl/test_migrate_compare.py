@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.ctl.migrate.compare import MAX_SHOWN, Verdict, compare, holes
+from imd.ctl.migrate.compare import MAX_SHOWN, Sequences, Verdict, compare
 from imd.ctl.migrate.rows import Digest, Row
 
 SIDES = st.dictionaries(st.tuples(st.text("ab", max_size=2), st.integers(1, 5)), st.binary(max_size=2))
@@ -71,8 +71,13 @@ class Comparing(SynchronousTestCase):
 
     def test_holes(self) -> None:
         """Every conversation begins at 1 and misses nothing."""
-        self.assertEqual(list(holes([("a", 1), ("a", 2), ("b", 1)])), [])
-        found = [str(each) for each in holes([("a", 2), ("a", 3), ("b", 1), ("b", 4)])]
+        self.assertEqual(self.holes([("a", 1), ("a", 2), ("b", 1)]), [])
         self.assertEqual(
-            found, ["message a/1: is missing before seq 2", "message b/2: is missing before seq 4"]
+            self.holes([("a", 2), ("a", 3), ("b", 1), ("b", 4)]),
+            ["sequence a/1: the target has 2 behind 0", "sequence b/2: the target has 4 behind 1"],
         )
+
+    def holes(self, some: list[Row]) -> list[str]:
+        watching = Sequences()
+        self.assertEqual(list(watching.watch(some)), some)
+        return [str(each) for each in watching.verdict().differences]

@@ -29,10 +29,11 @@ class Reading(SynchronousTestCase):
             [message("p_b", 1), message("p_a", 1), message("p_b", 2), message("p_b", 3, revokes_seq=1)]
         )
         with Folder(self.data.path) as folder:
-            written = folder.messages_after(0, 3)
+            written = folder.messages_after(0, 3, 1 << 20)
             self.assertEqual([row.conversation_id for _, row in written], ["p_b", "p_a", "p_b"])
-            self.assertEqual([row.seq for _, row in folder.messages_after(written[-1][0], 3)], [3])
+            self.assertEqual([row.seq for _, row in folder.messages_after(written[-1][0], 3, 1)], [3])
             self.assertEqual(folder.messages_up_to(written[-1][0]), 3)
+            self.assertEqual(len(folder.messages_after(0, 3, 1)), 1)
             by_key = list(folder.messages())
             self.assertEqual([row[:2] for row in by_key], [("p_a", 1), ("p_b", 1), ("p_b", 2), ("p_b", 3)])
             self.assertEqual([row.revoked for row in by_key], [False, True, False, False])

@@ -32,7 +32,7 @@ from imd.config.secret import read_secret
 from imd.ctl.exits import TARGET, CommandFailed
 from imd.ctl.migrate.compare import Verdict, compare
 from imd.ctl.migrate.progress import Progress
-from imd.ctl.migrate.record import DONE, Identity, refusal
+from imd.ctl.migrate.record import Identity, refusal
 from imd.ctl.migrate.rows import Digest, Row
 from imd.storage.sql import MYSQL_TABLE, READ
 from imd.storage.sql_mysql import MysqlServer, open_mysql
@@ -48,7 +48,6 @@ _record = Table(
     **MYSQL_TABLE,
 )
 _IDENTITY = "identity"
-_STATE = "state"
 
 
 def server_of(sql: Sql) -> MysqlServer:
@@ -99,11 +98,6 @@ class BusinessCopy:
         _record.create(self._target, checkfirst=True)
         with self._target.begin() as connection:
             _write(connection, _IDENTITY, identity.text())
-
-    def finish(self) -> None:
-        """All is copied."""
-        with self._target.begin() as connection:
-            _write(connection, _STATE, DONE)
 
     def count(self) -> int:
         """Rows of all tables of the source."""

@@ -31,10 +31,14 @@ class Verdict(NamedTuple):
     difference_count: int
     #: The first ``MAX_SHOWN``.
     differences: list[Difference]
+    #: What is said if there is none.
+    said: str = ""
 
     def __str__(self) -> str:
         if not self.difference_count:
-            return f"{self.what}: {self.source.count:,} on both sides, checksum {self.source}"
+            return self.said or f"{self.what}: {self.source.count:,} on both sides, checksum {self.source}"
+        if not self.source.count and not self.target.count:
+            return f"{self.what}: {self.difference_count:,} WRONG"
         return (
             f"{self.what}: {self.difference_count:,} DIFFERENCES; source {self.source.count:,} ({self.source}), "
             f"target {self.target.count:,} ({self.target})"
@@ -70,18 +74,36 @@ def compare(
     return Verdict(what, ours, theirs, count, shown)
 
 
-def holes(rows: Iterable[Row]) -> Iterator[Difference]:
-    """Where (conversation, seq, ...) in this order is not 1, 2, 3, ... in each conversation."""
-    conversation: object = None
-    last = 0
-    for row in rows:
-        conversation_id, seq = row[0], row[1]
-        assert isinstance(seq, int)
-        if conversation_id != conversation:
-            conversation, last = conversation_id, 0
-        if seq != last + 1:
-            yield Difference("message", (conversation_id, last + 1), f"is missing before seq {seq}")
-        last = seq
+class Sequences:
+    """Looks on while (conversation, seq, ...) pass in this order: is it 1, 2, 3, ... in each conversation?"""
+
+    def __init__(self) -> None:
+        self._conversations = 0
+        self._count = 0
+        self._holes: list[Difference] = []
+
+    def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows."""
+        conversation: object = None
+        last = 0
+        for row in rows:
+            conversation_id, seq = row[0], row[1]
+            assert isinstance(seq, int)
+            if conversation_id != conversation:
+                conversation, last = conversation_id, 0
+                self._conversations += 1
+            if seq != last + 1:
+                self._count += 1
+                if len(self._holes) < MAX_SHOWN:
+                    wrong = f"the target has {seq} behind {last}"
+                    self._holes.append(Difference("sequence", (conversation_id, last + 1), wrong))
+            last = seq
+            yield row
+
+    def verdict(self) -> Verdict:
+        """On what has passed."""
+        said = f"sequences: {self._conversations:,} conversations, each 1, 2, 3, ... to its end"
+        return Verdict("sequences", Digest(), Digest(), self._count, self._holes, said)
 
 
 def _counted(rows: Iterable[Row], digest: Digest) -> Iterator[Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: The state of a move that has copied everything.
+#: The states of a move: im-core must not start in the first, and may have changed anything after the second.
+COPYING = "copying"
 DONE = "done"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Coroutine, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,6 +26,8 @@ from imd.kernel.ids import is_id
 from imd.storage.sqlite import FolderLock
 
 T = TypeVar("T")
+
+_PAGE_ROWS = 2000
 
 #: They tell caches and sessions of a process what the business tables say anyway; the cluster begins without either.
 _MOOT = frozenset({AUTH_INVALIDATE})
@@ -161,10 +163,17 @@ class Folder:
 
     # In the order in which they were written, for copying
 
-    def messages_after(self, row_id: int, limit: int) -> list[tuple[int, MovedMessage]]:
-        """The next ones behind that row, each with its row."""
-        rows = self._messages.execute(_IN_ORDER, (row_id, limit)).fetchall()
-        return [(row[0], _message(row[1:])) for row in rows]
+    def messages_after(self, row_id: int, limit: int, max_bytes: int) -> list[tuple[int, MovedMessage]]:
+        """The next ones behind that row, each with its row; at least one if there is any."""
+        found: list[tuple[int, MovedMessage]] = []
+        size = 0
+        with closing(self._messages.execute(_IN_ORDER, (row_id, limit))) as rows:
+            for row in rows:
+                found.append((row[0], _message(row[1:])))
+                size += len(found[-1][1].body)
+                if size >= max_bytes:
+                    break
+        return found
 
     def messages_up_to(self, row_id: int) -> int:
         """How many there are up to that row."""
@@ -172,12 +181,26 @@ class Folder:
             self._messages.execute("SELECT count(*) FROM messages WHERE rowid <= ?", (row_id,)).fetchone()[0]
         )
 
+    def older_than(self, time_ms: int) -> tuple[int, int]:
+        """How many messages were stored before that time, and when the first."""
+        count, oldest_ms = self._messages.execute(
+            "SELECT count(*), min(server_time_ms) FROM messages WHERE server_time_ms < ?", (time_ms,)
+        ).fetchone()
+        return int(count), int(oldest_ms or 0)
+
     # In the order of their keys, for comparing
 
     def messages(self) -> Iterator[MovedMessage]:
         """All, by conversation and seq."""
         for row in self._messages.execute(_SORTED):
             yield _message(row)
+
+    def cursors(self) -> Iterator[CursorRow]:
+        """All, by (conversation, user)."""
+        last: tuple[str, int] = ("", 0)
+        while rows := self.cursors_after(*last, _PAGE_ROWS):
+            yield from rows
+            last = rows[-1][:2]
 
     def cursors_after(self, conversation_id: str, user_id: int, limit: int) -> list[CursorRow]:
         """The next ones by (conversation, user)."""

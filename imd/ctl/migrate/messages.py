@@ -1,0 +1,337 @@
+"""Messages and cursors, from SQLite to MongoDB: batch by batch, each confirmed by a majority before the
+progress is written down beside it.
+
+After a kill the batch that was under way is inserted again; what of it is there already is refused by the unique indexes,
+and the check at the end looks at the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from heapq import merge
+from typing import Any
+
+import bson
+from bson.codec_options import DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from imd.config.engines import Mongo
+from imd.config.secret import read_secret
+from imd.core.message.model import NewMessage
+from imd.core.message.mongo_documents import (
+    ARCHIVE_PREFIX,
+    BY_SEQ,
+    CURSORS,
+    HOT_PREFIX,
+    collection_of,
+    encoded,
+    partition_among,
+)
+from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES
+from imd.ctl.exits import TARGET, USAGE, CommandFailed
+from imd.ctl.migrate.compare import Sequences, Verdict, compare
+from imd.ctl.migrate.progress import Progress
+from imd.ctl.migrate.record import COPYING, DONE, Identity, refusal
+from imd.ctl.migrate.rows import CURSOR_KEY, MESSAGE_KEY, CursorRow, MovedMessage, Row
+from imd.ctl.migrate.source import Folder
+
+#: Messages read at a time; at most so many bytes of bodies, so that long ones do not fill the memory.
+BATCH_ROWS = 4000
+BATCH_BYTES = 8 * 1024 * 1024
+#: Inserts under way at the same time, each into a collection of its own; each waits for a majority's disks.
+_INSERTS_AT_ONCE = 4
+#: Rows of one question when reading back.
+_PAGE_ROWS = 2000
+_SELECTION_TIMEOUT_MS = 15_000
+_SOCKET_TIMEOUT_MS = 60_000
+_DUPLICATE_KEY = 11000
+_DAY_MS = 24 * 3600 * 1000
+
+#: Where a move is written down, and where im-core looks for the epoch that it tells its clients.
+_MIGRATION = "migration"
+_ABOUT = "imd_about"
+_MOVE_ID = "imctl"
+EPOCH_ID = "epoch"
+
+_COLUMNS = (*MovedMessage._fields, "collection")
+#: Times as they are, also those that Python's datetime cannot hold.
+_CODEC: bson.CodecOptions[dict[str, Any]] = bson.CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_MS, tz_aware=True
+)
+
+Documents = Collection[dict[str, Any]]
+
+
+@contextmanager
+def open_messages(mongo: Mongo) -> Iterator[MessageCopy]:
+    """The database that [mongo] names, logged in.
+
+    :raises CommandFailed: it cannot be used.
+    """
+    login: dict[str, Any] = {}
+    if mongo.user:
+        password = read_secret(mongo.password_file) if mongo.password_file else ""
+        login = {"username": mongo.user, "password": password, "authSource": mongo.database}
+    if mongo.ca_file:
+        login |= {"tls": True, "tlsCAFile": mongo.ca_file}
+    if mongo.replica_set:
+        login["replicaSet"] = mongo.replica_set
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        mongo.hosts,
+        serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS,
+        connectTimeoutMS=_SELECTION_TIMEOUT_MS,
+        socketTimeoutMS=_SOCKET_TIMEOUT_MS,
+        **login,
+    )
+    place = f"{mongo.database} on {', '.join(mongo.hosts)}"
+    with client:
+        database = client.get_database(
+            mongo.database,
+            codec_options=_CODEC,
+            write_concern=WriteConcern(w="majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+        try:
+            database[_MIGRATION].find_one({"_id": _MOVE_ID})
+        except PyMongoError as error:
+            raise CommandFailed(
+                TARGET,
+                f"cannot use MongoDB {place} ({error}): check that it runs, and [mongo] in im-core.toml",
+            ) from None
+        yield MessageCopy(
+            database=database,
+            collections=mongo.message_collections,
+            archive_days=mongo.archive_days,
+            place=place,
+        )
+
+
+class MessageCopy:
+    """One move of the messages and what belongs to them, and its check.
+
+    :param collections: over so many the messages are spread.
+    :param archive_days: the server deletes archived messages after so long; 0: never.
+    """
+
+    def __init__(
+        self, *, database: Database[dict[str, Any]], collections: int, archive_days: int, place: str
+    ) -> None:
+        self._database = database
+        self._collections = collections
+        self._archive_days = archive_days
+        self._place = place
+        self._hot = [collection_of(number) for number in range(collections)]
+
+    def refuse_others(self, identity: Identity) -> None:
+        """:raises CommandFailed: the target holds something that this move has not put there."""
+        names = self._database.list_collection_names()
+        record = self._record() if _MIGRATION in names else {}
+        occupied = sorted(
+            name
+            for name in names
+            if (name.startswith(HOT_PREFIX) or name == CURSORS)
+            and self._database[name].find_one({}, {"_id": 1}) is not None
+        )
+        reason = refusal(str(record.get("identity", "")), identity, occupied=occupied)
+        if not reason and record and record.get("collections") != self._collections:
+            reason = (
+                f"holds a move into {record.get('collections')} collections, and [mongo] message_collections is "
+                f"{self._collections} now"
+            )
+        if reason:
+            raise CommandFailed(
+                TARGET,
+                f"the MongoDB database {self._place} {reason}: to begin anew, db.dropDatabase() it in mongosh",
+            )
+
+    def refuse_expired(self, folder: Folder, *, now_ms: int) -> None:
+        """:raises CommandFailed: im-core would delete messages because of their age as soon as it starts."""
+        if not self._archive_days:
+            return
+        days = self._archive_days
+        count, oldest_ms = folder.older_than(now_ms - days * _DAY_MS)
+        if count:
+            needed = (now_ms - oldest_ms) // _DAY_MS + 1
+            raise CommandFailed(
+                USAGE,
+                f"{count:,} messages are older than the {days} days of [mongo] archive_days in im-core.toml and would "
+                f"be deleted there: set it to 0 (never), or to more than {needed}, and lower it when they may go",
+            )
+
+    def begin(self, identity: Identity) -> None:
+        """Make the collections with their indexes, and write down whose move this is."""
+        about = {"identity": identity.text(), "collections": self._collections, "state": COPYING}
+        self._database[_MIGRATION].update_one({"_id": _MOVE_ID}, {"$set": about}, upsert=True)
+        wanted = dict.fromkeys(self._hot, MESSAGE_INDEXES) | {CURSORS: CURSOR_INDEXES}
+        for name, indexes in wanted.items():
+            self._database.command(
+                {"createIndexes": name, "indexes": [each.specification() for each in indexes]}
+            )
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was copied: since then im-core may have changed it."""
+        return self._record().get("state") == DONE
+
+    def finish(self, epoch: str) -> None:
+        """All is copied; clients go on with the cursors that they have."""
+        self._database[_ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": epoch}}, upsert=True)
+        self._write_down(state=DONE)
+
+    def copy(self, folder: Folder, progress: Progress) -> None:
+        """All of it; goes on where it was cut off."""
+        counts = folder.counts()
+        self._copy_messages(folder, progress, counts["messages"])
+        self._copy_cursors(folder, progress, counts["cursors"])
+
+    def _copy_messages(self, folder: Folder, progress: Progress, total: int) -> None:
+        last = int(self._record().get("row", 0))
+        progress.begin("messages", total, done=folder.messages_up_to(last))
+        with ThreadPoolExecutor(_INSERTS_AT_ONCE, thread_name_prefix="insert") as threads:
+            while rows := folder.messages_after(last, BATCH_ROWS, BATCH_BYTES):
+                batches: dict[str, list[RawBSONDocument]] = {}
+                for _, message in rows:
+                    name = self._hot[partition_among(message.conversation_id, self._collections)]
+                    batches.setdefault(name, []).append(RawBSONDocument(_document(message)))
+                list(threads.map(self._insert, batches, batches.values()))
+                last = rows[-1][0]
+                self._write_down(row=last)
+                progress.advance(len(rows))
+        progress.end()
+
+    def _insert(self, name: str, documents: Sequence[Any]) -> None:
+        """Those that are there already are from a run that was cut off."""
+        try:
+            self._database[name].insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            codes = {each["code"] for each in error.details["writeErrors"]}
+            if codes != {_DUPLICATE_KEY} or error.details["writeConcernErrors"]:
+                raise
+
+    def _copy_cursors(self, folder: Folder, progress: Progress, total: int) -> None:
+        conversation_id, user_id = self._record().get("cursor", ("", 0))
+        done = self._database[CURSORS].estimated_document_count()
+        progress.begin("cursors", total, done=min(done, total))
+        while rows := folder.cursors_after(conversation_id, user_id, BATCH_ROWS):
+            self._insert(CURSORS, [_cursor_put(row) for row in rows])
+            conversation_id, user_id = rows[-1][:2]
+            self._write_down(cursor=[conversation_id, user_id])
+            progress.advance(len(rows))
+        progress.end()
+
+    def compare(self, folder: Folder) -> Iterator[Verdict]:
+        """Every message and cursor, the sequence of each conversation, and the epoch."""
+        sequences = Sequences()
+        yield compare(
+            "messages",
+            (self._placed(row) for row in folder.messages()),
+            sequences.watch(self._messages()),
+            key=MESSAGE_KEY,
+            columns=_COLUMNS,
+            one="message",
+        )
+        yield sequences.verdict()
+        yield compare(
+            "cursors",
+            folder.cursors(),
+            self._cursors(),
+            key=CURSOR_KEY,
+            columns=CursorRow._fields,
+            one="cursor",
+        )
+        found = self._database[_ABOUT].find_one({"_id": EPOCH_ID}) or {}
+        yield compare("epoch", [(EPOCH_ID, folder.epoch)], _told(found), key=1, columns=("", "value"))
+
+    def _placed(self, row: MovedMessage) -> Row:
+        return (*row, partition_among(row.conversation_id, self._collections))
+
+    def _messages(self) -> Iterator[Row]:
+        """All of the target, by conversation and seq, each with the number of the collection that it belongs to."""
+        names = [name for name in self._database.list_collection_names() if name.startswith(HOT_PREFIX)]
+        last: Row = ()
+        for row in merge(*(self._rows(name) for name in sorted(names)), key=lambda row: row[:MESSAGE_KEY]):
+            # On its way into the archive a message is in both for a moment.
+            if row != last:
+                yield row
+            last = row
+
+    def _rows(self, name: str) -> Iterator[Row]:
+        number = name.removeprefix(HOT_PREFIX)
+        for document in _sorted(self._database[name], BY_SEQ):
+            message = _message(document)
+            if name.startswith(ARCHIVE_PREFIX):
+                yield self._placed(message)
+            else:
+                yield (*message, int(number) if number.isdigit() else -1)
+
+    def _cursors(self) -> Iterator[Row]:
+        for document in _sorted(self._database[CURSORS], CURSOR_INDEXES[0].key):
+            yield _cursor(document)
+
+    def _record(self) -> dict[str, Any]:
+        return self._database[_MIGRATION].find_one({"_id": _MOVE_ID}) or {}
+
+    def _write_down(self, **values: object) -> None:
+        self._database[_MIGRATION].update_one({"_id": _MOVE_ID}, {"$set": values})
+
+
+def _document(message: MovedMessage) -> bytes:
+    """As im-core would have stored it."""
+    raw = encoded(NewMessage(*message[:7], body=message.body))
+    return bson.encode({**bson.decode(raw, _CODEC), "r": True}) if message.revoked else raw
+
+
+def _cursor_put(row: CursorRow) -> dict[str, Any]:
+    return {"c": row.conversation_id, "u": row.user_id, "d": row.delivered_seq, "r": row.read_seq}
+
+
+def _cursor(document: Mapping[str, Any]) -> CursorRow:
+    return CursorRow(document["c"], document["u"], document.get("d", 0), document.get("r", 0))
+
+
+def _message(document: Mapping[str, Any]) -> MovedMessage:
+    time = document.get("t")
+    return MovedMessage(
+        conversation_id=document["c"],
+        seq=document["s"],
+        sender_id=document.get("f", 0),
+        client_msg_id=document.get("k", ""),
+        server_msg_id=document["_id"],
+        server_time_ms=int(time) if isinstance(time, DatetimeMS) else 0,
+        content_hash=document.get("h", b""),
+        revoked=bool(document.get("r")),
+        body=document.get("b", b""),
+    )
+
+
+def _sorted(collection: Documents, key: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """All documents in the order of an index, page by page, so that no cursor grows old meanwhile."""
+    index = list(key.items())
+    names = list(key)
+    after: list[tuple[str, Any]] | None = None
+    while True:
+        query = collection.find({}).sort(index).hint(index).limit(_PAGE_ROWS)
+        if after is not None:
+            query = query.min(after)
+        count = 0
+        for document in query:
+            count += 1
+            yield document
+        if count < _PAGE_ROWS:
+            return
+        # Keys are unique and end with a whole number.
+        values = [document[name] for name in names]
+        after = list(zip(names, [*values[:-1], values[-1] + 1], strict=True))
+
+
+def _told(document: Mapping[str, Any]) -> Iterable[Row]:
+    return [(EPOCH_ID, str(document["value"]))] if "value" in document else []
