@@ -107,17 +107,17 @@ class NatsBus:
         """Take nothing more, wait for every handler (bounded), send what they answered, hang up."""
         self._stopped = True
         self._forget_gap()
+        consumers = [Deferred.fromCoroutine(consumer.stop()) for consumer in self._consumers.values()]
         await self._connection.mute(list(self._inbound))
         try:
-            await with_timeout(self._idle(), timeout_s=STOP_TIMEOUT_S, clock=self._clock)
+            await with_timeout(self._idle(consumers), timeout_s=STOP_TIMEOUT_S, clock=self._clock)
         except TimeoutError:
             self._log.error(
                 "{count} handlers of the bus did not end in time; they are left", count=self._at_work.count
             )
         await self._connection.stop()
 
-    async def _idle(self) -> None:
-        consumers = [Deferred.fromCoroutine(consumer.stop()) for consumer in self._consumers.values()]
+    async def _idle(self, consumers: list[Deferred[None]]) -> None:
         await self._at_work.idle()
         for stopped in consumers:
             await stopped

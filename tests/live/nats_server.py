@@ -46,10 +46,10 @@ authorization {{ users = [ {users} ] }}
 """
 
 
-def open_server(test: TestCase) -> Nats:
+def open_server(test: TestCase, kind: type[Nats] = OpenNats) -> Nats:
     """Started, empty, and gone with the test; blocks."""
     folder = Path(tempfile.mkdtemp(prefix="imd-nats-"))
-    server = OpenNats(folder=folder)
+    server = kind(folder=folder)
 
     def close() -> None:
         server.kill()
