@@ -179,7 +179,11 @@ class SessionRoutes(RouteListener):
 
     def is_here(self, route: Route) -> bool:
         """Whether this session is live here."""
-        return route in self._sessions.get(route.user_id, ())
+        return any(ours.session_id == route.session_id for ours in self._sessions.get(route.user_id, ()))
+
+    def is_settled(self, route: Route) -> bool:
+        """Whether nothing about this session is still on its way to the table."""
+        return route.session_id not in self._changes and not self._writer.is_due(route.session_id)
 
     def counts(self) -> dict[str, int]:
         """Sizes, for whoever watches memory."""
@@ -231,7 +235,7 @@ class SessionRoutes(RouteListener):
             return
         me = self._live.me.node_id
         route = Route(asked.userId, asked.deviceId, me, asked.sessionId, "", 0)
-        if any(ours.session_id == route.session_id for ours in self.of_user(route.user_id)):
+        if self.is_here(route):
             self._kick(route, asked.reason)
         else:
             # Who asks has found it in the table, where it does not belong.

@@ -20,7 +20,7 @@ from imd.kernel.tasks import Tasks
 #: Routes in one call of the table.
 BATCH = 500
 #: The nodes are told after the table, so that who asks it after hearing nothing finds everybody;
-#: but no later than this, and then once more when the table has answered.
+#: but no later than this.
 TABLE_PATIENCE_S = 0.1
 #: After a failure of the table.
 RETRY_S = 1.0
@@ -64,7 +64,7 @@ class RouteWriter:
         self._retry: IDelayedCall | None = None
         self._ended: Deferred[None] | None = None
         self._stopped = False
-        #: The table may not hold all that is here.
+        #: The nodes were told more than the table holds; they do not rely on it meanwhile.
         self.behind = False
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class RouteWriter:
             self._due.pop(change.route.session_id, None)
             self._due[change.route.session_id] = _Due(change, loud)
         forget_oldest(self._due, MAX_UNWRITTEN)
-        if loud and (self._ended is not None or self._retry is not None):
+        if loud and self.behind:
             self._tell(changes)
         self._write_soon()
 
@@ -130,21 +130,26 @@ class RouteWriter:
 
     async def _write_batch(self, batch: Sequence[_Due]) -> bool:
         loud = [due.change for due in batch if due.loud]
-        hurry = self._clock.callLater(TABLE_PATIENCE_S, self._tell, loud) if loud else None
+        hurry = self._clock.callLater(TABLE_PATIENCE_S, self._fall_behind, loud)
         came = [due.change.route for due in batch if not due.change.gone_at_ms]
         gone = [due.change.route for due in batch if due.change.gone_at_ms]
         found = await self._put(came)
         written = found is not None and await self._remove(gone)
+        if hurry.active():
+            hurry.cancel()
         if not written:
-            self.behind = True
-        if hurry is not None:
-            if hurry.active():
-                hurry.cancel()
+            self._fall_behind(loud)
+        elif loud:
             # Maybe once more: who asked the table meanwhile did not find them.
             self._tell(loud)
         for route, routes in found or ():
             self._found(route, routes)
         return written
+
+    def _fall_behind(self, loud: Sequence[Change]) -> None:
+        """The table is slow or away: the nodes hear of what is being written, and of what waits for that."""
+        self.behind = True
+        self._tell([*loud, *(due.change for due in self._due.values() if due.loud)])
 
     async def _put(self, routes: Sequence[Route]) -> list[tuple[Route, Sequence[Route]]] | None:
         if not routes:
