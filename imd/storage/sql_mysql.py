@@ -40,7 +40,10 @@ _log = Logger()
 
 
 class MysqlServer(NamedTuple):
-    """Where a database is, and who may use it. With ``ca_file`` over TLS, to a server of that name alone."""
+    """Where a database is, and who may use it. With ``ca_file`` over TLS, to a server of that name alone.
+
+    It is the primary: what was read a moment ago must not be older than what was committed before that.
+    """
 
     host: str
     port: int

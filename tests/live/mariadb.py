@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import cache
 from itertools import count
+from pathlib import Path
+from secrets import token_hex
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -53,6 +55,14 @@ def new_database(test: SynchronousTestCase, *, charset: str = "utf8mb4") -> Mysq
     as_root(server, f"CREATE DATABASE {name} CHARACTER SET {charset}")
     test.addCleanup(as_root, server, f"DROP DATABASE {name}")
     return place_of(server, name)
+
+
+def secret_file(test: SynchronousTestCase) -> str:
+    """The path of a secret that nodes may share."""
+    file = Path(test.mktemp()).absolute()
+    file.touch(mode=0o600)
+    file.write_text(token_hex(32))
+    return str(file)
 
 
 #: As many as a pool in earnest has.
