@@ -58,6 +58,9 @@ class Replies:
         answer: Deferred[bytes] = Deferred()
         self._waiting[token] = (subject, answer)
         deadline = self._clock.seconds() + timeout_s
+        if len(self._deadlines) > _MIN_SWEEP + 2 * len(self._waiting):
+            self._deadlines[:] = [each for each in self._deadlines if each[1] in self._waiting]
+            heapify(self._deadlines)
         heappush(self._deadlines, (deadline, token))
         if deadline < self._next_s:
             self._wake_at(deadline)
@@ -106,9 +109,6 @@ class Replies:
         self._timer, self._next_s = None, inf
         now = self._clock.seconds()
         deadlines = self._deadlines
-        if len(deadlines) > _MIN_SWEEP + 2 * len(self._waiting):
-            deadlines[:] = [each for each in deadlines if each[1] in self._waiting]
-            heapify(deadlines)
         while deadlines and (deadlines[0][0] <= now or deadlines[0][1] not in self._waiting):
             _, token = heappop(deadlines)
             entry = self._waiting.pop(token, None)
