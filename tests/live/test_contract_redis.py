@@ -6,6 +6,7 @@ from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
 from imd.core.presence.redis import RedisLastSeen
 from imd.core.presence.routes_redis import RedisRouteTable
 from tests.contract import last_seen, node_registry, route_table, shard_leases
+from tests.contract.route_table import PHONE, TABLET
 from tests.live.redis_stage import OnRedis
 
 #: Short, since Redis has its own clock; long beside the hiccups of a busy machine.
@@ -41,6 +42,20 @@ class RedisRouteTableTests(OnRedis, route_table.RouteTableContract):
 
     async def lose_memory(self) -> None:
         await self.store.call("FLUSHALL")
+
+    async def test_nothing_left(self) -> None:
+        """Routes that moved, were removed or have expired leave no key behind; nobody needs to ask for them."""
+        table = await self.make()
+        await table.generation()
+        await table.put([PHONE, TABLET])
+        moved = PHONE._replace(node_id=9, since_ms=PHONE.since_ms + 1)
+        await table.put([moved])
+        self.assertEqual(len(await self.store.call("KEYS", "core:at:7:*")), 1)
+        await table.remove([moved, TABLET])
+        self.assertEqual(await self.store.call("KEYS", "*"), [b"core:routes"])
+        await table.put([PHONE, TABLET])
+        await self.pause(self.ttl_s * 1.1)
+        self.assertEqual(await self.store.call("KEYS", "*"), [b"core:routes"])
 
 
 class RedisLastSeenTests(OnRedis, last_seen.LastSeenContract):
