@@ -69,11 +69,13 @@ class MongoDatabase:
         password: str = "",
         pool_size: int = 16,
         timeout_s: float = 5.0,
+        start_patience_s: float = START_PATIENCE_S,
     ) -> None:
         self._name = database
         self._clock = clock
         self._wall_clock = wall_clock
         self._timeout_s = timeout_s
+        self._start_patience_s = start_patience_s
         self._login = Login(database, user, password) if user else None
         self._members = Members(hosts=hosts, replica_set=replica_set, endpoint_for=endpoint_for, clock=clock)
         self._pool = LinkPool(
@@ -88,7 +90,7 @@ class MongoDatabase:
                 await self._check_primary()
                 break
             except MongoTrouble as trouble:
-                if trouble.lasting or self._clock.seconds() - started_s > START_PATIENCE_S:
+                if trouble.lasting or self._clock.seconds() - started_s > self._start_patience_s:
                     raise StartupError(f"{trouble}. See [mongo] in the configuration.") from None
             await sleep(_START_RETRY_S, clock=self._clock)
         self._pool.open()

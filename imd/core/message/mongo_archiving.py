@@ -1,0 +1,240 @@
+"""Moving old messages out of the hot collections, a collection a month.
+
+A message is copied, seen in its new place by a majority, and only then deleted, if nothing has changed it
+since. So it may be in both places (readers take the hot one) and is never in neither. ``e`` counts its
+changes: an old copy never replaces a newer one, however late it comes, and whatever else does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import bson
+from bson.datetime_ms import DatetimeMS
+from twisted.logger import Logger
+
+from imd.core.message.mongo import MongoMessageLog
+from imd.core.message.mongo_archives import Archives
+from imd.core.message.mongo_documents import BY_EXPIRY, BY_SEQ, Document, archive_of, collection_of
+from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.errors import ImError, ServerBusy, StartupError
+from imd.kernel.ids import snowflake_at
+from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
+from imd.storage.mongo import DUPLICATE_KEY, CommandRefused, MongoDatabase
+
+#: An idempotency key counts for so long (spec 9.7), and keys are looked for in the hot collections only.
+MIN_HOT_DAYS = 7
+RUN_EVERY_S = 3600.0
+#: A node that starts has more urgent things to do.
+FIRST_RUN_AFTER_S = 60.0
+#: For so long no other node does it; shorter than the time between two runs of one node.
+CLAIM_MS = 1_800_000
+#: Messages looked at in one step, and moved in one: 16 MiB if all are as large as can be.
+STEP = 500
+MOVED_AT_ONCE = 64
+#: Between two steps: whoever is connected comes first.
+PAUSE_S = 0.1
+_JOBS = "imd_jobs"
+_JOB = "archive"
+_DAY_MS = 86_400_000
+_DAY_S = 86_400
+_NO_SUCH_COLLECTION = 26
+
+
+class Archiving:
+    """A stage that moves messages now and then, on one node at a time, though more would do no harm.
+
+    The newest message of a conversation stays: the hot collections alone tell how far one goes.
+
+    :param hot_days: older messages are moved.
+    :param archive_days: those that were moved are deleted after so long; 0 keeps them for ever.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        *,
+        log: MongoMessageLog,
+        database: MongoDatabase,
+        clock: Clock,
+        wall_clock: WallClock,
+        hot_days: int = 30,
+        archive_days: int = 180,
+    ) -> None:
+        self._log = log
+        self._database = database
+        self._archives = Archives(database=database)
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._hot_days = hot_days
+        self._expire_after_s = (hot_days + archive_days) * _DAY_S if archive_days else None
+        self._prepared: set[str] = set()
+        self._tasks = Tasks()
+
+    async def start(self) -> None:
+        if self._hot_days < MIN_HOT_DAYS:
+            raise StartupError(
+                f"messages must stay hot for at least {MIN_HOT_DAYS} days, not {self._hot_days}: what was sent"
+                " before would be stored again when it is sent again"
+            )
+        self._tasks.spawn("archive old messages", self._run())
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def _run(self) -> None:
+        await sleep(FIRST_RUN_AFTER_S, clock=self._clock)
+        while True:
+            try:
+                if await self._claim():
+                    moved = await self.move_all()
+                    self._logger.info("{count} messages were archived", count=moved)
+            except (ImError, CommandRefused) as error:
+                self._logger.warn("archiving goes on later: {error}", error=error)
+            except Exception:
+                self._logger.failure("archiving failed, and is tried again later")
+            await sleep(RUN_EVERY_S, clock=self._clock)
+
+    async def _claim(self) -> bool:
+        """Whether this node is to do it this time."""
+        now_ms = self._wall_clock()
+        claim = {
+            "q": {"_id": _JOB, "until": {"$lt": now_ms}},
+            "u": {"$set": {"until": now_ms + CLAIM_MS}},
+            "upsert": True,
+        }
+        reply = await self._database.write({"update": _JOBS}, section="updates", items=[bson.encode(claim)])
+        return "writeErrors" not in reply
+
+    async def move_all(self) -> int:
+        """Move what is old enough; how many messages that were."""
+        self._prepared.clear()
+        for month in await self._archives.months():
+            await self._prepare(month)
+        before_id = snowflake_at(self._wall_clock() - self._hot_days * _DAY_MS)
+        moved = 0
+        for partition in range(self._log.partitions):
+            moved += await self._move_from(collection_of(partition), before_id)
+        return moved
+
+    async def _move_from(self, collection: str, before_id: int) -> int:
+        moved = last_id = 0
+        while True:
+            seen = await self._database.documents(
+                {
+                    "find": collection,
+                    "filter": {"_id": {"$gt": last_id, "$lt": before_id}},
+                    "sort": {"_id": 1},
+                    "limit": STEP,
+                    "batchSize": STEP,
+                    "projection": {"c": 1, "s": 1, "t": 1},
+                }
+            )
+            if not seen:
+                return moved
+            last_id = seen[-1]["_id"]
+            seen = [document for document in seen if _is_whole(document)]
+            newest = await self._log.last_seqs(list({document["c"] for document in seen}))
+            old = [document["_id"] for document in seen if document["s"] < newest.get(document["c"], 0)]
+            for begin in range(0, len(old), MOVED_AT_ONCE):
+                moved += await self._move(collection, old[begin : begin + MOVED_AT_ONCE])
+            await sleep(PAUSE_S, clock=self._clock)
+
+    async def _move(self, collection: str, ids: Sequence[int]) -> int:
+        months: dict[str, list[Document]] = {}
+        for document in await self._database.documents({"find": collection, "filter": {"_id": {"$in": ids}}}):
+            months.setdefault(archive_of(int(document["t"])), []).append(document)
+        moved = 0
+        for month, documents in months.items():
+            if month not in self._prepared:
+                await self._prepare(month)
+            await self.copy(month, documents)
+            moved += await self.delete(collection, month, documents)
+        return moved
+
+    async def copy(self, month: str, documents: Sequence[Document]) -> None:
+        """Write copies, except where there is one that is as new, or newer.
+
+        :raises ServerBusy: some are not written.
+        """
+        items = [bson.encode(_copying(document)) for document in documents]
+        reply = await self._database.write(
+            {"update": month, "ordered": False}, section="updates", items=items, repeatable=True
+        )
+        for error in reply.get("writeErrors", ()):
+            if error.get("code") != DUPLICATE_KEY:
+                raise ServerBusy(f"the archive takes no messages: {error.get('errmsg')}")
+
+    async def delete(self, collection: str, month: str, documents: Sequence[Document]) -> int:
+        """Delete what a majority has in the archive and nobody has changed here since it was read."""
+        query = {"_id": {"$in": [document["_id"] for document in documents]}}
+        copies = {
+            copy["_id"]: copy.get("e", 0)
+            for copy in await self._database.documents(
+                {"find": month, "filter": query, "projection": {"e": 1}, "batchSize": MOVED_AT_ONCE + 1}
+            )
+        }
+        deletes = [
+            bson.encode({"q": _unchanged(document), "limit": 1})
+            for document in documents
+            if copies.get(document["_id"], -1) >= document.get("e", 0)
+        ]
+        if not deletes:
+            return 0
+        reply = await self._database.write(
+            {"delete": collection, "ordered": False}, section="deletes", items=deletes, repeatable=True
+        )
+        return int(reply["n"])
+
+    async def _prepare(self, month: str) -> None:
+        """Let a month have the indexes that it should have, by the settings of today."""
+        expiry = await self._expiry(month)
+        wanted = self._expire_after_s
+        indexes: list[dict[str, Any]] = [{"name": "by_seq", "key": BY_SEQ}]
+        if wanted is not None and expiry is None:
+            indexes.append({"name": "by_expiry", "key": BY_EXPIRY, "expireAfterSeconds": wanted})
+        await self._database.administer({"createIndexes": month, "indexes": indexes})
+        if wanted is None and expiry is not None:
+            await self._database.administer({"dropIndexes": month, "index": "by_expiry"})
+        elif wanted is not None and expiry not in (None, wanted):
+            change = {"name": "by_expiry", "expireAfterSeconds": wanted}
+            await self._database.administer({"collMod": month, "index": change})
+        self._prepared.add(month)
+
+    async def _expiry(self, month: str) -> int | None:
+        try:
+            reply = await self._database.administer({"listIndexes": month})
+        except CommandRefused as refused:
+            if refused.code != _NO_SUCH_COLLECTION:
+                raise
+            return None
+        found: Iterable[Mapping[str, Any]] = reply["cursor"]["firstBatch"]
+        return next(
+            (int(index["expireAfterSeconds"]) for index in found if index["name"] == "by_expiry"), None
+        )
+
+
+def _is_whole(document: Document) -> bool:
+    """Whether it is known where it belongs; what is broken stays where it is."""
+    return (
+        isinstance(document.get("c"), str)
+        and isinstance(document.get("s"), int)
+        and isinstance(document.get("t"), DatetimeMS)
+    )
+
+
+def _copying(document: Document) -> Document:
+    """The statement that copies; a duplicate key says that a newer copy is there."""
+    place = {"_id": document["_id"], "c": document["c"]}
+    if "e" not in document:
+        fields = {name: value for name, value in document.items() if name not in place}
+        return {"q": place, "u": {"$setOnInsert": fields}, "upsert": True}
+    older = {"$or": [{"e": {"$exists": False}}, {"e": {"$lt": document["e"]}}]}
+    return {"q": {**place, **older}, "u": document, "upsert": True}
+
+
+def _unchanged(document: Document) -> Document:
+    return {"_id": document["_id"], "c": document["c"], "e": document.get("e", {"$exists": False})}
