@@ -18,8 +18,11 @@ from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
 from imd.pb.message_pb2 import SystemNotice
 
-#: Seconds between tries of what the bus did not take; events are then tried every 30 s until it takes them.
-_RETRY_S = (0.5, 2.0, 10.0, 30.0)
+#: Seconds between tries of a notice; they outlast the taking over of a shard whose owner died.
+_NOTICE_RETRY_S = (0.5, 2.0, 10.0, 30.0)
+#: Seconds between tries of events that the bus did not take, the last for ever: so long after the bus is back,
+#: whoever was revoked may still be connected.
+_EVENT_RETRY_S = (0.5, 2.0, 5.0)
 #: Events that wait for the bus, at some 300 bytes each; changes come with REST requests, so this is an outage
 #: of hours. The oldest are given up: what they tell of ends by the time-outs of those who cache it.
 MAX_LATE_EVENTS = 50_000
@@ -110,7 +113,7 @@ class BusAnnouncements:
         return again
 
     async def _append_later(self, request: SystemAppend) -> None:
-        for delay_s in _RETRY_S:
+        for delay_s in _NOTICE_RETRY_S:
             await sleep(delay_s, clock=self._clock)
             if not await self._append(request):
                 return
@@ -146,7 +149,7 @@ class BusAnnouncements:
         failures = 0
         try:
             while self._late:
-                await sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)], clock=self._clock)
+                await sleep(_EVENT_RETRY_S[min(failures, len(_EVENT_RETRY_S) - 1)], clock=self._clock)
                 failures += 1
                 while self._late and await self._publish(event := self._late[0]):
                     failures = 0

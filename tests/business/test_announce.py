@@ -72,7 +72,7 @@ class Announcing(SynchronousTestCase):
         self.assertEqual((self.heard, len(self.tasks)), ([], 1))
         self.clock.pump([0.5, 0.0, 0.0])
         self.assertEqual(self.heard, [])
-        self.clock.pump([2.0, 0.0, 0.0, 10.0, 0.0, 0.0])
+        self.clock.pump([2.0, 0.0, 0.0, 5.0, 0.0, 0.0])
         self.assertEqual([event.revoked.userId for event in self.heard], [5])
         self.assertEqual(list(self.heard[0].revoked.loginIds), ["a", "b"])
         self.assertEqual(len(self.tasks), 0)
@@ -85,7 +85,7 @@ class Announcing(SynchronousTestCase):
         self.clock.pump([30.0] * 130)
         self.assertEqual((self.heard, len(self.tasks)), ([], 1))
         self.bus.refuse = 0
-        self.clock.pump([30.0] + [0.0] * 10)
+        self.clock.pump([5.0] + [0.0] * 10)
         self.assertEqual([event.version for event in self.heard], [0, 1, 2, 3, 4])
         self.assertEqual(len(self.tasks), 0)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sqlite3
 import stat
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import insert
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.kernel.errors import StartupError
-from imd.storage.sql import READ
+from imd.kernel.errors import ServerBusy, StartupError
+from imd.storage.sql import READ, insert_ignore
 from imd.storage.sql_sqlite import open_sqlite
-from tests.storage.test_sql import SCHEMA, things
+from tests.storage.test_sql import SCHEMA, DatabaseCase, things
 
 
 class Files(SynchronousTestCase):
@@ -79,3 +81,33 @@ class Files(SynchronousTestCase):
         with self.assertRaises(StartupError) as caught:
             open_sqlite(self.path / "nowhere" / "x.db")
         self.assertIn("nowhere", str(caught.exception))
+
+
+class FullDisk(DatabaseCase):
+    """No space for what is to be written."""
+
+    def test_full_disk(self) -> None:
+        """A full disk refuses writes as busy, with one line logged, and goes on reading; with space it writes."""
+        database = self.open()
+        limit = "PRAGMA max_page_count={}"
+
+        def pages(number: int) -> None:
+            work = self.write(database, lambda c: c.exec_driver_sql(limit.format(number)).scalar())
+            self.successResultOf(work)
+
+        rows = [{"id": n, "name": f"name {n}" * 5} for n in range(1000)]
+        pages(1)
+        logged: list[str] = []
+        observer = cast(ILogObserver, lambda event: logged.append(event["log_level"].name))
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        for _ in range(3):
+            failed = self.write(database, lambda c: insert_ignore(c, things, rows))
+            self.failureResultOf(failed, ServerBusy)
+        self.assertEqual(self.names(database), [])
+        self.assertEqual(logged, ["error"])
+        pages(1_000_000)
+        self.assertEqual(
+            self.successResultOf(self.write(database, lambda c: insert_ignore(c, things, rows))), 1000
+        )
+        self.assertEqual(logged, ["error", "info"])
