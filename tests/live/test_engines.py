@@ -207,6 +207,8 @@ class Lives(TestCase):
         thread = threading.Thread(target=server.start)
         thread.start()
         thread.join()
+        while Path(f"/proc/self/task/{thread.native_id}").exists():
+            time.sleep(0.01)
         print("started", flush=True)
         time.sleep(60)
         """)
@@ -224,7 +226,7 @@ class Lives(TestCase):
             self.assertEqual(starter.stdout.readline(), b"started\n")
             server = RedisServer(folder=folder)
             self.addCleanup(server.kill)
-            self.assertTrue(server.running)
+            self.assertEqual(redis_call(server, "PING"), [b"+OK", b"+PONG"])
             starter.send_signal(signal.SIGKILL)
         return server
 
