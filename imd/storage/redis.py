@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ServerBusy, StartupError
@@ -147,7 +148,16 @@ class RedisStore:
     async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any:
         """A script's reply."""
         rest = (len(keys), *keys, *arguments)
-        return await self._within(lambda line: Deferred.fromCoroutine(_run(line, script, rest)))
+
+        def ask_whole(failure: Failure, line: Line) -> Deferred[Any]:
+            if not str(failure.value).startswith("NOSCRIPT"):
+                failure.raiseException()
+            # A Redis that was started anew, or whose scripts were flushed; from now on it remembers this one.
+            return line.ask("EVAL", script.text, *rest)
+
+        return await self._within(
+            lambda line: line.ask("EVALSHA", script.sha, *rest).addErrback(ask_whole, line)
+        )
 
     async def _within(self, ask: Callable[[Line], Deferred[T]]) -> T:
         self._counts["calls"] += 1
@@ -157,7 +167,12 @@ class RedisStore:
         used: list[Line] = []
         self._calls += 1
         try:
-            reply = await with_timeout(self._ask(ask, used), timeout_s=self._timeout_s, clock=self._clock)
+            if self._line is None:
+                asked = Deferred.fromCoroutine(self._ask_later(ask, used))
+            else:
+                used.append(self._line)
+                asked = ask(self._line)
+            reply = await with_timeout(asked, timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
             self._counts["timeouts"] += 1
             self._gave_up(used)
@@ -176,16 +191,14 @@ class RedisStore:
         self._failures = 0
         return reply
 
-    async def _ask(self, ask: Callable[[Line], Deferred[T]], used: list[Line]) -> T:
-        line = self._line
-        if line is None:
-            waiting: Deferred[Line] = Deferred()
-            self._waiting.append(waiting)
-            try:
-                line = await waiting
-            except CancelledError:
-                self._waiting.remove(waiting)
-                raise
+    async def _ask_later(self, ask: Callable[[Line], Deferred[T]], used: list[Line]) -> T:
+        waiting: Deferred[Line] = Deferred()
+        self._waiting.append(waiting)
+        try:
+            line = await waiting
+        except CancelledError:
+            self._waiting.remove(waiting)
+            raise
         used.append(line)
         return await ask(line)
 
@@ -289,13 +302,3 @@ async def _ask_all(line: Line, commands: Sequence[Sequence[Argument]]) -> list[A
     except FirstError as error:
         error.subFailure.raiseException()
         raise
-
-
-async def _run(line: Line, script: Script, rest: Sequence[Argument]) -> Any:
-    try:
-        return await line.ask("EVALSHA", script.sha, *rest)
-    except ResponseError as error:
-        if not str(error).startswith("NOSCRIPT"):
-            raise
-    # A Redis that was started anew, or whose scripts were flushed; it remembers this one now.
-    return await line.ask("EVAL", script.text, *rest)
