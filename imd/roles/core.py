@@ -21,6 +21,7 @@ from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.revocations import Revocations
+from imd.core.gateway.second_look import SecondLook
 from imd.core.gateway.session import QueueLimits
 from imd.core.gateway.watching import Watching
 from imd.core.message.append import Appender
@@ -148,6 +149,15 @@ def build_core(
         queue_size=messages.queue_size,
         conversation_per_s=config.limits.conversation_per_s,
     )
+    presence = Presence(
+        clock=clock,
+        wall_clock=wall_clock,
+        directory=directory,
+        merge_window_s=config.presence.merge_window_s,
+        max_watched=config.presence.max_watched,
+        last_seen=stores.last_seen,
+        elsewhere=None if neighbourhood is None else neighbourhood.elsewhere,
+    )
     submit: Submit = appender
     among_nodes: list[tuple[str, Stage]] = []
     if neighbourhood is not None:
@@ -156,19 +166,14 @@ def build_core(
             fanout=fanout,
             receipts=receipts,
             registry=registry,
+            presence=presence,
             queue_size=messages.queue_size,
         )
     catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
-    presence = Presence(
-        clock=clock,
-        wall_clock=wall_clock,
-        directory=directory,
-        merge_window_s=config.presence.merge_window_s,
-        max_watched=config.presence.max_watched,
-        last_seen=stores.last_seen,
-    )
-    watching = Watching(presence=presence)
+    watching = Watching(presence=presence, routes=None if neighbourhood is None else neighbourhood.sessions)
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
+    if neighbourhood is not None:
+        neighbourhood.sessions.on_kick(replies.kick_session)
     content_limits = ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes)
     authenticator = Authenticator(
         greeting=_greeting(config, epoch),
@@ -182,6 +187,7 @@ def build_core(
         ids=ids,
         clock=clock,
         wall_clock=wall_clock,
+        second_look=None if neighbourhood is None else SecondLook(log=log, clock=clock, tasks=tasks),
     )
     requests = Requests(
         submit=submit,

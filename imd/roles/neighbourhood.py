@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.config import sections
 from imd.core.gateway.registry import Registry
+from imd.core.gateway.resync import ResyncAll
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout
 from imd.core.message.forward import Forwarding
@@ -20,13 +22,20 @@ from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.ownership import Ownership
 from imd.core.nodes.ports import NodeRegistry, ShardLeases
 from imd.core.presence.announce import SessionRoutes
+from imd.core.presence.elsewhere import Elsewhere
+from imd.core.presence.presence import Presence
+from imd.core.presence.route_audit import RouteAudit
 from imd.core.presence.route_cache import Routes
 from imd.core.presence.route_query import Homes, RouteLookup
+from imd.core.presence.route_refresh import RouteRefresh
 from imd.core.presence.routes import Route, RouteTable
 from imd.core.presence.session_events import SessionFeed
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+
+#: After a gap of the bus: each session answers with a sync, which costs a read.
+RESYNC_SPREAD_S = 5.0
 
 
 class Cluster(NamedTuple):
@@ -96,7 +105,7 @@ class Neighbourhood:
             bus=bus,
             live=self.nodes,
             here=self.sessions.of_user,
-            tell_again=self.sessions.again_asked,
+            tell_again=self.sessions.events_missed,
             clock=clock,
         )
         self.lookup = RouteLookup(
@@ -115,7 +124,25 @@ class Neighbourhood:
             max_users=node.route_cache_users,
             ttl_s=node.route_cache_ttl_s,
         )
-        self.feed = SessionFeed(bus=bus, live=self.nodes, listeners=[self.sessions, self.routes, self._homes])
+        self.elsewhere = Elsewhere(
+            lookup=self.lookup,
+            node_id=node_id,
+            has_ended=self._has_ended,
+            clock=clock,
+            wall_clock=wall_clock,
+            tasks=tasks,
+        )
+        self.refresh = RouteRefresh(
+            sessions=self.sessions,
+            table=cluster.routes,
+            clock=clock,
+            tasks=tasks,
+            route_ttl_s=node.route_ttl_s,
+        )
+        self.feed = SessionFeed(
+            bus=bus, live=self.nodes, listeners=[self.sessions, self.routes, self._homes, self.elsewhere]
+        )
+        self._resync: ResyncAll | None = None
         self.neighbours = NodeNeighbours(
             nodes=self.nodes, routes=self.routes, live=live, bus=bus, tasks=tasks
         )
@@ -127,6 +154,7 @@ class Neighbourhood:
         fanout: Fanout,
         receipts: Receipts,
         registry: Registry,
+        presence: Presence,
         queue_size: int,
     ) -> tuple[Forwarding, list[tuple[str, Stage]]]:
         """What takes messages in from here on, and what has to be started before anybody is let in."""
@@ -159,6 +187,20 @@ class Neighbourhood:
             bus=self._bus,
             tasks=self._tasks,
         )
+        audit = RouteAudit(
+            sessions=self.sessions,
+            table=self._cluster.routes,
+            live=self.nodes,
+            clock=self._clock,
+            wall_clock=self._wall_clock,
+            tasks=self._tasks,
+            was_seen=presence.was_seen,
+            interval_s=self._cluster.node.route_audit_interval_s,
+        )
+        self.feed.add(audit)
+        self._resync = ResyncAll(
+            registry=registry, clock=self._clock, tasks=self._tasks, random=Random(), spread_s=RESYNC_SPREAD_S
+        )
         forwarded = ForwardedHere(node_id=self._node_id, appender=appender, bus=self._bus, clock=self._clock)
         return forwarding, [
             ("told by other nodes", told),
@@ -170,7 +212,16 @@ class Neighbourhood:
             ("home of routes", self._homes),
             ("routes at hand", self.routes),
             ("routes of this node", self.sessions),
+            ("refresh of routes", self.refresh),
+            ("route audit", audit),
+            ("presence elsewhere", self.elsewhere),
         ]
+
+    def missed(self) -> None:
+        """The bus has had a gap: nobody knows what was lost, so everybody looks."""
+        self.feed.missed()
+        if self._resync is not None:
+            self._resync.begin()
 
     def _has_ended(self, route: Route) -> bool:
         return self.feed.has_ended(route)

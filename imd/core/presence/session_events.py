@@ -106,13 +106,17 @@ class SessionFeed:
     def __init__(self, *, bus: Bus, live: LiveNodes, listeners: Sequence[RouteListener]) -> None:
         self._bus = bus
         self._live = live
-        self._listeners = listeners
+        self._listeners = list(listeners)
         self._others: frozenset[int] = frozenset()
         #: The incarnation of each node that is heard, and those that were before.
         self._incarnations: dict[int, str] = {}
         self._past: dict[int, str] = {}
         self._unrecorded: set[int] = set()
         self._ended: dict[int, None] = {}
+
+    def add(self, listener: RouteListener) -> None:
+        """One more, after the others."""
+        self._listeners.append(listener)
 
     async def start(self) -> None:
         self._others = self._live.others
