@@ -1,7 +1,8 @@
 """Tables made, upgraded by Alembic, or refused, before anybody uses them; by one node while the others wait.
 
-Two small tables say how far a database is. ``alembic_version`` names the newest step that was done.
+Two small tables say how far a database is. ``alembic_NAME`` tells the newest step that was done.
 ``schema_version`` says whose the tables are and whether they are whole, also to releases that knew no Alembic.
+Several schemas may share a database, each with a name of its own.
 """
 
 from __future__ import annotations
@@ -40,17 +41,12 @@ _IN_WORK = 0
 _WITHOUT_ALEMBIC = 1
 _WHOLE = 2
 
-_BOOKS = MetaData()
 _marks = Table(
     "schema_version",
-    _BOOKS,
+    MetaData(),
     Column("name", String(32), primary_key=True),
     Column("version", Integer),
     **MYSQL_TABLE,
-)
-#: As Alembic makes it.
-_revisions = Table(
-    "alembic_version", _BOOKS, Column("version_num", String(32), primary_key=True), **MYSQL_TABLE
 )
 
 _log = Logger()
@@ -92,13 +88,20 @@ def prepare_schema(engine: Engine, schema: MetaData, *, name: str, migrations: M
         ) from None
 
 
+def _revisions(name: str) -> Table:
+    """As Alembic makes it."""
+    column = Column("version_num", String(32), primary_key=True)
+    return Table(f"alembic_{name}", MetaData(), column, **MYSQL_TABLE)
+
+
 def _state(connection: Connection, name: str) -> _State:
     present = inspect(connection)
     mark, revision = None, ""
     if present.has_table(_marks.name):
         mark = connection.execute(select(_marks.c.version).where(_marks.c.name == name)).scalar()
-    if present.has_table(_revisions.name):
-        revision = connection.execute(select(_revisions.c.version_num)).scalar() or ""
+    revisions = _revisions(name)
+    if present.has_table(revisions.name):
+        revision = connection.execute(select(revisions.c.version_num)).scalar() or ""
     return _State(mark, revision)
 
 
@@ -111,7 +114,7 @@ def _bring_up(
         _refuse_foreign_tables(connection, schema, name)
         _mark(connection, name, _IN_WORK)
         schema.create_all(connection)
-        _set_revision(connection, migrations.head)
+        _set_revision(connection, name, migrations.head)
     elif state.mark == _IN_WORK:
         raise StartupError(_cut_off(name, state.revision))
     elif state.mark > _WHOLE:
@@ -127,7 +130,7 @@ def _upgrade(connection: Connection, name: str, migrations: Migrations, state: _
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    config = Config(attributes={"connection": connection})
+    config = Config(attributes={"connection": connection, "version_table": _revisions(name).name})
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -140,7 +143,7 @@ def _upgrade(connection: Connection, name: str, migrations: Migrations, state: _
     )
     _mark(connection, name, _IN_WORK)
     if adopted:
-        _set_revision(connection, revision)
+        _set_revision(connection, name, revision)
     command.upgrade(config, migrations.head)
 
 
@@ -150,14 +153,15 @@ def _mark(connection: Connection, name: str, mark: int) -> None:
         connection.execute(insert(_marks).values(name=name, version=mark))
 
 
-def _set_revision(connection: Connection, revision: str) -> None:
-    _revisions.create(connection, checkfirst=True)
-    if not connection.execute(update(_revisions).values(version_num=revision)).rowcount:
-        connection.execute(insert(_revisions).values(version_num=revision))
+def _set_revision(connection: Connection, name: str, revision: str) -> None:
+    revisions = _revisions(name)
+    revisions.create(connection, checkfirst=True)
+    if not connection.execute(update(revisions).values(version_num=revision)).rowcount:
+        connection.execute(insert(revisions).values(version_num=revision))
 
 
 def _refuse_foreign_tables(connection: Connection, schema: MetaData, name: str) -> None:
-    ours = {*schema.tables, _revisions.name}
+    ours = {*schema.tables, _revisions(name).name}
     present = set(inspect(connection).get_table_names()) & ours
     if present:
         raise StartupError(

@@ -21,7 +21,7 @@ from imd.storage.sql_sqlite import open_sqlite
 from tests.business.first_release import make_first_release
 from tests.storage.described import described
 
-BOOKS = ("schema_version", "alembic_version")
+BOOKS = ("schema_version", "alembic_business")
 ROWS = {"users": 2, "logins": 1, "direct_conversations": 1, "group_conversations": 1, "group_members": 2}
 
 

@@ -77,7 +77,7 @@ class Steps(SynchronousTestCase):
         self.start(FIRST, self.first)
         with self.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE schema_version SET version = 0")
-            connection.exec_driver_sql("DELETE FROM alembic_version")
+            connection.exec_driver_sql("DELETE FROM alembic_town")
         self.refuse(FIRST, self.first, "the making of the town database was cut off: drop its tables")
 
 

@@ -102,7 +102,7 @@ class Steps(SynchronousTestCase):
             connection.exec_driver_sql("UPDATE schema_version SET version = 0")
         self.refuse(FIRST, self.first, "cut off behind step 0001")
         with engine.begin() as connection:
-            connection.exec_driver_sql("DELETE FROM alembic_version")
+            connection.exec_driver_sql("DELETE FROM alembic_town")
         self.refuse(FIRST, self.first, "the making of the town database was cut off")
 
     def test_foreign(self) -> None:
@@ -111,6 +111,14 @@ class Steps(SynchronousTestCase):
             connection.execute("CREATE TABLE rooms (x)")
         connection.close()
         self.refuse(FIRST, self.first, "rooms")
+
+    def test_two_schemas(self) -> None:
+        """Two schemas in one database do not know of each other's steps."""
+        self.start(SECOND, self.second)
+        engine = self.open(self.path)
+        prepare_schema(engine, MetaData(), name="other", migrations=self.first)
+        prepare_schema(engine, MetaData(), name="other", migrations=self.first)
+        self.start(SECOND, self.second)
 
     def test_dangling(self) -> None:
         """An upgrade that would leave rows without their parents is undone."""

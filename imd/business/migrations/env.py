@@ -6,6 +6,7 @@ from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
+    version_table=context.config.attributes["version_table"],
     # SQLite changes most of a table by making it anew.
     render_as_batch=True,
     # MySQL cannot undo a step, but it can remember each.
