@@ -117,7 +117,9 @@ class Elsewhere(RouteListener):
         self._seen(route.user_id, at_ms)
         kept = self._kept.get(route.user_id)
         if kept is not None:
-            self._set(route.user_id, kept, without_session(kept.routes, route.session_id))
+            kept.routes = without_session(kept.routes, route.session_id)
+            # Also when its coming was never heard of: the user was there.
+            self._changed(route.user_id)
 
     def node_gone(self, node_id: int) -> None:
         now_ms = self._wall_clock()

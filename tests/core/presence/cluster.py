@@ -13,6 +13,7 @@ from imd.bus.port import Responder, Subscriber
 from imd.core.nodes.model import Node
 from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.elsewhere import Elsewhere
+from imd.core.presence.model import PresenceState
 from imd.core.presence.presence import Presence
 from imd.core.presence.route_audit import RouteAudit
 from imd.core.presence.route_cache import Routes
@@ -286,8 +287,8 @@ class CoreNode:
     def asks(self, *user_ids: int) -> Deferred[frozenset[int]]:
         return Deferred.fromCoroutine(self.cache.ask(user_ids))
 
-    def watches(self, watch: Watch, *user_ids: int) -> Deferred[list[object]]:
-        return Deferred.fromCoroutine(self.presence.subscribe(watch, 1, user_ids))  # type: ignore[arg-type]
+    def watches(self, watch: Watch, *user_ids: int) -> Deferred[list[PresenceState]]:
+        return Deferred.fromCoroutine(self.presence.subscribe(watch, 1, user_ids))
 
 
 class Cluster:
