@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.kernel.errors import ServerBusy
@@ -90,6 +91,33 @@ class LettingInTests(SynchronousTestCase):
         self.assertEqual(link.heard(), ["connected", "error"])
         self.assertTrue(link.sent[1].error.retryable)
         self.assertEqual(world.pipeline.online, [])
+
+    def test_announced_first(self) -> None:
+        """The first sync waits until the other nodes have heard of the session; who left meanwhile gets none."""
+        for leaves, heard in ((False, ["connected", "syncResp"]), (True, ["connected"])):
+            world = World()
+            told: Deferred[None] = Deferred()
+            world.pipeline.announcing = told
+            link = world.link()
+            link.says(connect())
+            self.assertEqual(link.heard(), ["connected"])
+            if leaves:
+                link.leaves()
+            told.callback(None)
+            self.assertEqual(link.heard(), heard)
+
+    def test_kicked_from_elsewhere(self) -> None:
+        """Another node can end exactly the session it names."""
+        world = World()
+        link = world.live(7, "phone")
+        session_id = link.live.session_id
+        world.replies.kick_session(7, "phone", session_id + 1, "same_device")
+        world.replies.kick_session(7, "laptop", session_id, "same_device")
+        self.assertEqual(link.heard(), [])
+        world.replies.kick_session(7, "phone", session_id, "same_device")
+        self.assertEqual((link.heard(), link.last().kicked.reason), (["kicked"], "same_device"))
+        self.assertEqual(world.pipeline.online, [])
+        world.replies.kick_session(7, "phone", session_id, "same_device")
 
     def test_fault_of_ours(self) -> None:
         """An exception that nobody expects ends the connection with INTERNAL_ERROR and is logged."""

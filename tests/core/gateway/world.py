@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imd.core.directory import Claims
+from imd.core.directory import Claims, ConversationEntry
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
 from imd.core.gateway.drain import Drain
@@ -19,9 +19,11 @@ from imd.core.gateway.limits import Rates
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
+from imd.core.gateway.second_look import SecondLook
 from imd.core.gateway.session import QueueLimits, Session
 from imd.core.message.content import ContentLimits
 from imd.core.message.live import LiveConversation
+from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
 from imd.kernel.errors import AuthFailed
 from imd.kernel.ids import Snowflake
@@ -124,6 +126,7 @@ class FakeDirectory:
         self.scopes = frozenset({"message:send", "presence:update"})
         self.login_id = "login"
         self.asked = 0
+        self.conversations: list[ConversationEntry] = []
         self._waiting: list[Deferred[None]] = []
 
     async def verify(self, token: str, device_id: str) -> Claims:
@@ -142,8 +145,8 @@ class FakeDirectory:
         for turn in waiting:
             turn.callback(None)
 
-    async def conversations_of(self, user_id: int) -> Sequence[Any]:
-        return ()
+    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+        return self.conversations
 
 
 class Pipeline:
@@ -154,6 +157,7 @@ class Pipeline:
         self.departed_: list[Session] = []
         self.online: list[Session] = []
         self.sync_fails: Exception | None = None
+        self.synced = SyncResp()
         self.held: Deferred[None] | None = None
         self.announcing: Deferred[None] | None = None
         self.conversation = LiveConversation("c")
@@ -191,7 +195,7 @@ class Pipeline:
     async def sync(self, user_id: int, request: object, *, entries: object = None) -> SyncResp:
         if self.sync_fails is not None:
             raise self.sync_fails
-        return SyncResp()
+        return self.synced
 
     async def history(self, user_id: int, request: object) -> bytes:
         if self.held is not None:
@@ -210,6 +214,7 @@ class World:
         max_strangers: int = 50,
         max_devices: int = 3,
         queue: QueueLimits = SPEC_QUEUE,
+        log: MessageLog | None = None,
     ) -> None:
         self.clock = TurnClock()
         self.now_ms = NOW_MS
@@ -220,7 +225,7 @@ class World:
         clock: Any = self.clock
         self.tasks = Tasks()
         self.registry = Registry(rates=rates, clock=clock)
-        replies = Replies(registry=self.registry, live=behind, watching=behind, clock=clock)
+        self.replies = replies = Replies(registry=self.registry, live=behind, watching=behind, clock=clock)
         ids = Snowflake(node_id=0, wall_clock=self.wall_clock)
         authenticator = Authenticator(
             greeting=Greeting("core-0", lambda: "epoch", 30, 90, Limits(textBytes=1)),
@@ -234,6 +239,7 @@ class World:
             ids=ids,
             clock=clock,
             wall_clock=self.wall_clock,
+            second_look=None if log is None else SecondLook(log=log, clock=clock, tasks=self.tasks),
         )
         requests = Requests(
             submit=behind,
