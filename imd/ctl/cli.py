@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from imd.ctl.exits import INTERRUPTED, OK, CommandFailed
-from imd.ctl.migrate import command as migrate
+from imd.ctl.migrate.command import add as add_migrate
 
 EPILOG = """\
 Exit codes: 0 done, 1 a check found something wrong, 2 wrong usage or configuration, 3 the source
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    migrate.add(commands)
+    add_migrate(commands)
     return top
 
 

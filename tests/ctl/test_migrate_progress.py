@@ -47,6 +47,12 @@ class Showing(SynchronousTestCase):
         self.assertEqual(last, f"\x1b[K[{'#' * 24}] messages: 4 of 4 (100%), 1/s, took 4 s\n")
         self.assertEqual(self.out.getvalue().count("\n"), 1)
 
+    def test_watch(self) -> None:
+        """Rows that pass are counted, and come out as they are."""
+        progress = self.progress(terminal=False)
+        self.assertEqual(list(progress.watch("messages", 1200, range(1200))), list(range(1200)))
+        self.assertEqual(self.out.getvalue(), "messages: 1,200 of 1,200 (100%), 0/s, took 0 s\n")
+
     def test_nothing(self) -> None:
         """Nothing to do is done at once."""
         progress = self.progress(terminal=False)

@@ -20,10 +20,11 @@ from imd.core.message.model import CursorRow, NewMessage
 from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_cursors import MongoCursors
 from imd.core.message.mongo_documents import collection_of, partition_among
-from imd.core.message.mongo_epoch import MongoEpoch
+from imd.core.message.mongo_epoch import ABOUT, EPOCH_ID, MOVING_IN, MongoEpoch
 from imd.core.presence.redis import RedisLastSeen
 from imd.ctl.exits import CHECK_FAILED, OK, SOURCE, TARGET, USAGE
 from imd.kernel.clocks import system_wall_clock
+from imd.kernel.errors import StartupError
 from imd.storage.sqlite import FolderLock
 from tests.ctl.folder import EPOCH, TOKEN_KEY, DataFolder, at_once, message
 from tests.live.migration import Target
@@ -103,9 +104,10 @@ class Moving(SynchronousTestCase):
         self.kill_when(lambda: self.people() > 0)
         self.kill_when(lambda: self.copied_rows() > len(CONVERSATIONS) * LENGTH // 2)
         self.kill_when(lambda: self.target.mongo["cursors"].find_one() is not None)
-        code, said = self.target.migrate(self.data.path, "--check-only")
-        self.assertEqual(code, CHECK_FAILED, said)
+        self.assertEqual(self.epoch(), MOVING_IN)
+        self.refused(CHECK_FAILED, "NOT THE SAME", options=("--check-only",))
         self.assertIn("the same on both sides", self.moves())
+        self.assertEqual(self.epoch(), EPOCH)
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
         running = self.target.start(self.data.path, small_batches=True)
@@ -115,6 +117,9 @@ class Moving(SynchronousTestCase):
         running.kill()
         said, _ = running.communicate()
         self.assertEqual(running.returncode, -9, f"it was over before: {said}")
+
+    def epoch(self) -> str:
+        return str((self.target.mongo[ABOUT].find_one({"_id": EPOCH_ID}) or {}).get("value"))
 
     def people(self) -> int:
         try:
@@ -137,7 +142,7 @@ class Moving(SynchronousTestCase):
         elsewhere = collection_of((partition_among("p_04", 8) + 1) % 8)
         self.target.mongo[elsewhere].insert_one(stray)
         self.target.mongo["cursors"].update_one({"c": "g_1", "u": 3}, {"$inc": {"r": 1}})
-        self.target.mongo["imd_about"].update_one({"_id": "epoch"}, {"$set": {"value": "another"}})
+        self.target.mongo[ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": "another"}})
         with self.target.sql.begin() as connection:
             connection.execute(update(users).where(users.c.id == 42).values(display_name="Mallory"))
         code, said = self.target.migrate(self.data.path, "--check-only")
@@ -226,11 +231,15 @@ class Reading(TestCase):
         )
         cursors = await MongoCursors(database=database).of_user(3, ["g_1"])
         self.assertEqual(cursors, {"g_1": CursorRow("g_1", 3, 23, 10)})
-        epoch = await self.stage(MongoEpoch(database=database, random_hex=lambda _: "another"))
-        self.assertEqual(epoch.value(), EPOCH)
+        moved = await self.stage(MongoEpoch(database=database, random_hex=lambda _: "another"))
+        self.assertEqual(moved.value(), EPOCH)
         redis = await self.stage(store_on(target.redis, database=7))
         seen = await RedisLastSeen(redis=redis).of_users([1, 2, 3])
         self.assertEqual(sorted(seen), [1, 2])
+        target.mongo[ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": MOVING_IN}})
+        half = MongoEpoch(database=database, random_hex=lambda _: "another")
+        with self.assertRaisesRegex(StartupError, "imctl migrate"):
+            await half.start()
 
     async def stage(self, stage: T) -> T:
         """Started, and stopped after the test."""

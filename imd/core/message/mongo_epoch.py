@@ -9,7 +9,10 @@ from imd.kernel.ids import is_id
 from imd.storage.mongo import CommandRefused, MongoDatabase
 
 _TIMEOUT_S = 10.0
-_COLLECTION = "imd_about"
+ABOUT = "imd_about"
+EPOCH_ID = "epoch"
+#: Stands there while `imctl migrate` fills the database: nobody must write beside it.
+MOVING_IN = "a data folder is being moved in"
 
 
 class MongoEpoch:
@@ -28,8 +31,8 @@ class MongoEpoch:
 
     async def start(self) -> None:
         command = {
-            "findAndModify": _COLLECTION,
-            "query": {"_id": "epoch"},
+            "findAndModify": ABOUT,
+            "query": {"_id": EPOCH_ID},
             "update": {"$setOnInsert": {"value": self._random_hex(8)}},
             "upsert": True,
             "new": True,
@@ -40,9 +43,14 @@ class MongoEpoch:
         except (CommandRefused, OutcomeUnknown, ServerBusy) as error:
             raise StartupError(f"the epoch cannot be read from MongoDB: {error}") from error
         self._value = str((reply.get("value") or {}).get("value", ""))
+        if self._value == MOVING_IN:
+            raise StartupError(
+                "`imctl migrate` has not finished moving a data folder into this MongoDB database: run it again, or drop "
+                "the database"
+            )
         if not is_id(self._value):
             raise StartupError(
-                f'the collection {_COLLECTION} holds no epoch; if nothing else is damaged, delete {{_id: "epoch"}} '
+                f'the collection {ABOUT} holds no epoch; if nothing else is damaged, delete {{_id: "epoch"}} '
                 "from it: clients then sync anew"
             )
 

@@ -111,15 +111,20 @@ def _open(
 
 def _run(move: _Move, *, check_only: bool) -> int:
     folder, settings, say = move.folder, move.settings, move.progress.say
-    if not check_only:
-        _copy(move)
-        say(copy_secret(folder.token_key, settings.token_secret_file))
-    else:
+    if check_only:
         say(told_secret(folder.token_key, settings.token_secret_file))
-    return _check(move)
+        return _check(move)
+    finished = _copy(move)
+    code = _check(move)
+    if code == OK and not finished:
+        say(copy_secret(folder.token_key, settings.token_secret_file))
+        move.messages.finish(folder.epoch)
+        say("moved: start im-core and im-business, and never again `twistd im` on the folder")
+    return code
 
 
-def _copy(move: _Move) -> None:
+def _copy(move: _Move) -> bool:
+    """Whether an earlier run has finished the move already."""
     folder, business, messages = move.folder, move.business, move.messages
     identity = Identity(folder.epoch, f"{folder.stamp()}/{business.stamp()}")
     # Both are asked before either is touched.
@@ -127,21 +132,24 @@ def _copy(move: _Move) -> None:
     messages.refuse_others(identity)
     if messages.done:
         move.progress.say("all of this folder was copied before: only checking")
-        return
+        return True
     messages.refuse_expired(folder, now_ms=system_wall_clock())
     business.begin(identity)
     messages.begin(identity)
     business.copy(move.progress)
     messages.copy(folder, move.progress)
     move.last_seen.copy(folder, move.progress)
-    messages.finish(folder.epoch)
+    return False
 
 
 def _check(move: _Move) -> int:
     say = move.progress.say
     say("checking: every row of both sides")
     wrong = 0
-    verdicts: list[Iterable[Verdict]] = [move.business.compare(), move.messages.compare(move.folder)]
+    verdicts: list[Iterable[Verdict]] = [
+        move.business.compare(),
+        move.messages.compare(move.folder, move.progress),
+    ]
     for verdict in (each for some in verdicts for each in some):
         say(f"  {verdict}")
         for difference in verdict.differences:

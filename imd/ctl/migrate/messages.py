@@ -36,6 +36,7 @@ from imd.core.message.mongo_documents import (
     encoded,
     partition_among,
 )
+from imd.core.message.mongo_epoch import ABOUT, EPOCH_ID, MOVING_IN
 from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES
 from imd.ctl.exits import TARGET, USAGE, CommandFailed
 from imd.ctl.migrate.compare import Sequences, Verdict, compare
@@ -56,11 +57,9 @@ _SOCKET_TIMEOUT_MS = 60_000
 _DUPLICATE_KEY = 11000
 _DAY_MS = 24 * 3600 * 1000
 
-#: Where a move is written down, and where im-core looks for the epoch that it tells its clients.
+#: Where a move is written down.
 _MIGRATION = "migration"
-_ABOUT = "imd_about"
 _MOVE_ID = "imctl"
-EPOCH_ID = "epoch"
 
 _COLUMNS = (*MovedMessage._fields, "collection")
 #: Times as they are, also those that Python's datetime cannot hold.
@@ -168,9 +167,10 @@ class MessageCopy:
             )
 
     def begin(self, identity: Identity) -> None:
-        """Make the collections with their indexes, and write down whose move this is."""
+        """Make the collections with their indexes, and write down whose move this is; im-core does not start then."""
         about = {"identity": identity.text(), "collections": self._collections, "state": COPYING}
         self._database[_MIGRATION].update_one({"_id": _MOVE_ID}, {"$set": about}, upsert=True)
+        self._set_epoch(MOVING_IN)
         wanted = dict.fromkeys(self._hot, MESSAGE_INDEXES) | {CURSORS: CURSOR_INDEXES}
         for name, indexes in wanted.items():
             self._database.command(
@@ -179,13 +179,16 @@ class MessageCopy:
 
     @property
     def done(self) -> bool:
-        """Whether everything was copied: since then im-core may have changed it."""
+        """Whether a move was finished: since then im-core may have changed anything."""
         return self._record().get("state") == DONE
 
     def finish(self, epoch: str) -> None:
-        """All is copied; clients go on with the cursors that they have."""
-        self._database[_ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": epoch}}, upsert=True)
+        """All is there; im-core may start, and clients go on with the cursors that they have."""
+        self._set_epoch(epoch)
         self._write_down(state=DONE)
+
+    def _set_epoch(self, value: str) -> None:
+        self._database[ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": value}}, upsert=True)
 
     def copy(self, folder: Folder, progress: Progress) -> None:
         """All of it; goes on where it was cut off."""
@@ -228,12 +231,12 @@ class MessageCopy:
             progress.advance(len(rows))
         progress.end()
 
-    def compare(self, folder: Folder) -> Iterator[Verdict]:
-        """Every message and cursor, the sequence of each conversation, and the epoch."""
+    def compare(self, folder: Folder, progress: Progress) -> Iterator[Verdict]:
+        """Every message and cursor, the sequence of each conversation, and, once all is done, the epoch."""
         sequences = Sequences()
         yield compare(
             "messages",
-            (self._placed(row) for row in folder.messages()),
+            progress.watch("  messages", folder.counts()["messages"], map(self._placed, folder.messages())),
             sequences.watch(self._messages()),
             key=MESSAGE_KEY,
             columns=_COLUMNS,
@@ -248,8 +251,9 @@ class MessageCopy:
             columns=CursorRow._fields,
             one="cursor",
         )
-        found = self._database[_ABOUT].find_one({"_id": EPOCH_ID}) or {}
-        yield compare("epoch", [(EPOCH_ID, folder.epoch)], _told(found), key=1, columns=("", "value"))
+        found = self._database[ABOUT].find_one({"_id": EPOCH_ID}) or {}
+        if found.get("value") != MOVING_IN:
+            yield compare("epoch", [(EPOCH_ID, folder.epoch)], _told(found), key=1, columns=("", "value"))
 
     def _placed(self, row: MovedMessage) -> Row:
         return (*row, partition_among(row.conversation_id, self._collections))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
 
 #: The eye follows no more on a terminal; a log wants little.
 _TERMINAL_EVERY_S = 0.1
 _LOG_EVERY_S = 10.0
 _BAR_WIDTH = 24
+#: Rows between two looks at the clock.
+_LOOK_EVERY = 500
 
 
 class Progress:
@@ -43,6 +47,16 @@ class Progress:
         every_s = _TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S
         if self._seconds() - self._shown_s >= every_s:
             self._show()
+
+    def watch(self, what: str, total: int, rows: Iterable[T]) -> Iterator[T]:
+        """The same rows, shown as they pass."""
+        self.begin(what, total)
+        for number, row in enumerate(rows, 1):
+            if number % _LOOK_EVERY == 0:
+                self.advance(_LOOK_EVERY)
+            yield row
+        self.advance(total - self._done)
+        self.end()
 
     def end(self) -> None:
         """All are done."""
