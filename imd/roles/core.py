@@ -125,7 +125,13 @@ def build_core(
         )
     )
     neighbours: Neighbours = NoNeighbours() if neighbourhood is None else neighbourhood.neighbours
-    fanout = Fanout(live=live, tasks=tasks, clock=clock, thresholds=_hint_thresholds(messages))
+    fanout = Fanout(
+        live=live,
+        tasks=tasks,
+        clock=clock,
+        thresholds=_hint_thresholds(messages),
+        node_count=(lambda: 1) if neighbourhood is None else neighbourhood.node_count,
+    )
     receipts = Receipts(
         live=live,
         log=log,

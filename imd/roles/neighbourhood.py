@@ -223,6 +223,10 @@ class Neighbourhood:
         if self._resync is not None:
             self._resync.begin()
 
+    def node_count(self) -> int:
+        """How many nodes are alive, this one included."""
+        return len(self.nodes.others) + 1
+
     def _has_ended(self, route: Route) -> bool:
         return self.feed.has_ended(route)
 

@@ -6,7 +6,7 @@ hint, and are pulled by those who look (spec 7.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -76,12 +76,19 @@ class Fanout:
     _logger = Logger()
 
     def __init__(
-        self, *, live: LiveConversations, tasks: Tasks, clock: Clock, thresholds: HintThresholds
+        self,
+        *,
+        live: LiveConversations,
+        tasks: Tasks,
+        clock: Clock,
+        thresholds: HintThresholds,
+        node_count: Callable[[], int] = lambda: 1,
     ) -> None:
         self._live = live
         self._tasks = tasks
         self._clock = clock
         self._thresholds = thresholds
+        self._node_count = node_count
         self._held: dict[LiveConversation, list[Deliverable]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
         #: Those with ``recent``, the latest last.
@@ -155,7 +162,9 @@ class Fanout:
 
     def _wants_hint(self, live: LiveConversation, sends: Sequence[Deliverable]) -> bool:
         limits = self._thresholds
-        if len(live.audience or ()) > limits.members_online or live.hint_until_s > self._clock.seconds():
+        # Connections are dealt out evenly: as many as here are online at each of the nodes.
+        online = len(live.audience or ()) * self._node_count()
+        if online > limits.members_online or live.hint_until_s > self._clock.seconds():
             return True
         if live.member_count <= limits.small_group_members:
             return False

@@ -177,9 +177,10 @@ class Receipts:
 
     def told(self, live: LiveConversation, rows: Iterable[CursorRow]) -> None:
         """Another node has written these."""
-        self._tell_one(live, {row.user_id: row for row in rows})
+        self._tell_one(live, {row.user_id: row for row in rows}, own_devices=0)
 
-    def _tell_one(self, live: LiveConversation, rows: dict[int, CursorRow]) -> None:
+    def _tell_one(self, live: LiveConversation, rows: dict[int, CursorRow], *, own_devices: int = 1) -> None:
+        """To whom it concerns; ``own_devices`` of the user whose cursor it is are here and know it."""
         if not live.audience:
             return
         own_only = live.member_count > self._max_members
@@ -191,7 +192,7 @@ class Receipts:
             )
             if concerned and not own_only and (own is None or len(rows) > 1):
                 recipient.push(everything)
-            elif own is not None and len(self._sessions.of_user(recipient.user_id)) > 1:
+            elif own is not None and len(self._sessions.of_user(recipient.user_id)) > own_devices:
                 recipient.push(_notice(live.conversation_id, [own]))
 
 

@@ -93,11 +93,16 @@ class ToldHere:
                 )
                 for message in told.messages
             ])  # fmt: skip
-        if told.hintSeq:
+        if told.hintSeq or told.typing or told.cursors:
             if live.audience is not None:
-                self._fanout.hint(live, told.hintSeq)
+                self._tell_signs(live, told)
             else:
-                self._tasks.spawn("hint", self._hint(told.conversationId, told.hintSeq))
+                self._tasks.spawn("told by another node", self._find_audience(told))
+
+    def _tell_signs(self, live: LiveConversation, told: ToldConversation) -> None:
+        """What is not a message."""
+        if told.hintSeq:
+            self._fanout.hint(live, told.hintSeq)
         if told.typing:
             outbound = Outbound(told.typing, Priority.BULK)
             self._fanout.broadcast(live, outbound, self._device(told.typingUserId, told.typingDeviceId))
@@ -110,14 +115,16 @@ class ToldHere:
                 ],
             )
 
-    async def _hint(self, conversation_id: str, last_seq: int) -> None:
+    async def _find_audience(self, told: ToldConversation) -> None:
         try:
-            live = await self._live.load(conversation_id)
+            live = await self._live.load(told.conversationId)
         except ImError as error:
-            self._logger.warn("a hint for {id} waits for the sweep: {error}", id=conversation_id, error=error)
+            self._logger.warn(
+                "who is here of {id} is not known: {error}", id=told.conversationId, error=error
+            )
             return
         if live is not None:
-            self._fanout.hint(live, last_seq)
+            self._tell_signs(live, told)
 
     def _device(self, user_id: int, device_id: str) -> Recipient | None:
         if device_id:
