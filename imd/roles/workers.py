@@ -7,13 +7,15 @@ other tells it that the supervisor is gone, so that no worker is left behind wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.process import reapAllProcesses
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,6 +33,8 @@ MAX_BACKOFF_S = 30.0
 GOOD_S = 60.0
 #: By then a worker is ready, or something is wrong that it does not notice itself.
 READY_TIMEOUT_S = 60.0
+#: How often it is looked who has ended. uvloop takes over the pipe by which Twisted would hear of SIGCHLD.
+REAP_INTERVAL_S = 0.1
 
 
 class Worker(NamedTuple):
@@ -52,14 +56,24 @@ class Workers:
 
     _log = Logger()
 
-    def __init__(self, workers: Sequence[Worker], *, reactor: Any, stop_timeout_s: float) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        *,
+        reactor: Any,
+        stop_timeout_s: float,
+        reap: Callable[[], None] = reapAllProcesses,
+    ) -> None:
         self._reactor = reactor
         self._stop_timeout_s = stop_timeout_s
+        self._reaping = LoopingCall(reap)
+        self._reaping.clock = reactor
         self._watched = [_Watched(worker, reactor=reactor) for worker in workers]
 
     async def start(self) -> None:
-        # Once the reactor runs, it hears of children that end.
+        # Not before the reactor runs.
         await sleep(0, clock=self._reactor)
+        self._reaping.start(REAP_INTERVAL_S)
         ready: Deferred[Any] = DeferredList(
             [each.launch() for each in self._watched], fireOnOneErrback=True, consumeErrors=True
         )
@@ -83,6 +97,8 @@ class Workers:
             except TimeoutError:
                 self._log.error("node {node} did not end in time; killed", node=each.node_id)
                 each.signal("KILL")
+        if self._reaping.running:
+            self._reaping.stop()
 
 
 class _Watched:
@@ -193,7 +209,11 @@ class _Pipes(ProcessProtocol):
         if childFD == READY_FD:
             self._watched.is_ready()
 
-    def processEnded(self, reason: Failure) -> None:
+    def processExited(self, reason: Failure) -> None:
+        # Not processEnded, which waits for the pipes as well: not every loop notices the end of the one written to.
+        transport: Any = self.transport
+        transport.closeChildFD(READY_FD)
+        transport.closeChildFD(LEASH_FD)
         self._watched.gone(_ending(reason.value))
 
 

@@ -17,10 +17,12 @@ from imd.bus.subjects import ADMIN_CONFIG
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import IdempotentConflict, ServerBusy
 from imd.kernel.tasks import Tasks
-from imd.kernel.timeouts import sleep
+from imd.kernel.timeouts import sleep, with_timeout
 from imd.pb.bus_pb2 import SettingsChanged
 
 RETRY_S = 5.0
+#: Whoever changes settings is told that they are not published yet after so long.
+PATIENCE_S = 1.0
 #: The bus keeps events for a week; a node that comes later must find one.
 AGAIN_S = 24 * 3600.0
 
@@ -71,7 +73,8 @@ class PublishSettings:
             "settings version {version} saved: {comment}", version=settings.version, comment=comment
         )
         self._told_at_s = None
-        await self._publish(settings)
+        # If the bus is away, the operator need not wait for it.
+        await with_timeout(self._publish(settings), timeout_s=PATIENCE_S, clock=self._clock)
         return settings
 
     async def _keep_publishing(self) -> None:

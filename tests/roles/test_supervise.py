@@ -1,0 +1,68 @@
+"""How workers are started, and how they know that they are ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.roles.supervise import LOG_NODE, MARK, Leash, Start, log_file_of
+
+
+class Starts(SynchronousTestCase):
+    """``Start.worker``."""
+
+    def start(self, **given: str) -> Start:
+        return Start(
+            **{
+                "python": "python",
+                "config": "",
+                "logger": "",
+                "log_file": "",
+                "environ": {"PATH": "/bin", "IM__NODE_ID": "1"},
+                **given,  # type: ignore[arg-type]
+            }
+        )
+
+    def test_environment(self) -> None:
+        """A worker is told which node it is, above all that the file and the environment say."""
+        environment = self.start().worker(7).environment
+        self.assertEqual(environment, {"PATH": "/bin", "IM__NODE_ID": "7", MARK: "1", LOG_NODE: "7"})
+
+    def test_command(self) -> None:
+        """It stays in the foreground, reads the same file, and is no supervisor itself."""
+        command = list(self.start(config="/etc/im-core.toml").worker(7).command)
+        self.assertEqual(command[0], "python")
+        self.assertEqual(command[-2:], ["im-core", "--config=/etc/im-core.toml"])
+        self.assertTrue({"--nodaemon", "--pidfile="} <= set(command))
+        self.assertFalse(any("workers" in each for each in command))
+
+    def test_log(self) -> None:
+        """Lines say which node they are of; two processes never write, and turn over, one file."""
+        self.assertIn("--logger=imd.ops.logging.console", self.start().worker(7).command)
+        self.assertIn("--logger=my.own", self.start(logger="my.own", log_file="/l").worker(7).command)
+        self.assertIn(
+            "--logfile=/var/log/im.log.node-7", self.start(log_file="/var/log/im.log").worker(7).command
+        )
+
+    def test_log_file(self) -> None:
+        """Where twistd writes: a file if it was named or nobody looks at the terminal."""
+        self.assertEqual(log_file_of(None, nodaemon=True), "")
+        self.assertEqual(log_file_of("-", nodaemon=False), "")
+        self.assertTrue(log_file_of(None, nodaemon=False).endswith("/twistd.log"))
+        self.assertEqual(log_file_of("/x.log", nodaemon=True), "/x.log")
+
+
+class Leashes(SynchronousTestCase):
+    """``Leash``."""
+
+    def test_cut(self) -> None:
+        """Without its supervisor a worker ends in order."""
+        stopped: list[str] = []
+        leash = Leash(reactor=None, stop=lambda: stopped.append("now"))
+        transport: Any = StringTransport()
+        leash.makeConnection(transport)
+        self.assertEqual(stopped, [])
+        leash.connectionLost()
+        self.assertEqual(stopped, ["now"])
