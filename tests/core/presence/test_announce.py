@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.port import BusRefused
 from imd.core.presence.routes import Route
+from imd.pb.bus_pb2 import SessionEvents
 from tests.core.presence.cluster import MAX_DEVICES, Cluster, CoreNode
 
 BO = 2
@@ -110,6 +111,18 @@ class SameDeviceTests(SynchronousTestCase):
         self.b.bus.cut = False
         self.assertEqual(len(survivors(self.cluster)), 2)
         self.cluster.passes(45)
+        self.assertEqual(survivors(self.cluster), [new.session_id])
+
+    def test_older_word(self) -> None:
+        """Who is told of an older session says again that its own is newer."""
+        self.a.connect(BO)
+        self.cluster.passes(0.1)
+        self.b.bus.cut = True
+        new = self.b.connect(BO)
+        self.cluster.passes(0.1)
+        self.b.bus.cut = False
+        self.a.routes.again_asked()
+        self.cluster.passes(1.5)
         self.assertEqual(survivors(self.cluster), [new.session_id])
 
     def test_table_down(self) -> None:
@@ -272,6 +285,35 @@ class AnnouncedTests(SynchronousTestCase):
         self.cluster.passes(0.1)
         self.assertEqual(self.cluster.in_table(BO), [])
         self.assertEqual(self.b.cache.nodes_of([BO]), frozenset())
+
+    def test_last_word(self) -> None:
+        """The last that is said of somebody who goes while the table is slow is that it went."""
+        gate = self.a.table.slow()
+        session = self.a.connect(BO)
+        self.cluster.passes(0.15)
+        self.a.bus.holds = True
+        self.a.leave(session)
+        self.cluster.passes(0.05)
+        self.a.table.gate = None
+        gate.callback(None)
+        self.cluster.passes(0.1)
+        said = [event for _, payload in self.a.bus.held for event in SessionEvents.FromString(payload).events]
+        self.assertEqual({event.gone for event in said}, {True})
+
+    def test_gone_while_failing(self) -> None:
+        """Who goes while the table fails to write its coming is not written afterwards."""
+        gate = self.a.table.slow()
+        session = self.a.connect(BO)
+        self.cluster.passes(0.05)
+        self.a.leave(session)
+        self.cluster.passes(0.05)
+        self.a.table.gate, self.a.table.down = None, True
+        gate.callback(None)
+        self.cluster.passes(0.1)
+        self.a.table.down, self.a.table.calls = False, []
+        self.cluster.passes(1.5)
+        self.assertEqual((self.cluster.in_table(BO), self.a.table.calls.count("remove")), ([], 1))
+        self.flushLoggedErrors()
 
 
 class StopTests(SynchronousTestCase):

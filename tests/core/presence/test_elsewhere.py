@@ -212,6 +212,16 @@ class WatchingTests(SynchronousTestCase):
         self.cluster.passes(0.1)
         self.assertEqual(self.watch(BO), [PresenceState(BO, last_seen_ms=left_ms)])
 
+    def test_last_seen_not_heard_of(self) -> None:
+        """Also if this node has not heard of it: the store knows."""
+        self.a.leave(self.a.connect(BO))
+        self.cluster.passes(10)
+        self.a.bus.cut = True
+        self.b.leave(self.b.connect(BO))
+        left_ms = self.b.now_ms()
+        self.cluster.passes(10)
+        self.assertEqual(self.watch(BO), [PresenceState(BO, last_seen_ms=left_ms)])
+
 
 class EventsOnlyTests(SynchronousTestCase):
     """A listener that is told the same again."""

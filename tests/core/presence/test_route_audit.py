@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.presence.routes import Route
-from tests.core.presence.cluster import AUDIT_S, ROUTE_TTL_S, Cluster
+from tests.core.presence.cluster import AUDIT_S, ROUTE_TTL_S, Cluster, CoreNode
 
 BO, CY = 2, 3
 
@@ -57,19 +57,24 @@ class RefreshTests(SynchronousTestCase):
         self.flushLoggedErrors()
 
     def test_stood_still(self) -> None:
-        """A process that stood still, and was given up meanwhile, is known again at once."""
+        """A process that stood still, was given up and is there again is known again at once."""
         session = self.a.connect(BO)
         self.cluster.passes(0.1)
         self.successResultOf(self.b.asks(BO))
+        self.a.bus.cut = True
         self.b.live.become([])
         self.cluster.passes(0.1)
         self.cluster.table.clear()
         self.b.live.become([0])
+        self.cluster.passes(0.1)
         self.assertEqual(self.b.cache.nodes_of([BO]), frozenset())
+        self.a.bus.cut = False
+        # Nobody asks it to.
+        self.b.bus.holds = True
         self.cluster.clock.advance(20)
-        self.cluster.passes(1.9)
+        self.cluster.passes(1.5)
         self.assertEqual(self.cluster.in_table(BO), [session.session_id])
-        self.assertEqual(self.successResultOf(self.b.asks(BO)), {0})
+        self.assertEqual(self.b.cache.nodes_of([BO]), {0})
 
 
 class AuditTests(SynchronousTestCase):
@@ -176,13 +181,14 @@ class DeadNodeTests(SynchronousTestCase):
         self.assertGreater(self.cluster.last_seen.seen[799], 1_020_000)
 
     def test_it_comes_back(self) -> None:
-        """What a node writes in its new life is left alone."""
+        """What a node writes in its new life is left alone, even before it is known to be back."""
         old = self.c.connect(BO)
         self.cluster.passes(0.1)
         gate = self.a.table.slow()
         self.cluster.dies(self.c)
         self.cluster.passes(0.1)
-        again = self.cluster.returns(self.c, 2)
+        again = CoreNode(self.cluster, self.c.node_id, {0, 1}, 2)
+        again.start()
         new = again.connect(CY)
         self.cluster.passes(0.1)
         self.a.table.gate = None
@@ -190,6 +196,20 @@ class DeadNodeTests(SynchronousTestCase):
         self.cluster.passes(0.5)
         self.assertEqual(self.cluster.in_table(CY), [new.session_id])
         self.assertNotIn(old.session_id, self.cluster.in_table(BO))
+
+    def test_known_to_be_back(self) -> None:
+        """Once it is known to be back, it is left to look after its routes itself."""
+        self.c.connect(BO)
+        self.cluster.passes(0.1)
+        gate = self.a.table.slow()
+        self.cluster.dies(self.c)
+        self.cluster.returns(self.c, 2)
+        self.a.table.calls = []
+        self.a.table.gate = None
+        gate.callback(None)
+        self.cluster.passes(0.5)
+        self.assertNotIn("remove", self.a.table.calls)
+        self.assertEqual(self.cluster.in_table(BO), [])
 
     def test_a_node_that_was_but_away(self) -> None:
         """A node that was given up by mistake has its sessions known again once it is heard of."""

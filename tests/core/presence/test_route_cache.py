@@ -74,6 +74,18 @@ class RoutesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(asked), {2})
         self.assertEqual(self.a.cache.nodes_of([BO, CY]), {2})
 
+    def test_missed_while_asking(self) -> None:
+        """An answer that is older than a gap of the bus is not relied on, nor kept."""
+        gate = self.a.table.slow()
+        asked = self.a.asks(BO)
+        self.a.cache.events_missed()
+        self.b.connect(BO)
+        self.cluster.passes(0.1)
+        self.a.table.gate = None
+        gate.callback(None)
+        self.assertIn(1, self.successResultOf(asked))
+        self.assertEqual(self.successResultOf(self.a.asks(BO)), {1})
+
     def test_runs_out(self) -> None:
         """After 30 s an entry is asked for again, and what was answered by it is marked as old."""
         self.successResultOf(self.a.asks(BO))
