@@ -181,18 +181,24 @@ class LinkPool:
         self._checking = True
         try:
             primary = self._primary
-            if primary is None:
+            if primary is not None and not await self._is_primary(primary) and primary is self._primary:
+                self.forget_primary()
+            if self._primary is None:
                 self._primary = await self._members.find_primary()
-            else:
-                link, _ = await self._members.greet(primary, login=None)
-                link.abort()
             self._note("")
         except MongoTrouble as trouble:
             self._note(str(trouble))
-            if primary is self._primary:
-                self.forget_primary()
         finally:
             self._checking = False
+
+    async def _is_primary(self, host: Host) -> bool:
+        try:
+            link, _ = await self._members.greet(host, login=None)
+        except MongoTrouble as trouble:
+            self._note(str(trouble))
+            return False
+        link.abort()
+        return True
 
     async def _watch(self) -> None:
         while True:
