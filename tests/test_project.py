@@ -111,11 +111,12 @@ class Requirements(SynchronousTestCase):
 class Plugin(SynchronousTestCase):
     """What twistd finds."""
 
-    def test_twistd_offers_im(self) -> None:
-        """twistd lists "im", and its description fits beside the name."""
-        makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
-        self.assertIn("im", makers)
-        self.assertEqual(vars(makers["im"])["module"], "tap.im")
+    def test_twistd_offers_the_roles(self) -> None:
+        """twistd lists every role, each in a tap of its own."""
+        makers = {maker.tapname: vars(maker)["module"] for maker in getPlugins(IServiceMaker)}
+        for name in ("im", "im-core", "im-business", "im-admin"):
+            self.assertEqual(makers.get(name), f"tap.{name.replace('-', '_')}")
+            self.assertTrue((ROOT / f"etc/{name}.toml").is_file())
 
     def test_packages(self) -> None:
         """The plugin is packed by name, so that a plain install lays it beside Twisted's own."""

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from imd.ops import site
-from imd.ops.site import LINGER_S, SteadySite
+from imd.ops.site import LINGER_S, SMALL_BODY_BYTES, SmallRequest, SteadySite
 
 TIMEOUT_S = 30
 
@@ -98,3 +98,33 @@ class Crowd(SynchronousTestCase):
             # As the WebSocket resource does it.
             channel.transport = None
         self.assertLess(len(self.site._open), 250)
+
+
+class SmallRequestTests(SynchronousTestCase):
+    """Bodies that are kept."""
+
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        root = Resource()
+        root.putChild(b"x", Data(b"here", "text/plain"))
+        make: Any = SteadySite
+        channel: Any = make(root, requestFactory=SmallRequest, reactor=Clock()).buildProtocol(None)
+        transport = Transport()
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /x HTTP/1.1\r\nHost: h\r\n" + head + b"\r\n\r\n" + body)
+        self.closed = transport.disconnecting
+        return bytes(transport.value().split(b"\r\n")[0])
+
+    def test_small(self) -> None:
+        """A body that is short, or none, is taken."""
+        self.assertEqual(self.answer(b"Content-Length: 2", b"{}"), b"HTTP/1.1 200 OK")
+        self.assertEqual(self.answer(b"Accept: */*", b""), b"HTTP/1.1 200 OK")
+
+    def test_large(self) -> None:
+        """A body that is long, or does not say how long, is not waited for."""
+        length = b"Content-Length: %d" % (SMALL_BODY_BYTES + 1)
+        self.assertEqual(self.answer(length, b""), b"HTTP/1.1 413 Content Too Large")
+        self.assertTrue(self.closed)
+        self.assertEqual(
+            self.answer(b"Transfer-Encoding: chunked", b"5\r\nhello\r\n"), b"HTTP/1.1 411 Length Required"
+        )
+        self.assertTrue(self.closed)

@@ -1,0 +1,282 @@
+"""Settings: checked, kept by version, published, and what operators are told over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from imd.admin.settings.model import MAX_DOCUMENT_BYTES, Changeable, Settings, problems
+from imd.admin.settings.publish import AGAIN_S, PATIENCE_S, RETRY_S, PublishSettings
+from imd.admin.settings.rest import SettingsResource
+from imd.admin.settings.sql import SqlSettings, create_tables
+from imd.bus.local import LocalBus
+from imd.bus.port import BusRefused
+from imd.bus.subjects import ADMIN_CONFIG
+from imd.config.load import keys
+from imd.config.sections import Config
+from imd.kernel.errors import IdempotentConflict, ServerBusy
+from imd.kernel.tasks import Tasks
+from imd.pb.bus_pb2 import SettingsChanged
+from imd.storage.sql import Database
+from imd.storage.sql_sqlite import open_sqlite
+from tests.business.world import at_once
+
+T = TypeVar("T")
+TOKEN = "t" * 64
+
+
+class FlakyBus(LocalBus):
+    """A bus that sometimes refuses, or never answers."""
+
+    refuses = False
+    hangs = False
+
+    async def publish_durable(self, subject: str, payload: bytes) -> None:
+        if self.refuses:
+            raise BusRefused("no connection")
+        if self.hangs:
+            await Deferred[None]()
+        await super().publish_durable(subject, payload)
+
+
+class SettingsCase(SynchronousTestCase):
+    """An admin node without its ports."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.bus = FlakyBus(clock=self.clock)
+        self.database = Database(connect=self.connect, threads=at_once, clock=self.clock)
+        self.store = SqlSettings(self.database)
+        self.tasks = Tasks()
+        self.publish = PublishSettings(
+            store=self.store,
+            bus=self.bus,
+            clock=self.clock,
+            wall_clock=lambda: 1_700_000_000_000,
+            tasks=self.tasks,
+        )
+        self.heard: list[SettingsChanged] = []
+        self.bus.consume(ADMIN_CONFIG, "core-1", self.hear)
+        self.run_(self.bus.start())
+        self.run_(self.database.start())
+
+    def connect(self) -> Any:
+        engine = open_sqlite(None)
+        create_tables(engine)
+        create_tables(engine)
+        return engine
+
+    async def hear(self, _: str, payload: bytes) -> None:
+        self.heard.append(SettingsChanged.FromString(payload))
+
+    def run_(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
+        done: Deferred[T] = Deferred.fromCoroutine(work)
+        self.clock.pump([0.0] * 10)
+        result: T = self.successResultOf(done)
+        return result
+
+    def change(self, document: dict[str, Any], based_on: int) -> Settings:
+        return self.run_(self.publish.change(document, based_on=based_on, comment="why"))
+
+    def versions(self) -> list[int]:
+        return [event.version for event in self.heard]
+
+
+class Documents(SynchronousTestCase):
+    """What may be published."""
+
+    def test_keys(self) -> None:
+        """Whatever can be changed is a key of the nodes' own files, of the same type."""
+        known = {path: field.type for path, field in keys(Config)}
+        for path, field in keys(Changeable):
+            self.assertEqual(known[path], field.type, path)
+
+    def test_good(self) -> None:
+        """A document names what it changes, and no more; it may name nothing."""
+        good: list[dict[str, Any]] = [
+            {},
+            {"limits": {}},
+            {"limits": {"user_burst": 2.5}, "accounts": {"registration": False}},
+        ]
+        for document in good:
+            self.assertEqual(problems(document), [])
+
+    def test_bad(self) -> None:
+        """Every reason is told, with the key."""
+        self.assertEqual(
+            problems(
+                {
+                    "nats": {"user": "x"},
+                    "limits": {"user_burts": 1, "user_burst": 0},
+                    "messages": {"batch_size": 1, "recall_window_s": "1"},
+                    "accounts": 7,
+                }
+            ),
+            [
+                "nats: is not a key",
+                "limits.user_burts: is not a key; did you mean limits.user_burst?",
+                "limits.user_burst: 0 is out of range; expected a number, 1 or more",
+                "messages.batch_size: is not a key",
+                "messages.recall_window_s: is '1'; expected a number, 0 or more",
+                "accounts: is 7; expected a table, [accounts]",
+            ],
+        )
+        bad: list[object] = [None, [], "x", 1]
+        for document in bad:
+            self.assertEqual(len(problems(document)), 1)
+
+
+class Versions(SettingsCase):
+    """``SqlSettings`` and ``PublishSettings``."""
+
+    def test_in_order(self) -> None:
+        """Versions count up from 1, each kept as it was and told to all."""
+        self.assertEqual(self.run_(self.publish.current()).version, 0)
+        self.change({"limits": {"user_burst": 9}}, 0)
+        settings = self.change({"limits": {"user_burst": 8}}, 1)
+        self.assertEqual(self.run_(self.publish.current()), settings)
+        self.assertEqual(settings, (2, {"limits": {"user_burst": 8}}, "why", 1_700_000_000_000))
+        self.clock.pump([0.0] * 10)
+        self.assertEqual(self.versions(), [1, 2])
+        self.assertEqual(json.loads(self.heard[1].document), {"limits": {"user_burst": 8}})
+        self.assertTrue(self.publish.is_published)
+
+    def test_conflict(self) -> None:
+        """Who decided on what is not current any more, or never was, decides again."""
+        self.change({}, 0)
+        for based_on in (0, 5):
+            done = Deferred.fromCoroutine(self.publish.change({}, based_on=based_on, comment=""))
+            self.assertIn("1 is", self.failureResultOf(done, IdempotentConflict).value.message)
+        self.assertFalse(self.run_(self.store.save(Settings(1, {}, "", 0))))
+        self.assertEqual(self.versions(), [1])
+
+    def test_bus_away(self) -> None:
+        """What is saved is published once the bus is there, however often that takes."""
+        self.run_(self.publish.start())
+        self.bus.refuses = True
+        self.change({}, 0)
+        self.assertFalse(self.publish.is_published)
+        self.clock.pump([RETRY_S] * 3)
+        self.bus.refuses = False
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual((self.versions(), self.publish.is_published), ([1], True))
+
+    def test_bus_hangs(self) -> None:
+        """The operator is answered all the same; the version is out later."""
+        self.run_(self.publish.start())
+        self.bus.hangs = True
+        done = Deferred.fromCoroutine(self.publish.change({}, based_on=0, comment=""))
+        self.assertNoResult(done)
+        self.clock.advance(PATIENCE_S)
+        self.assertEqual(self.successResultOf(done).version, 1)
+        self.bus.hangs = False
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual(self.versions(), [1])
+
+    def test_told_again(self) -> None:
+        """A new process tells what is current, and again each day: the bus forgets after a week."""
+        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        self.run_(self.publish.start())
+        self.assertEqual(self.versions(), [1])
+        self.clock.pump([RETRY_S] * 10)
+        self.assertEqual(self.versions(), [1])
+        self.clock.pump([AGAIN_S, RETRY_S, 0, 0])
+        self.assertEqual(self.versions(), [1, 1])
+
+
+class Http(SettingsCase):
+    """``/api/v1/settings``."""
+
+    def ask(
+        self, method: str, body: bytes = b"", *, authorization: str = f"Bearer {TOKEN}"
+    ) -> tuple[int, Any]:
+        root = Resource()
+        root.putChild(b"s", SettingsResource(publish=self.publish, is_right=lambda token: token == TOKEN))
+        make: Any = Site
+        channel: Any = make(root, reactor=self.clock).buildProtocol(None)
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        head = f"{method} /s HTTP/1.0\r\nContent-Length: {len(body)}\r\n"
+        if authorization:
+            head += f"Authorization: {authorization}\r\n"
+        channel.dataReceived(head.encode() + b"\r\n" + body)
+        self.clock.pump([0.0] * 10)
+        head_came, _, came = transport.value().partition(b"\r\n\r\n")
+        return int(head_came.split()[1]), json.loads(came or b"null")
+
+    def put(self, body: object) -> tuple[int, Any]:
+        return self.ask("PUT", json.dumps(body).encode())
+
+    def test_round(self) -> None:
+        """What was put is got."""
+        status, put = self.put({"basedOn": 0, "comment": "c", "settings": {"limits": {"user_burst": 9}}})
+        self.assertEqual((status, put["version"], put["published"]), (200, 1, True))
+        self.assertEqual(self.ask("GET"), (200, put))
+
+    def test_token(self) -> None:
+        """Without the right token nothing is told, and nothing done."""
+        for authorization in ("", "Bearer x", TOKEN, f"Basic {TOKEN}", "Bearer "):
+            self.assertEqual(self.ask("GET", authorization=authorization)[0], 401)
+            self.assertEqual(self.ask("PUT", b"{}", authorization=authorization)[0], 401)
+
+    def test_bad_bodies(self) -> None:
+        """What is wrong with a body is said; nothing is saved."""
+        for body, words in (
+            (b"", "body"),
+            (b"[]", "object"),
+            (b"{", "body"),
+            (b'{"settings": {}}', "basedOn"),
+            (b'{"basedOn": -1, "settings": {}}', "basedOn"),
+            (b'{"basedOn": 0, "settings": {}, "extra": 1}', "extra"),
+            (b'{"basedOn": 0, "settings": [1]}', "sections"),
+            (b'{"basedOn": 0, "settings": {}, "comment": "%s"}' % (b"x" * 201), "comment"),
+            (b"[" * 15_000, "body"),
+            (b"x" * (MAX_DOCUMENT_BYTES + 1), "over"),
+        ):
+            status, answer = self.ask("PUT", body)
+            self.assertEqual(status, 400, body[:50])
+            self.assertIn(words, answer["error"]["message"])
+        self.assertEqual(self.run_(self.store.current()).version, 0)
+
+    def test_store_away(self) -> None:
+        """A database that is away is a reason to come back, and an accident of ours shows no details."""
+
+        async def busy() -> Settings:
+            raise ServerBusy("the database is not available")
+
+        async def broken() -> Settings:
+            raise RuntimeError("secret detail")
+
+        self.patch(self.store, "current", busy)
+        self.assertEqual(self.ask("GET")[0], 503)
+        self.patch(self.store, "current", broken)
+        status, answer = self.ask("GET")
+        self.assertEqual(status, 500)
+        self.assertNotIn("secret", json.dumps(answer))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_gone(self) -> None:
+        """Whoever hung up is not answered, and nobody minds."""
+        pending: Deferred[Settings] = Deferred()
+
+        async def slow() -> Settings:
+            return await pending
+
+        self.patch(self.store, "current", slow)
+        root = Resource()
+        root.putChild(b"s", SettingsResource(publish=self.publish, is_right=lambda _: True))
+        make: Any = Site
+        channel: Any = make(root, reactor=self.clock).buildProtocol(None)
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(b"GET /s HTTP/1.0\r\n\r\n")
+        channel.connectionLost(Failure(ConnectionError()))
+        pending.callback(Settings(0, {}, "", 0))
