@@ -16,7 +16,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from pymongo.errors import AutoReconnect
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -85,6 +85,7 @@ class MongoLink(MongoProtocol):  # type: ignore[misc]
         self.alive = False
         self.on_lost: Callable[[], None] | None = None
         self._received = bytearray()
+        self._loss = "the connection was lost"
 
     def connectionMade(self) -> None:
         self.alive = True
@@ -92,6 +93,9 @@ class MongoLink(MongoProtocol):  # type: ignore[misc]
 
     def connectionLost(self, reason: Failure = _DONE) -> None:
         self.alive = False
+        if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
+            # Above all a certificate that is not what it should be.
+            self._loss = f"the connection was lost: {reason.value!r}"
         super().connectionLost(reason)
         if self.on_lost is not None:
             self.on_lost()
@@ -138,14 +142,14 @@ class MongoLink(MongoProtocol):  # type: ignore[misc]
         :raises LinkFailed: there is no answer.
         """
         if not self.alive:
-            raise LinkFailed("the connection was lost")
+            raise LinkFailed(self._loss)
         message = Msg(body=bson.encode(body), payload={section: items} if section else {})
         try:
             waiting: Deferred[Msg] = self.send_query(message)
             answer = await with_timeout(waiting, timeout_s=timeout_s, clock=clock)
             return bson.decode(answer.body, _CODEC)
         except AutoReconnect:
-            raise LinkFailed("the connection was lost") from None
+            raise LinkFailed(self._loss) from None
         except TimeoutError:
             self.abort()
             raise LinkFailed(f"no answer within {timeout_s:g} s") from None
@@ -204,4 +208,4 @@ async def connect(endpoint: IStreamClientEndpoint, *, timeout_s: float, clock: C
     except TimeoutError:
         raise LinkFailed(f"no connection within {timeout_s:g} s") from None
     except Exception as error:
-        raise LinkFailed(str(error) or type(error).__name__) from None
+        raise LinkFailed(str(error).rstrip(".") or type(error).__name__) from None
