@@ -59,8 +59,8 @@ class RecentCachedLogTests(RecentCase, message_log.MessageLogContract):
 class RecentTests(RecentCase):
     """What is answered without the log, and what is not."""
 
-    async def filled(self, count: int, **how: Any) -> RecentCachedLog:
-        log = RecentCachedLog(log=await self.log_below(), redis=await self.redis(), **how)
+    async def filled(self, count: int) -> RecentCachedLog:
+        log = RecentCachedLog(log=await self.log_below(), redis=await self.redis(), worth_messages=50)
         await log.append([message(seq) for seq in range(1, count + 1)])
         return log
 

@@ -21,7 +21,7 @@ MAX_MESSAGES = 100
 #: For a call of 50 ms, and for the memory of Redis; conversations with large messages are read from the log.
 MAX_BYTES = 256 * 1024
 #: Below, asking Redis and then the log for the last seq costs more than the page itself.
-WORTH_MESSAGES = 50
+WORTH_MESSAGES = 80
 #: How long one that nobody fills again is kept, and at most outlives a message that has expired.
 TTL_S = 600
 

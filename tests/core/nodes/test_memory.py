@@ -1,4 +1,4 @@
-"""The contracts of registry, leases, routes and online sets in memory, on simulated time."""
+"""The contracts of registry, leases, routes, online sets and budgets in memory, on simulated time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.gateway.budgets import MemoryBudgets
 from imd.core.nodes.memory import MemoryNodeRegistry, MemoryShardLeases
 from imd.core.presence.online_sets_memory import MemoryOnlineSets
 from imd.core.presence.routes_memory import MemoryRouteTable
 from imd.kernel.timeouts import sleep
-from tests.contract import node_registry, online_sets, route_table, shard_leases
+from tests.contract import budgets, node_registry, online_sets, route_table, shard_leases
 from tests.contract.driving import drive
 from tests.contract.route_table import PHONE
 
@@ -88,3 +89,10 @@ class MemoryOnlineSetsTests(InMemory, online_sets.OnlineSetsContract):
 
     async def make(self) -> MemoryOnlineSets:
         return MemoryOnlineSets(clock=self.clock)
+
+
+class MemoryBudgetsTests(InMemory, budgets.BudgetsContract):
+    """MemoryBudgets keeps the contract."""
+
+    async def make(self) -> MemoryBudgets:
+        return MemoryBudgets(clock=self.clock)
