@@ -45,6 +45,8 @@ def build(
         epoch=shared.epoch,
         cluster=shared.cluster,
     )
+    if core.neighbourhood is not None:
+        bus.on_gap(core.neighbourhood.missed)
     readiness = Readiness({"bus": bus.is_connected, "messages": shared.is_usable})
     core.gateway.takes_sessions = readiness.is_ready
     site = http_site(
