@@ -29,12 +29,16 @@ def nats_bus(nats: Nats, *, name: str, reactor: Any) -> NatsBus:
         clock=reactor,
         random=Random().random,
         loop=reactor._asyncioEventloop,  # noqa: SLF001 - there is no public way to it
-        tls=_tls(nats),
+        tls=nats_tls(nats),
         replicas=nats.replicas,
     )
 
 
-def _tls(nats: Nats) -> ssl.SSLContext | None:
+def nats_tls(nats: Nats) -> ssl.SSLContext | None:
+    """Whom to trust, and who we are; None: no TLS is asked for.
+
+    :raises StartupError: a file cannot be used.
+    """
     try:
         if nats.ca_file:
             certificate = Path(nats.certificate_file) if nats.certificate_file else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from OpenSSL.SSL import Error as TlsError
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
 from imd.config.address import parse_host
@@ -91,15 +92,23 @@ def _mongo(mongo: Mongo, *, reactor: Any) -> MongoDatabase:
 
 
 def _tls(ca_file: str) -> Callable[[str], Any]:
-    try:
-        trusted = trustRootFromCertificates([Certificate.loadPEM(Path(ca_file).read_bytes())])
-    except (OSError, TlsError) as error:
-        raise StartupError(f"[mongo] ca_file {ca_file} cannot be read as PEM: {error}") from error
+    trusted = _authority("mongo", ca_file)
     return lambda name: optionsForClientTLS(name, trustRoot=trusted)
+
+
+def _authority(section: str, ca_file: str) -> Any:
+    """Who is trusted to sign certificates: all that the file holds."""
+    try:
+        found = load_pem_x509_certificates(Path(ca_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StartupError(f"[{section}] ca_file {ca_file} cannot be read as PEM: {error}") from error
+    return trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in found])
 
 
 def _redis(redis: Redis, *, reactor: Any) -> RedisStore:
     host, port = parse_host(redis.address)
+    if redis.ca_file:
+        _authority("redis", redis.ca_file)
     return RedisStore(
         endpoint=redis_endpoint(reactor, host, port, ca_file=Path(redis.ca_file) if redis.ca_file else None),
         name=redis.address,

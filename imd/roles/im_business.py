@@ -15,6 +15,7 @@ from imd.roles.bus import nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement
 from imd.storage.sql import Database
 
@@ -25,7 +26,8 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
     :param on_failed: hears why the start failed, after what was up has been stopped.
     :raises StartupError: a secret cannot be read.
     """
-    bus = nats_bus(config.nats, name=f"business-{config.node_id}", reactor=reactor)
+    name = f"business-{config.node_id}"
+    bus = nats_bus(config.nats, name=name, reactor=reactor)
     business = build_business(
         config,
         reactor=reactor,
@@ -42,6 +44,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
     stages: list[tuple[str, Stage]] = [
         ("bus", bus),
         *business.stages,
+        ("settings", SettingsSeen(bus=bus, node=name)),
         ("database watch", database),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),
