@@ -224,6 +224,9 @@ class WebSocketLink(WebSocketServerProtocol):
         except PayloadExceededError:
             # With compression the library's limit holds in both directions.
             self.abort()
+        except RuntimeError:
+            # uvloop has closed the socket that the peer reset, and Twisted is told of it next.
+            self.abort()
 
     def pause_reading(self) -> None:
         transport: Any = self.transport
