@@ -16,6 +16,7 @@ from imd.config.address import parse_host
 from imd.config.engines import Mongo, Redis
 from imd.config.sections import CoreConfig
 from imd.core.message.mongo import MongoMessageLog
+from imd.core.message.mongo_archiving import Archiving
 from imd.core.message.mongo_cursors import MongoCursors
 from imd.core.message.mongo_epoch import MongoEpoch
 from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
@@ -50,10 +51,24 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
     database = _mongo(config.mongo, reactor=reactor)
     log = MongoMessageLog(database=database, clock=reactor, collections=config.mongo.message_collections)
     epoch = MongoEpoch(database=database, random_hex=secrets.token_hex)
+    archiving = Archiving(
+        log=log,
+        database=database,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        hot_days=config.mongo.hot_days,
+        archive_days=config.mongo.archive_days,
+    )
     redis = _redis(config.redis, reactor=reactor)
     node = config.node
     stores = CoreStores(
-        stages=[("MongoDB", database), ("message store", log), ("epoch", epoch), ("Redis", redis)],
+        stages=[
+            ("MongoDB", database),
+            ("message store", log),
+            ("epoch", epoch),
+            ("archiving", archiving),
+            ("Redis", redis),
+        ],
         log=log,
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
