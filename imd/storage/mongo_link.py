@@ -84,6 +84,8 @@ class MongoLink(MongoProtocol):  # type: ignore[misc]
         super().__init__()
         self.alive = False
         self.on_lost: Callable[[], None] | None = None
+        #: Set by whoever keeps it.
+        self.idle_since_s = 0.0
         self._received = bytearray()
         self._loss = "the connection was lost"
 

@@ -18,6 +18,8 @@ from imd.storage.mongo_primary import Members, MongoTrouble
 MAX_IN_FLIGHT = 256
 #: A primary that hangs or has been replaced is noticed so soon, even if nobody asks it anything.
 WATCH_EVERY_S = 5.0
+#: Firewalls forget connections that say nothing, and tell nobody.
+CLOSE_IDLE_AFTER_S = 60.0
 _RETRY_FIRST_S = 0.1
 _RETRY_LONGEST_S = 1.0
 
@@ -111,6 +113,7 @@ class LinkPool:
             self._taken.add(link)
             self._waiting.popleft().callback(link)
         else:
+            link.idle_since_s = self._clock.seconds()
             self._idle.append(link)
 
     def _grow(self) -> None:
@@ -203,4 +206,11 @@ class LinkPool:
     async def _watch(self) -> None:
         while True:
             await sleep(WATCH_EVERY_S, clock=self._clock)
+            self._close_unused()
             await self._check()
+
+    def _close_unused(self) -> None:
+        limit_s = self._clock.seconds() - CLOSE_IDLE_AFTER_S
+        # The one that was used last is taken first, so the oldest stand at the front.
+        while self._idle and self._idle[0].idle_since_s < limit_s:
+            self._idle.pop(0).abort()

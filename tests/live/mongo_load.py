@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet import reactor  # noqa: TID251 -- a real server, on real time
 from twisted.internet.defer import Deferred
@@ -12,13 +13,12 @@ from twisted.internet.threads import deferToThread
 from imd.core.message.content import Origin, system_body
 from imd.core.message.group_commit import GroupCommit
 from imd.core.message.live import LiveConversation
-from imd.core.message.model import StoredKey
+from imd.core.message.model import AppendResult, NewMessage, StoredKey
 from imd.core.message.mongo import MongoMessageLog
-from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend, SendKey
 from imd.ctl.cluster.engines import Mongod
 from imd.kernel.clocks import system_wall_clock
-from imd.kernel.errors import ImError
+from imd.kernel.errors import ImError, OutcomeUnknown
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from imd.pb.message_pb2 import SystemNotice
@@ -48,26 +48,23 @@ class Load:
     :param node_id: tells the nodes apart that write at the same time.
     """
 
-    def __init__(
-        self,
-        log: MongoMessageLog,
-        *,
-        store: MessageLog | None = None,
-        conversations: int = 6,
-        node_id: int = 1,
-    ) -> None:
+    def __init__(self, log: MongoMessageLog, *, conversations: int = 6, node_id: int = 1) -> None:
         self.names = [f"load-{number}" for number in range(conversations)]
         self.promised: dict[tuple[str, str], int] = {}
-        self.doubts = 0
+        #: Appends of which nobody could say whether they took effect, and sends that stayed in doubt for long.
+        self.unknown = 0
+        self.delayed = 0
         self.failures = 0
         self.running = False
         self._log = log
         self._node_id = node_id
         self._ids = Snowflake(node_id=node_id, wall_clock=system_wall_clock)
         self._live = {name: LiveConversation(name) for name in self.names}
-        self._tasks = Tasks()
+        self.tasks = Tasks()
         self._commits = [
-            GroupCommit(log=store or log, clock=reactor, tasks=self._tasks, batch_size=200, settlement=self)
+            GroupCommit(
+                log=_Noted(log, self), clock=reactor, tasks=self.tasks, batch_size=200, settlement=self
+            )
             for _ in range(log.partitions)
         ]
         self._sent = 0
@@ -84,7 +81,7 @@ class Load:
         """Send no more, and wait until every send has its final answer."""
         self.running = False
         await until(lambda: not self._unsettled)
-        await self._tasks.stop()
+        await self.tasks.stop()
 
     async def more(self, count: int) -> None:
         """Wait for so many promises more."""
@@ -132,7 +129,25 @@ class Load:
         reactor.callLater(_RESEND_S, self._send, send.key)
 
     def in_doubt(self, send: PendingSend) -> None:
-        self.doubts += 1
+        self.delayed += 1
+
+
+class _Noted:
+    """The log, with a count of the appends that were not answered."""
+
+    def __init__(self, log: MongoMessageLog, load: Load) -> None:
+        self._log = log
+        self._load = load
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def append(self, rows: Sequence[NewMessage]) -> AppendResult:
+        try:
+            return await self._log.append(rows)
+        except OutcomeUnknown:
+            self._load.unknown += 1
+            raise
 
 
 def stored_in(mongod: Mongod, names: Sequence[str]) -> dict[str, list[tuple[int, str]]]:

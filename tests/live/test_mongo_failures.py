@@ -29,6 +29,7 @@ class FailureLiveTests(MongoCase):
         await log.start()
         self.addCleanup(lambda: self.ended(log))
         load = Load(log)
+        self.addCleanup(lambda: self.ended(load.tasks))
         load.start()
         await load.more(300)
         return load
@@ -57,12 +58,16 @@ class FailureLiveTests(MongoCase):
         return self.run_on(1, scenario)
 
     def test_pause(self) -> Deferred[None]:
-        """A server that hangs for 10 seconds leaves writes in doubt, which are settled when it goes on."""
+        """A server that hangs for 13 seconds leaves writes in doubt, which are settled when it goes on."""
 
         async def scenario(mongod: Mongod, load: Load) -> None:
             mongod.pause()
-            await pause(10)
+            # 6 s until the insert is given up, 5 s to look what became of it.
+            await pause(13)
             mongod.resume()
+            self.assertGreater(load.unknown, 0)
+            await load.more(100)
+            self.assertEqual(load.failures, 0)
 
         return self.run_on(1, scenario)
 

@@ -14,7 +14,7 @@ from imd.kernel.errors import OutcomeUnknown, ServerBusy, StartupError
 from imd.kernel.timeouts import sleep
 from imd.storage.mongo import MongoDatabase
 from imd.storage.mongo_link import Host
-from imd.storage.mongo_pool import MAX_IN_FLIGHT, WATCH_EVERY_S
+from imd.storage.mongo_pool import CLOSE_IDLE_AFTER_S, MAX_IN_FLIGHT, WATCH_EVERY_S
 from tests.contract.bus import scenario
 from tests.contract.driving import drive
 from tests.storage.fake_mongod import NOW_MS, FakeMongod, client_of, election
@@ -317,6 +317,24 @@ class LinkTests(MongoCase):
         self.assertEqual(self.a.commands, [])
         await sleep(40, clock=self.clock)
         self.a.answers = [TOLD]
+        self.assertEqual(await database.documents(ASK), [{"_id": 1}])
+
+    @scenario
+    async def test_unused(self) -> None:
+        """Connections that were needed in a rush are closed when they are not needed any more."""
+        database = await self.opened(pool_size=4)
+        self.a.answer = lambda command: TOLD
+        for call in [Deferred.fromCoroutine(database.read(ASK)) for _ in range(4)]:
+            await call
+        for _ in range(20):
+            self.assertEqual(len(self.a.wires), 4)
+            await sleep(2.5, clock=self.clock)
+            await database.read(ASK)
+        for _ in range(10):
+            await sleep(2.5, clock=self.clock)
+            await database.read(ASK)
+        self.assertEqual(len(self.a.wires), 1)
+        await sleep(CLOSE_IDLE_AFTER_S + WATCH_EVERY_S, clock=self.clock)
         self.assertEqual(await database.documents(ASK), [{"_id": 1}])
 
     @scenario
