@@ -7,9 +7,8 @@ for every value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from cryptography.x509 import load_pem_x509_certificates
 from hiredis import pack_command
@@ -23,13 +22,13 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
 from txredisapi import ConnectionError as LineLost
-from txredisapi import RedisProtocol, ResponseError, SubscriberProtocol
+from txredisapi import RedisProtocol, ResponseError
 
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import StartupError
 from imd.kernel.timeouts import TimeoutError, with_timeout
 
-__all__ = ["Line", "LineLost", "Login", "ResponseError", "SubscribedLine", "Unusable", "open_line"]
+__all__ = ["Line", "LineLost", "Login", "ResponseError", "Unusable", "open_line"]
 
 #: To connect, do TLS, log in and read INFO; long for that, short for whoever waits for the start.
 OPEN_TIMEOUT_S = 1.0
@@ -72,22 +71,22 @@ class _Once(Factory):
 
     noisy = False
 
-    def __init__(self, line: Line | SubscribedLine) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
 
     def buildProtocol(self, _: object) -> Any:
         return self._line
 
 
-class _Ends:
-    """What both protocols add: an end that one can wait for."""
+class Line(RedisProtocol):  # type: ignore[misc]
+    """A connection for calls, whose end one can wait for. They share it; replies come in the order of the calls."""
 
     transport: Any
     replyQueue: Any
 
     def __init__(self) -> None:
         # Numbers and text stay what they are in Redis: bytes.
-        super().__init__(charset=None, convertNumbers=False)  # type: ignore[call-arg]
+        super().__init__(charset=None, convertNumbers=False)
         self.lost: Deferred[None] = Deferred()
         self._why: Failure | None = None
         self._retired = False
@@ -99,17 +98,17 @@ class _Ends:
 
     def connectionLost(self, why: Failure) -> None:
         self._why = why
-        super().connectionLost(why)  # type: ignore[misc]
+        super().connectionLost(why)
         self._end()
 
     def replyReceived(self, reply: object) -> None:
-        super().replyReceived(reply)  # type: ignore[misc]
+        super().replyReceived(reply)
         if self._retired and not self.replyQueue.waiting:
             self.abort()
 
     def ask(self, *command: str | bytes | int) -> Deferred[Any]:
         """The reply, or ``LineLost``, or ``ResponseError`` for what Redis refuses."""
-        return self.execute_command(*command)  # type: ignore[attr-defined,no-any-return]
+        return self.execute_command(*command)  # type: ignore[no-any-return]
 
     def abort(self) -> None:
         """Hang up at once; whoever waits for a reply gets ``LineLost`` on the next turn."""
@@ -136,27 +135,9 @@ class _Ends:
             self.lost.callback(None)
 
 
-class Line(_Ends, RedisProtocol):  # type: ignore[misc]
-    """A connection for calls. They share it; replies come in the order of the calls."""
-
-
-class SubscribedLine(_Ends, SubscriberProtocol):  # type: ignore[misc]
-    """A connection that listens; ``heard`` gets channel and message, and must not raise."""
-
-    def __init__(self, heard: Callable[[str, bytes], None]) -> None:
-        super().__init__()
-        self._heard = heard
-
-    def messageReceived(self, _: object, channel: bytes, message: bytes) -> None:
-        self._heard(channel.decode(), message)
-
-
-AnyLine = TypeVar("AnyLine", Line, SubscribedLine)
-
-
 async def open_line(
-    line: AnyLine, *, endpoint: IStreamClientEndpoint, login: Login, clock: Clock
-) -> tuple[AnyLine, str]:
+    line: Line, *, endpoint: IStreamClientEndpoint, login: Login, clock: Clock
+) -> tuple[Line, str]:
     """Connect, log in, and look whether this Redis will do; also what the operator should be warned of.
 
     :raises StartupError: it never will, before somebody changes the configuration.
@@ -186,7 +167,7 @@ async def open_line(
     return line, warning
 
 
-async def _enter(line: Line | SubscribedLine, login: Login) -> str:
+async def _enter(line: Line, login: Login) -> str:
     if login.password:
         user = [login.user] if login.user else []
         await _allowed(line.ask("AUTH", *user, login.password))

@@ -7,7 +7,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -21,7 +21,6 @@ from imd.ctl.cluster.engines import RedisServer
 from imd.kernel.errors import ServerBusy, StartupError
 from imd.kernel.timeouts import sleep
 from imd.storage.redis import RedisStore
-from imd.storage.redis_channels import RedisChannels
 from imd.storage.redis_line import Login, redis_endpoint
 from tests.live.certificate import write_certificate
 from tests.live.engines import engine, fresh
@@ -149,35 +148,6 @@ class AwayTests(TestCase):
         await self.all_busy(Ports(store))
         await deferToThread(server.start)
         await self.healed(store, Ports(store))
-
-
-class ChannelsTests(TestCase):
-    """Listening to a real Redis."""
-
-    async def test_heard_and_missed(self) -> None:
-        """What is published is heard, also after a restart, of which the listener is told."""
-        server = await deferToThread(fresh, self, "redis")
-        store = store_on(server)
-        await store.start()
-        self.addCleanup(lambda: coroutine(store.stop()))
-        channels = RedisChannels(
-            endpoint=redis_endpoint(reactor, server.host, server.port),
-            login=Login(password=server.password),
-            clock=reactor,
-            jitter=lambda: 0.0,
-        )
-        events: DeferredQueue[bytes] = DeferredQueue()
-        channels.subscribe("revoked", events.put, missed=lambda: events.put(b"missed"))
-        await channels.start()
-        self.addCleanup(lambda: coroutine(channels.stop()))
-        for _ in range(2):
-            self.assertEqual(await events.get(), b"missed")
-            await store.call("PUBLISH", "revoked", b"\xff 7")
-            self.assertEqual(await events.get(), b"\xff 7")
-            await deferToThread(server.kill)
-            await deferToThread(server.start)
-            while not store.is_up():
-                await sleep(0.05, clock=reactor)
 
 
 class TlsTests(TestCase):
