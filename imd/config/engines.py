@@ -45,9 +45,9 @@ class Mongo(Section, frozen=True):
     """Only its owner and group may read it; a line end at its end does not count."""
     ca_file: str = ""
     """PEM: trusted to sign the servers' certificates; switches TLS on."""
-    message_collections: int = 8
-    """Over so many collections messages are spread; each takes one write at a time. Cannot be changed once there
-    are messages."""
+    message_collections: int = 4
+    """Over so many collections messages are spread; each takes one write of a node at a time. A command costs as
+    much as thirty messages in it, so few of them are cheaper than many. Cannot be changed once there are messages."""
     pool_size: int = 16
     """Connections of this node; each does one thing at a time."""
     timeout_s: float = 5.0
