@@ -35,8 +35,8 @@ class NatsBus:
     """Keeps the promises of ``imd.bus.port.Bus`` between processes.
 
     While there is no connection, ``publish`` and ``request`` raise BusRefused at once: nothing is sent,
-    and whoever can do without falls back. ``publish_durable`` goes on trying for some seconds. It asks
-    for a reconnect 100 ms to 30 s later, for ever.
+    and whoever can do without falls back. ``publish_durable`` goes on trying for ten seconds. The
+    connection itself is tried for ever.
 
     :param tls: how to trust the servers; None sends everything in the clear, for loopback only.
     :param replicas: of each stream; 3 where there are three servers.

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.matching import check_subject
+from imd.bus.nats_backoff import Backoff
 from imd.bus.nats_link import Interest, Link, Login, Take
 from imd.bus.nats_replies import NotPermitted, Replies
 from imd.bus.port import BusFailure, BusRefused
@@ -19,14 +20,6 @@ from imd.kernel.clocks import Clock
 from imd.kernel.errors import StartupError
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 
-#: Spec 24.1: reconnect, for ever.
-FIRST_DELAY_S = 0.1
-MAX_DELAY_S = 30.0
-DELAY_FACTOR = 1.5
-DELAY_JITTER = 0.2
-#: A link that was up for less does not count as success, or a server that takes us and drops us again
-#: would be dialled ten times a second.
-STEADY_S = 5.0
 #: 2025-30215, 2026-27571, 2026-27889 and the route bypass of secnote-2026-16 are open in older ones.
 MIN_SERVER_VERSION = (2, 14, 0)
 #: While no server can be reached, the log says so this often; while we are refused something as well.
@@ -145,22 +138,19 @@ class NatsConnection:
         return (0, 0) if self._link is None else self._link.queued
 
     async def _keep(self) -> None:
-        delay_s = FIRST_DELAY_S
+        backoff = Backoff(self._random)
         turn = int(self._random() * len(self._servers))
         while not self._stopped:
             up_at = self._clock.seconds()
-            was_up = await self._follow(self._servers[turn % len(self._servers)])
-            if was_up and self._clock.seconds() - up_at >= STEADY_S:
-                delay_s = FIRST_DELAY_S
+            if await self._follow(self._servers[turn % len(self._servers)]):
+                backoff.was_up(self._clock.seconds() - up_at)
             turn += 1
-            await self._pause(delay_s)
-            delay_s = min(delay_s * DELAY_FACTOR, MAX_DELAY_S)
+            await self._pause(backoff.next())
 
     async def _pause(self, delay_s: float) -> None:
         if self._stopped:
             return
-        jitter = 1 + DELAY_JITTER * (2 * self._random() - 1)
-        self._waiting = sleep(delay_s * jitter, clock=self._clock)
+        self._waiting = sleep(delay_s, clock=self._clock)
         with suppress(CancelledError):
             await self._waiting
 

@@ -23,11 +23,11 @@ class Bus(Protocol):
       anybody has seen it. Payloads are copied; delivery happens on a later turn. A subscriber
       gets one message at a time; subscribers do not wait for each other.
     * ``publish_durable`` returns when the event is recorded; each named consumer then gets it at
-      least once, in order, also after a crash, up to 5 tries 30 s apart, then it is put aside as a
-      dead letter. A consumer that is new gets what is still kept (at most 7 days).
+      least once, in order, also after a crash, up to 5 tries up to 40 s apart, then it is put aside
+      as a dead letter. A consumer that is new gets what is still kept (at most 7 days).
     * ``request`` raises ``NoResponder`` at once if nobody serves the subject, ``TimeoutError`` after
-      ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised. Several
-      responders of one subject share its requests; one responder may run many at a time.
+      ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised or the
+      connection was lost meanwhile. Several responders of one subject share its requests; one responder may run many at a time.
     * Subjects may be subscribed to with ``*`` for one token and a final ``>`` for the rest.
     * What is queued is bounded: above that, and after ``stop``, sending raises ``BusRefused``;
       a payload above ``MAX_PAYLOAD_BYTES`` is a ``ValueError``.
@@ -56,8 +56,8 @@ class NoResponder(Exception):
 
 
 class BusFailure(Exception):
-    """The other side failed while answering; the outcome is unknown."""
+    """The other side failed while answering, or is cut off; the outcome is unknown."""
 
 
 class BusRefused(ServerBusy):
-    """The bus is full or stopped; nothing was sent."""
+    """The bus is full, stopped or not connected, or who was asked has no room; nothing was done."""
