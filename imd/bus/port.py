@@ -27,7 +27,8 @@ class Bus(Protocol):
       as a dead letter. A consumer that is new gets what is still kept (at most 7 days).
     * ``request`` raises ``NoResponder`` at once if nobody serves the subject, ``TimeoutError`` after
       ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised or the
-      connection was lost meanwhile. Several responders of one subject share its requests; one responder may run many at a time.
+      connection was lost meanwhile. Several responders of one subject share its requests; one responder
+      may run many at a time.
     * Subjects may be subscribed to with ``*`` for one token and a final ``>`` for the rest.
     * What is queued is bounded: above that, and after ``stop``, sending raises ``BusRefused``;
       a payload above ``MAX_PAYLOAD_BYTES`` is a ``ValueError``.
