@@ -19,8 +19,10 @@ from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_archiving import Archiving
 from imd.core.message.mongo_cursors import MongoCursors
 from imd.core.message.mongo_epoch import MongoEpoch
+from imd.core.message.recent_redis import RecentCachedLog
 from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
 from imd.core.presence.redis import RedisLastSeen
+from imd.core.presence.route_refresh import CHECK_S
 from imd.core.presence.routes_redis import RedisRouteTable
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
@@ -31,6 +33,10 @@ from imd.storage.mongo import MongoDatabase
 from imd.storage.mongo_primary import tcp_endpoints
 from imd.storage.redis import RedisStore
 from imd.storage.redis_line import Login, redis_endpoint
+
+#: A route table that has lost its memory is believed again after so many beats, or looks at it if these are
+#: rarer: by the first each node has seen the loss, and by the second has put its routes again.
+SETTLE_BEATS = 2
 
 
 class ClusterStores(NamedTuple):
@@ -69,7 +75,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
             ("archiving", archiving),
             ("Redis", redis),
         ],
-        log=log,
+        log=RecentCachedLog(log=log, redis=redis),
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
         partitions=log.partitions,
@@ -82,7 +88,11 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         leases=RedisShardLeases(
             redis=redis, interval_s=node.heartbeat_interval_s, missed=node.missed_heartbeats
         ),
-        routes=RedisRouteTable(redis=redis, route_ttl_s=node.route_ttl_s),
+        routes=RedisRouteTable(
+            redis=redis,
+            route_ttl_s=node.route_ttl_s,
+            settle_s=SETTLE_BEATS * max(node.heartbeat_interval_s, CHECK_S),
+        ),
         tails=log,
         incarnation=secrets.token_hex(8),
         first_forward_id=secrets.randbelow(1 << 62),
@@ -107,23 +117,16 @@ def _mongo(mongo: Mongo, *, reactor: Any) -> MongoDatabase:
 
 
 def _tls(ca_file: str) -> Callable[[str], Any]:
-    trusted = _authority("mongo", ca_file)
-    return lambda name: optionsForClientTLS(name, trustRoot=trusted)
-
-
-def _authority(section: str, ca_file: str) -> Any:
-    """Who is trusted to sign certificates: all that the file holds."""
     try:
         found = load_pem_x509_certificates(Path(ca_file).read_bytes())
     except (OSError, ValueError) as error:
-        raise StartupError(f"[{section}] ca_file {ca_file} cannot be read as PEM: {error}") from error
-    return trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in found])
+        raise StartupError(f"[mongo] ca_file {ca_file} cannot be read as PEM: {error}") from error
+    trusted = trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in found])
+    return lambda name: optionsForClientTLS(name, trustRoot=trusted)
 
 
 def _redis(redis: Redis, *, reactor: Any) -> RedisStore:
     host, port = parse_host(redis.address)
-    if redis.ca_file:
-        _authority("redis", redis.ca_file)
     return RedisStore(
         endpoint=redis_endpoint(reactor, host, port, ca_file=Path(redis.ca_file) if redis.ca_file else None),
         name=redis.address,

@@ -1,4 +1,4 @@
-"""The newest messages in Redis, before a log on SQLite."""
+"""The newest messages in Redis, before a log on SQLite, and before the one of a cluster."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 
 from imd.core.message.model import Page
+from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.recent_redis import MAX_BYTES, MAX_MESSAGES, RecentCachedLog
 from imd.core.message.sqlite import SqliteMessageLog, message_database
+from imd.storage.redis import RedisStore
 from tests.contract import message_log
 from tests.contract.message_log import message, seqs
-from tests.live.redis_stage import OnRedis
+from tests.live.engines import engine
+from tests.live.mongo import MongoCase
+from tests.live.redis_stage import OnRedis, store_on
 
 
 class CountingLog(SqliteMessageLog):
@@ -152,3 +157,49 @@ class RecentTests(RecentCase):
         self.assertEqual(await self.newest(log), page)
         await log.append([message(101, revokes_seq=99, revoked_body=b"revoked")])
         self.assertEqual((await self.newest(log)).messages[-3].body, b"revoked")
+
+
+class TwoNodesTests(MongoCase, OnRedis):
+    """MongoDB below, as two nodes of a cluster read it."""
+
+    collections = 1
+
+    async def test_recall_on_the_other(self) -> None:
+        """What one node has read the other is answered with out of Redis; what it takes back nobody sees again."""
+        below = await self.log_on(await self.opened())
+        one, other = (
+            RecentCachedLog(log=below, redis=redis) for redis in (await self.redis(), await self.second())
+        )
+        await one.append([message(seq) for seq in range(1, 101)])
+        page = await self.newest(one)
+        pages = self.pages_of(below)
+        self.assertEqual(await self.newest(other), page)
+        self.assertEqual(pages, [])
+        await other.append([message(101, revokes_seq=99, revoked_body=b"revoked")])
+        self.assertIsNone(await self.store.call("GET", "core:recent:c1"))
+        for log in (one, other, one):
+            after = await self.newest(log)
+            self.assertEqual((seqs(after)[-1], after.messages[-3].body), (101, b"revoked"))
+        self.assertEqual(len(pages), 1)
+
+    async def second(self) -> RedisStore:
+        """Another node's way to the same Redis."""
+        store = store_on(await deferToThread(engine, "redis"))
+        await store.start()
+        self.addCleanup(lambda: self.ended(store))
+        return store
+
+    async def newest(self, log: RecentCachedLog) -> Page:
+        return await log.page("c1", from_seq=1 << 62, limit=100, max_bytes=1 << 20, backward=True)
+
+    def pages_of(self, log: MongoMessageLog) -> list[str]:
+        """Grows with each page that is read from the log."""
+        asked: list[str] = []
+        read = log.page
+
+        async def page(conversation_id: str, **options: Any) -> Page:
+            asked.append(conversation_id)
+            return await read(conversation_id, **options)
+
+        self.patch(log, "page", page)
+        return asked

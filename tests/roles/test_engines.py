@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
-from imd.config.sections import BusinessConfig, CoreConfig
+from imd.config.sections import BusinessConfig, CoreConfig, Node
+from imd.core.message.recent_redis import RecentCachedLog
 from imd.kernel.errors import StartupError
 from imd.roles.bus import nats_bus, nats_tls
 from imd.roles.business_stores import cluster_business, mysql_server
@@ -100,6 +101,15 @@ class StoresTests(EnginesCase):
         self.assertNotEqual(one.cluster.incarnation, other.cluster.incarnation)
         self.assertNotEqual(one.cluster.first_forward_id, other.cluster.first_forward_id)
         self.assertFalse(one.is_usable())
+        self.assertIsInstance(one.stores.log, RecentCachedLog)
+
+    def test_routes_settle(self) -> None:
+        """A route table that has lost its memory is not believed before every node has had time to look."""
+        reactor: Any = Clock()
+        for interval_s, settle_s in ((8.0, 16), (5.0, 10), (0.5, 10)):
+            config = CoreConfig(node=Node(heartbeat_interval_s=interval_s))
+            routes: Any = cluster_stores(config, reactor=reactor).cluster.routes
+            self.assertEqual(routes._settle_us, settle_s * 1_000_000)
 
     def test_bad_authorities(self) -> None:
         """A file that is no certificate is named with its section."""
