@@ -63,7 +63,7 @@ def seed(config: Config, crowd_wish: CrowdWish, *, wall_clock: WallClock) -> Cro
             )
         )
     made = [new_login(account.user_id, _DEVICE, "bot", now_ms) for account in accounts]
-    rows = _ConversationRows(accounts, now_ms)
+    rows = ConversationRows(accounts, now_ms)
     names = [rows.add(wish) for wish in crowd_wish.conversations]
     engine = open_business(folder / "business.db")
     with engine.begin() as connection:
@@ -96,7 +96,7 @@ def _login_row(login: Login) -> Mapping[str, Any]:
     return login._asdict()
 
 
-class _ConversationRows:
+class ConversationRows:
     """Rows of 1:1 conversations, groups and members."""
 
     def __init__(self, accounts: list[Account], now_ms: int) -> None:

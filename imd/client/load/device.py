@@ -73,12 +73,15 @@ class Device:
         #: Ticks since a pull last got an answer.
         self._stalled_ticks = 0
         self._first_sync = True
+        #: The server asked to be left within so long; -1: it did not.
+        self.leave_within_ms = -1
 
     def connected(self) -> None:
         """The transport is up: introduce yourself."""
         self.state = State.CONNECTING
         self._cutter = FrameDecoder(limit_bytes=FRAME_LIMIT)
         self._pushed = self._owed = self._stalled_ticks = 0
+        self.leave_within_ms = -1
         for inbox in self.inboxes.values():
             inbox.pulling = True
             inbox.target = 0
@@ -150,8 +153,10 @@ class Device:
                 self._counts.overlapping += 1
             elif held[seq]:
                 self._counts.duplicated += 1
+                self._counts.pushed_again += 1
             else:
                 self._counts.reordered += 1
+                self._counts.pushed_late += 1
                 self._hold(inbox, seq, who, SEEN)
 
     def _hold(self, inbox: Inbox, seq: int, who: int, how: int) -> None:
@@ -237,6 +242,9 @@ class Device:
             self._owed = max(self._owed, envelope.hb.deliveredCount)
         elif kind == "error":
             self._failed(envelope, now_ns)
+        elif kind == "reconnect":
+            self._counts.told_to_leave += 1
+            self.leave_within_ms = envelope.reconnect.spreadMs
         elif kind == "kicked":
             self._shared.complain(f"kicked: {envelope.kicked.reason}")
 
@@ -286,9 +294,12 @@ class Device:
         if inbox.pulling:
             inbox.target = max(inbox.target, last_seq)
         elif inbox.contiguous() < last_seq:
-            inbox.pulling = True
-            inbox.target = last_seq
-            self.out.append(frames.history_frame(conversation_id, inbox.contiguous() + 1))
+            self._pull_up_to(inbox, last_seq)
+
+    def _pull_up_to(self, inbox: Inbox, last_seq: int) -> None:
+        inbox.pulling = True
+        inbox.target = last_seq
+        self.out.append(frames.history_frame(inbox.conversation_id, inbox.contiguous() + 1))
 
     def _pulled(self, page: HistoryResp, now_ns: int) -> None:
         inbox = self.inboxes.get(page.conversationId)
@@ -342,6 +353,9 @@ class Device:
             return
         self._notice_loss()
         for inbox in self.inboxes.values():
+            if inbox.gap_lasts() and not inbox.pulling:
+                self._counts.gaps += 1
+                self._pull_up_to(inbox, max(inbox.high, inbox.own_high))
             cursor = inbox.to_acknowledge()
             if cursor:
                 self.out.append(frames.deliver_ack_frame(inbox.conversation_id, cursor))

@@ -65,6 +65,8 @@ class Sockets:
         self._queue: deque[Link] = deque()
         #: (when, link) of those that wait before they come back.
         self._waiting: list[tuple[int, Link]] = []
+        #: (when, link, its socket) of those that were asked to leave.
+        self._leaving: list[tuple[int, Link, socket.socket | None]] = []
         self._others: dict[int, Callable[[], None]] = {}
 
     def watch(self, fd: int, readable: Callable[[], None]) -> None:
@@ -107,6 +109,8 @@ class Sockets:
                     self._lost(link)
                     continue
                 device.received(data, clock_ns())
+                if device.leave_within_ms >= 0:
+                    self._leave_soon(link)
             if device.out or link.backlog:
                 self.flush(link)
 
@@ -140,6 +144,12 @@ class Sockets:
                 if when_ns <= now_ns:
                     self._queue.append(link)
             self._waiting = [entry for entry in self._waiting if entry[0] > now_ns]
+        if self._leaving:
+            due = [(link, left) for when_ns, link, left in self._leaving if when_ns <= now_ns]
+            self._leaving = [entry for entry in self._leaving if entry[0] > now_ns]
+            for link, left in due:
+                if link.socket is left:
+                    self._lost(link)
         opening = self._opening
         if opening:
             for number in [n for n in opening if self.links[n].device.state is State.READY]:
@@ -181,6 +191,11 @@ class Sockets:
             self.cut += 1
             link.moves += 1
             self._waiting.append((self._clock_ns() + int(self._rng.random() * self._jitter_ns), link))
+
+    def _leave_soon(self, link: Link) -> None:
+        """The node goes down: at some time within what it gives, to the next one."""
+        within_ns, link.device.leave_within_ms = link.device.leave_within_ms * 1_000_000, -1
+        self._leaving.append((self._clock_ns() + int(self._rng.random() * within_ns), link, link.socket))
 
     def _close(self, link: Link) -> None:
         connection = link.socket

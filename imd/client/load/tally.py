@@ -33,15 +33,19 @@ class Counts:
         "duplicated",
         "errors",
         "foreign",
+        "gaps",
         "hints",
         "overlapping",
         "pulled",
+        "pushed_again",
+        "pushed_late",
         "refused",
         "reordered",
         "resyncs",
         "retried",
         "sent",
         "stored",
+        "told_to_leave",
         "waited_for",
     )
 
@@ -58,6 +62,10 @@ class Counts:
     pulled: int
     duplicated: int
     reordered: int
+    #: Those of ``duplicated`` and of ``reordered`` that a client drops, or puts in their place, by their seq:
+    #: pushed twice, and pushed after a later one. Only where nodes fail may there be any.
+    pushed_again: int
+    pushed_late: int
     #: Sends answered with FAILED: for good, and to be tried again.
     refused: int
     retried: int
@@ -67,9 +75,13 @@ class Counts:
     overlapping: int
     #: Messages in the same conversations that this run did not send.
     foreign: int
+    #: Holes before what was pushed that lasted, and were pulled.
+    gaps: int
     hints: int
     resyncs: int
     errors: int
+    #: Reconnect frames: the node is going down.
+    told_to_leave: int
     waited_for: int
 
     def as_dict(self) -> dict[str, int]:
@@ -121,7 +133,18 @@ class Inbox:
     Resync or a Hint) live ones are held back until history has filled the gap before them.
     """
 
-    __slots__ = ("_acked", "_prefix", "conversation_id", "held", "high", "pulling", "seen", "target")
+    __slots__ = (
+        "_acked",
+        "_gap_after",
+        "_prefix",
+        "conversation_id",
+        "held",
+        "high",
+        "own_high",
+        "pulling",
+        "seen",
+        "target",
+    )
 
     def __init__(self, conversation_id: str) -> None:
         self.conversation_id = conversation_id
@@ -129,12 +152,15 @@ class Inbox:
         self.seen[0] = OWN
         #: The highest seq that was delivered.
         self.high = 0
+        #: The highest seq of the device's own.
+        self.own_high = 0
         self.pulling = False
         #: The conversation's newest seq, as far as the server told while pulling.
         self.target = 0
         self.held: list[tuple[int, int, int]] = []
         self._prefix = 1
         self._acked = 0
+        self._gap_after = -1
 
     def skip_to(self, seq: int) -> None:
         """Take everything up to ``seq`` as held: it was there before the run."""
@@ -153,6 +179,19 @@ class Inbox:
             self.grow(seq)
         if not self.seen[seq]:
             self.seen[seq] = OWN
+        if seq > self.own_high:
+            self.own_high = seq
+
+    def gap_lasts(self) -> bool:
+        """Whether the same seq was missing at the last call, though later ones are here.
+
+        ACKs and deliveries may overtake each other, so a gap may close by itself.
+        """
+        before, self._gap_after = self._gap_after, -1
+        last = self.contiguous()
+        if last < max(self.high, self.own_high):
+            self._gap_after = last
+        return before == self._gap_after != -1
 
     def contiguous(self) -> int:
         """The seq up to which nothing is missing: the cursor a client sends."""

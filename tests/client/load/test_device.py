@@ -171,6 +171,35 @@ class FaultTests(SynchronousTestCase):
 class CatchUpTests(SynchronousTestCase):
     """What the server tells to pull is pulled, and counts as delivered."""
 
+    def test_gap_that_lasts_is_pulled(self) -> None:
+        """A message lost before its successor is pulled after a tick, in which it could still have come."""
+        run = Run(faults=Faults(lose={2}))
+        run.send(3)
+        receiver = run.devices[1]
+        receiver.tick(0, heartbeat=False)
+        run.pump()
+        self.assertEqual(run.problems, {"lost": 1})
+        receiver.tick(1, heartbeat=False)
+        run.pump()
+        self.assertEqual((run.shared.counts.gaps, run.shared.counts.pulled), (1, 1))
+        self.assertEqual(run.problems, {})
+        receiver.tick(2, heartbeat=False)
+        receiver.tick(3, heartbeat=False)
+        self.assertEqual(run.shared.counts.gaps, 1)
+
+    def test_asked_to_leave(self) -> None:
+        """A node that goes down is left within the time that it gives; a new connection knows nothing of it."""
+        run = Run()
+        device = run.devices[1]
+        self.assertEqual(device.leave_within_ms, -1)
+        asked = Envelope()
+        asked.reconnect.spreadMs = 5000
+        device.received(encode(asked), 1)
+        self.assertEqual((device.leave_within_ms, run.shared.counts.told_to_leave), (5000, 1))
+        run.cut(device)
+        run.connect(device)
+        self.assertEqual(device.leave_within_ms, -1)
+
     def test_resync(self) -> None:
         """A dropped queue is announced by Resync; history fills the gap, nothing is lost or doubled."""
         run = Run(faults=Faults(drop_and_resync={2}))
