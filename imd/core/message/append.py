@@ -24,6 +24,7 @@ from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, IdempotentConflict, ImError, InternalError, RateLimited, ServerBusy
 from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
 from imd.kernel.token_bucket import TokenBucket
 from imd.wire.outbound import Priority
 
@@ -33,6 +34,8 @@ RECENT_SENDS = 100_000
 MAX_WAITING_PER_CONVERSATION = 1000
 #: Resends of one message while it is being written; a client needs one a connection.
 MAX_TWINS = 100
+#: Until the store is asked again about a send that is refused and may be stored.
+ASK_AGAIN_S = 5.0
 
 #: Share of the queue above which a priority is turned away (spec 7.4).
 WATER_MARKS = {
@@ -85,11 +88,13 @@ class Appender:
         self._in_flight: dict[SendKey, PendingSend] = {}
         self._waiting: dict[str, deque[PendingSend]] = {}
         self._waiting_count = 0
+        #: Refused, and looked for in the log before that is said.
+        self._refusing = 0
 
     @property
     def unsettled(self) -> int:
         """Sends without a final answer."""
-        return len(self._in_flight) + self._waiting_count
+        return len(self._in_flight) + self._waiting_count + self._refusing
 
     def is_busy_with(self, conversation_id: str) -> bool:
         """Whether sends of this conversation have no final answer yet."""
@@ -109,13 +114,13 @@ class Appender:
             self._admit(send, live)
         elif send.key in self._in_flight:
             self._join(self._in_flight[send.key], send)
-        elif self.unsettled >= self._room[Priority.CONTROL]:
+        elif self.unsettled >= self._room[Priority.CONTROL] and not send.outcome_unknown:
             send.submitter.failed(send, ServerBusy("the server is busy", retry_after_ms=1000))
         elif waiting is None:
             self._waiting[conversation_id] = deque([send])
             self._waiting_count += 1
             self._tasks.spawn("look up a conversation", self._look_up(conversation_id))
-        elif len(waiting) < MAX_WAITING_PER_CONVERSATION:
+        elif len(waiting) < MAX_WAITING_PER_CONVERSATION or send.outcome_unknown:
             waiting.append(send)
             self._waiting_count += 1
         else:
@@ -139,7 +144,7 @@ class Appender:
                     self._admit(send, live)
                 else:
                     no = error or refused.get(sender_id) or Forbidden(_NOT_YOURS)
-                    send.submitter.failed(send, no)
+                    self._refuse(send, no)
             except Exception:
                 self._logger.failure("taking in a message of {id} failed", id=conversation_id)
         del self._waiting[conversation_id]
@@ -190,6 +195,7 @@ class Appender:
     def _refuse(self, send: PendingSend, error: ImError) -> None:
         """FAILED is proof that it is not stored; of what may be, the log is asked first."""
         if send.outcome_unknown:
+            self._refusing += 1
             self._tasks.spawn("look before refusing", self._refuse_if_absent(send, error))
         else:
             send.submitter.failed(send, error)
@@ -198,11 +204,18 @@ class Appender:
         conversation_id, sender_id, client_msg_id = send.key
         log = self._logs[self._partition_of(conversation_id)]
         try:
-            stored = (await log.find(conversation_id, sender_id, [client_msg_id])).get(client_msg_id)
-        except ImError:
-            # Its client asks again; by then the store may know.
-            send.submitter.delayed(send)
-            return
+            while True:
+                try:
+                    found = await log.find(conversation_id, sender_id, [client_msg_id])
+                    break
+                except ImError:
+                    if not send.told_delayed:
+                        send.told_delayed = True
+                        send.submitter.delayed(send)
+                    await sleep(ASK_AGAIN_S, clock=self._clock)
+        finally:
+            self._refusing -= 1
+        stored = found.get(client_msg_id)
         if stored is not None:
             self._answer_known(send, stored)
         else:
@@ -234,10 +247,13 @@ class Appender:
         if first.twins is None:
             first.twins = []
         elif len(first.twins) >= MAX_TWINS:
-            send.submitter.failed(send, RateLimited("resent too often", retry_after_ms=1000))
+            self._refuse(send, RateLimited("resent too often", retry_after_ms=1000))
             return
         first.twins.append(send)
-        send.submitter.accepted(send)
+        if send.outcome_unknown:
+            first.outcome_unknown = True
+        else:
+            send.submitter.accepted(send)
 
     def _answer_known(self, send: PendingSend, stored: StoredKey) -> None:
         if stored.content_hash != send.content_hash:

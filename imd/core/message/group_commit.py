@@ -239,7 +239,8 @@ class GroupCommit:
                 known.append((send, stored))
                 continue
             if send in answers:
-                send.outcome_unknown = False
+                # What another node has taken in may be written by it at any time.
+                send.outcome_unknown = send.taken_elsewhere
             left.append(send)
         batch[:] = left
         self._report_known(known)
@@ -256,12 +257,12 @@ class GroupCommit:
         batch[:] = [send for send in batch if send.outcome_unknown]
         if batch:
             # Nobody waits behind what is in doubt, maybe for hours, without being told.
-            failed += self._queue
-            self._queue.clear()
+            failed += [send for send in self._queue if not send.outcome_unknown]
+            self._queue = deque(send for send in self._queue if send.outcome_unknown)
         refusal = ServerBusy("the message store does not take writes", retry_after_ms=1000)
         for send in failed:
             self._report(self._settlement.failed, send, refusal)
-        for send in batch:
+        for send in (*batch, *self._queue) if batch else ():
             if not send.told_delayed:
                 send.told_delayed = True
                 self._report(self._settlement.in_doubt, send)

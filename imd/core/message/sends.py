@@ -48,7 +48,8 @@ class PendingSend:
     body) of the message that this one takes back. ``twins`` are resends that came while this one
     was being written. ``live`` is set at admission. ``version`` is that of a membership which must
     be known before the sender is judged. ``outcome_unknown``: an attempt was made that may have
-    stored it, here or at another node.
+    stored it, here or at another node. ``taken_elsewhere``: another node has it too, and may store it
+    at any time; that it is not there yet proves nothing.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class PendingSend:
         "server_time_ms",
         "stored_body",
         "submitter",
+        "taken_elsewhere",
         "told_delayed",
         "twins",
         "version",
@@ -103,6 +105,7 @@ class PendingSend:
         self.stored_body = b""
         self.priority = Priority.NORMAL
         self.outcome_unknown = False
+        self.taken_elsewhere = False
         self.told_delayed = False
         self.twins: list[PendingSend] | None = None
 

@@ -1,0 +1,86 @@
+"""Sends that were taken back from an owner: FAILED is said of none that may be stored, and each is settled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imd.bus.subjects import message_settled
+from imd.core.directory import Membership
+from imd.kernel.errors import ServerBusy
+from tests.core.message.harness import BOB, GROUP_ID
+from tests.core.message.test_forward import ForwardCase
+
+
+class TakenBackTests(ForwardCase):
+    """The owner has taken Ann's send, and then nothing is heard of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.owning.cable.losing.add(message_settled(self.home.node_id))
+
+    def test_nobody_knows_the_members(self) -> None:
+        """What the owner has stored is STORED, also while the members of its conversation cannot be learned."""
+        self.log.hold()
+        self.say("a")
+        self.pass_time(0.5)
+        self.log.release()
+        self.pass_time(0.5)
+        self.wait(self.owning.die())
+
+        async def busy(conversation_id: str) -> Membership | None:
+            raise ServerBusy("planted")
+
+        self.patch(self.people, "membership", busy)
+        self.home.members.forget(GROUP_ID)
+        self.pass_time(20)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "duplicate"])
+        self.assertEqual(self.home.forwarding.unsettled, 0)
+
+    def test_refused_while_the_store_does_not_answer(self) -> None:
+        """A send that is refused and may be stored is settled when the store answers again."""
+        self.log.hold()
+        self.say("a")
+        self.pass_time(0.5)
+        self.log.release()
+        self.pass_time(0.5)
+        self.people.put(GROUP_ID, BOB)
+        self.home.members.invalidate(GROUP_ID, 0)
+        self.wait(self.owning.die())
+        find, failures = self.log.find, [ServerBusy("planted")]
+
+        async def sometimes(*asked: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await find(*asked)
+
+        self.patch(self.log, "find", sometimes)
+        self.pass_time(40)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed", "duplicate"])
+        self.assertEqual(self.home.forwarding.unsettled, 0)
+
+    def test_behind_what_is_in_doubt(self) -> None:
+        """A store that takes nothing ends in DELAYED for all that may be stored, however many wait."""
+        self.home.appender._commits[0]._batch_size = 1
+        self.log.hold()
+        self.say("a", "b", "c")
+        self.pass_time(0.5)
+        self.wait(self.owning.die())
+        self.log.down = "unknown_before"
+        self.log.release()
+        self.pass_time(30)
+        self.assertEqual([self.home.answers.of(name)[-1] for name in "abc"], ["delayed"] * 3)
+        self.log.down = ""
+        self.pass_time(10)
+        self.assertEqual([self.home.answers.of(name)[-1] for name in "abc"], ["stored"] * 3)
+        self.assert_stored("a", "b", "c")
+
+    def test_the_owner_may_come_back(self) -> None:
+        """While the store refuses here, the owner may yet write: that is not FAILED."""
+        self.log.down = "busy"
+        self.say("a")
+        self.pass_time(30)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed"])
+        self.log.down = ""
+        self.pass_time(20)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed", "stored"])
+        self.assert_stored("a")
