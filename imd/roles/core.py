@@ -233,7 +233,10 @@ def build_core(
         *stores.stages,
         ("presence", presence),
         ("background work", Background(tasks)),
-        ("admitted messages", Settling(submit=submit, receipts=receipts, clock=clock)),
+        (
+            "admitted messages",
+            Settling(submit=submit, neighbours=neighbours, receipts=receipts, clock=clock),
+        ),
         *among_nodes,
         (
             "invalidations",

@@ -13,8 +13,10 @@ from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow
 from imd.core.message.recipients import Recipient
+from imd.core.message.retelling import Retelling
 from imd.core.message.sends import PendingSend
 from imd.core.nodes.ports import LiveNodes
+from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import ToldConversation, ToldConversations, ToldMessage
@@ -29,7 +31,12 @@ MAX_HELD = 1_000
 
 
 class Neighbours(Protocol):
-    """Tells other nodes. Never fails, never waits: what gets lost is found by their sweep."""
+    """Tells other nodes. Never fails, never waits: what gets lost is told again, or found by their sweep."""
+
+    @property
+    def untold(self) -> int:
+        """Conversations of which somebody is still to be told."""
+        ...
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         """These became durable, in this order."""
@@ -50,6 +57,10 @@ class Neighbours(Protocol):
 
 class NoNeighbours:
     """One node alone."""
+
+    @property
+    def untold(self) -> int:
+        return 0
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         """Nobody else is there."""
@@ -87,7 +98,14 @@ class NodeNeighbours:
     _logger = Logger()
 
     def __init__(
-        self, *, nodes: LiveNodes, routes: KnownRoutes, live: LiveConversations, bus: Bus, tasks: Tasks
+        self,
+        *,
+        nodes: LiveNodes,
+        routes: KnownRoutes,
+        live: LiveConversations,
+        bus: Bus,
+        clock: Clock,
+        tasks: Tasks,
     ) -> None:
         self._nodes = nodes
         self._routes = routes
@@ -95,6 +113,15 @@ class NodeNeighbours:
         self._bus = bus
         self._tasks = tasks
         self._held: dict[str, list[ToldConversation]] = {}
+        self._retelling = Retelling(bus=bus, clock=clock, tasks=tasks)
+
+    @property
+    def untold(self) -> int:
+        return len(self._held) + len(self._retelling)
+
+    def missed(self) -> None:
+        """The bus has had a gap: what was sent before it may be lost."""
+        self._retelling.missed()
 
     def deliver(self, sends: Sequence[PendingSend]) -> None:
         if not self._nodes.others:
@@ -186,7 +213,10 @@ class NodeNeighbours:
                 try:
                     self._bus.publish(message_deliver(node_id), payload)
                 except ImError as error:
-                    self._logger.warn("node {id} is not told: {error}", id=node_id, error=error)
+                    self._logger.debug("node {id} is not told yet: {error}", id=node_id, error=error)
+                    self._retelling.refused(node_id, part)
+                else:
+                    self._retelling.told(node_id, part)
 
 
 def _told_messages(conversation_id: str, sends: Sequence[PendingSend]) -> list[ToldConversation]:

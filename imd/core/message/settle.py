@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
+from imd.core.message.neighbours import Neighbours
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import Submit
 from imd.kernel.clocks import Clock
@@ -20,9 +21,16 @@ class Settling:
     _logger = Logger()
 
     def __init__(
-        self, *, submit: Submit, receipts: Receipts, clock: Clock, timeout_s: float = SETTLE_TIMEOUT_S
+        self,
+        *,
+        submit: Submit,
+        neighbours: Neighbours,
+        receipts: Receipts,
+        clock: Clock,
+        timeout_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
         self._submit = submit
+        self._neighbours = neighbours
         self._receipts = receipts
         self._clock = clock
         self._timeout_s = timeout_s
@@ -31,11 +39,13 @@ class Settling:
         """Nothing to do."""
 
     async def stop(self) -> None:
-        """Returns when every send has its final answer, or it has taken too long."""
+        """Returns when every send has its final answer and the other nodes know of it, or it has taken too long."""
         deadline_s = self._clock.seconds() + self._timeout_s
-        while self._submit.unsettled and self._clock.seconds() < deadline_s:
+        while (self._submit.unsettled or self._neighbours.untold) and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
         if self._submit.unsettled:
             # Told ACCEPTED or DELAYED at most; their clients send them again.
             self._logger.warn("{count} messages were not stored at stop", count=self._submit.unsettled)
+        if self._neighbours.untold:
+            self._logger.warn("{count} conversations were not told of at stop", count=self._neighbours.untold)
         await self._receipts.write()

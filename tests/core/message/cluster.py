@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from imd.bus.local import LocalBus
-from imd.bus.port import Bus, NoResponder, Responder, Subscriber
+from imd.bus.port import Bus, BusRefused, NoResponder, Responder, Subscriber
 from imd.core.directory_bus import MembershipCache
 from imd.core.message.append import Appender
 from imd.core.message.content import Origin, content_hash, sent_body
@@ -40,8 +40,9 @@ class Cable:
         self.frozen = False
         self._backlog: list[Deferred[None]] = []
         self.asked: list[str] = []
-        #: Subjects whose publications get lost on the way out.
+        #: Subjects whose publications get lost on the way out, and those that are refused.
         self.losing: set[str] = set()
+        self.refusing: set[str] = set()
 
     def thaw(self) -> None:
         self.frozen = False
@@ -57,6 +58,8 @@ class Cable:
         return not self.cut
 
     def publish(self, subject: str, payload: bytes) -> None:
+        if subject in self.refusing:
+            raise BusRefused("planted")
         if not self.cut and subject not in self.losing:
             self._bus.publish(subject, payload)
 
@@ -148,7 +151,7 @@ class ClusterNode:
         )
         self.routes = TownRoutes(case.nodes, node_id)
         self.neighbours = NodeNeighbours(
-            nodes=self.heartbeats, routes=self.routes, live=self.live, bus=bus, tasks=self.tasks
+            nodes=self.heartbeats, routes=self.routes, live=self.live, bus=bus, clock=clock, tasks=self.tasks
         )
         self.fanout = Fanout(live=self.live, tasks=self.tasks, clock=clock, thresholds=case.thresholds)
         self.receipts = Receipts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from imd.core.message.group_commit import MAX_OUTRUN
+from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.settle import Settling
 from imd.kernel.errors import Code
 from tests.core.message.harness import ANN, BOB, CY, GROUP_ID, LONG_S, PipelineCase, Told
@@ -199,7 +200,12 @@ class StopTests(PipelineCase):
     """A stop in good order loses nothing that was admitted."""
 
     def settle(self) -> None:
-        stage = Settling(submit=self.now.appender, receipts=self.now.receipts, clock=self.clock)
+        stage = Settling(
+            submit=self.now.appender,
+            neighbours=NoNeighbours(),
+            receipts=self.now.receipts,
+            clock=self.clock,
+        )
         self.wait(stage.start())
         self.wait(stage.stop())
 
