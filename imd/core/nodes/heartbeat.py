@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.port import Bus
@@ -107,10 +107,17 @@ class Heartbeats:
             self._logger.debug("the other nodes are not told: {error}", error=error)
 
     async def _run(self) -> None:
-        while not self._stopped:
+        while True:
             await sleep(self._interval_s, clock=self._clock)
-            await self._beat()
-            self._say()
+            if self._stopped:
+                return
+            try:
+                await self._beat()
+                self._say()
+            except CancelledError:
+                raise
+            except Exception:
+                self._logger.failure("a heartbeat failed; it goes on with the next")
 
     async def _beat(self) -> None:
         try:
@@ -174,7 +181,10 @@ class Heartbeats:
 
     def _tell(self) -> None:
         for listener in self._listeners:
-            listener()
+            try:
+                listener()
+            except Exception:
+                self._logger.failure("who wants to know of the nodes failed")
 
 
 class Readiness:

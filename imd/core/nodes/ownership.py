@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,6 +20,8 @@ from imd.kernel.timeouts import sleep, with_timeout
 
 #: Shards that were given back; a store that works settles what is in flight in less.
 HAND_OVER_TIMEOUT_S = 2.0
+#: After its start a node gets its share within moments, from whoever has looked after it meanwhile.
+YOUNG_S = 10.0
 
 
 class Ownership:
@@ -41,6 +43,7 @@ class Ownership:
         self._interval_s = interval_s
         self._owners: list[int] = [nodes.me.node_id] * SHARD_COUNT
         self._mine: frozenset[int] = frozenset()
+        self._young_until_s = 0.0
         self._listeners: list[Callable[[frozenset[int]], None]] = []
         self._claiming = False
         self._again = False
@@ -57,10 +60,12 @@ class Ownership:
         return self._owners[shard_of(conversation_id)]
 
     def on_inherited(self, listener: Callable[[frozenset[int]], None]) -> None:
-        """Have the listener told which shards this node took over from nodes that are gone."""
+        """Have the listener told which shards this node took over from nodes that are gone, among them
+        an earlier life of its own: what it takes soon after its start counts as that."""
         self._listeners.append(listener)
 
     async def start(self) -> None:
+        self._young_until_s = self._clock.seconds() + YOUNG_S
         self._nodes.on_change(self.look)
         await self._claim()
         self._tasks.spawn("shard leases", self._run())
@@ -88,9 +93,16 @@ class Ownership:
         self._logger.warn("the shards were not given back in time; their leases run out")
 
     async def _run(self) -> None:
-        while not self._stopped:
+        while True:
             await sleep(self._interval_s, clock=self._clock)
-            await self._claim()
+            if self._stopped:
+                return
+            try:
+                await self._claim()
+            except CancelledError:
+                raise
+            except Exception:
+                self._logger.failure("claiming shards failed; it is tried again")
 
     async def _claim(self) -> None:
         if self._claiming:
@@ -137,7 +149,8 @@ class Ownership:
                 given=len(given),
             )
             self._nodes.say_shards_changed()
-        inherited = frozenset(shard for shard in taken if before[shard] not in alive)
+        young = self._clock.seconds() < self._young_until_s
+        inherited = frozenset(shard for shard in taken if young or before[shard] not in alive)
         if inherited:
             for listener in self._listeners:
                 listener(inherited)

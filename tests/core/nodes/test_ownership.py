@@ -5,7 +5,7 @@ from __future__ import annotations
 from imd.core.nodes.model import fair_owners, homes
 from imd.kernel.errors import ServerBusy
 from imd.kernel.ids import SHARD_COUNT
-from tests.core.message.cluster import INTERVAL_S, ClusterCase
+from tests.core.message.cluster import INTERVAL_S, ClusterCase, ClusterNode
 
 
 class OwnershipTests(ClusterCase):
@@ -46,6 +46,41 @@ class OwnershipTests(ClusterCase):
         self.pass_time(4 * INTERVAL_S + 1)
         self.assert_shared(2)
         self.assertEqual(frozenset().union(*inherited), had)
+
+    def test_die_and_come_back(self) -> None:
+        """One that is back before it was missed takes over from its earlier life, which may have told nobody."""
+        had = self.nodes[1].ownership.mine
+        self.wait(self.nodes[1].die())
+        self.pass_time(1)
+        again = self.nodes[1] = ClusterNode(self, 1)
+        inherited: list[frozenset[int]] = []
+        again.ownership.on_inherited(inherited.append)
+        self.wait(again.start())
+        self.addCleanup(lambda: self.wait(again.tasks.stop()))
+        self.pass_time(1)
+        self.assert_shared(1, 2)
+        self.assertEqual(inherited, [had])
+
+    def test_left_is_left(self) -> None:
+        """A node that has left does not beat any more while it waits for what is under way."""
+        leaving = self.nodes[1]
+        for stage in reversed(leaving.stages):
+            self.wait(stage.stop())
+        self.pass_time(2 * INTERVAL_S)
+        self.assertEqual(self.nodes[2].heartbeats.others, frozenset())
+
+    def test_listener_fails(self) -> None:
+        """Whoever stumbles over a change of the nodes does not stop the heart."""
+
+        def stumble() -> None:
+            raise RuntimeError("planted")
+
+        self.nodes[2].heartbeats.on_change(stumble)
+        self.wait(self.nodes[1].leave())
+        self.add(3)
+        self.pass_time(5 * INTERVAL_S)
+        self.assert_shared(2, 3)
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
 
     def test_registry_lost(self) -> None:
         """Without the registry the nodes go on as they were, knowing each other by the bus."""
