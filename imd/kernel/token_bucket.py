@@ -6,19 +6,19 @@ from __future__ import annotations
 class TokenBucket:
     """``burst`` tokens, refilled at ``rate_per_s``; time comes from the caller and never goes back."""
 
-    __slots__ = ("_burst", "_rate_per_s", "_tokens", "_updated_s")
+    __slots__ = ("_tokens", "_updated_s", "burst", "rate_per_s")
 
     def __init__(self, *, rate_per_s: float, burst: float, now_s: float) -> None:
-        self._rate_per_s = rate_per_s
-        self._burst = burst
+        self.rate_per_s = rate_per_s
+        self.burst = burst
         self._tokens = burst
         self._updated_s = now_s
 
     def take(self, now_s: float, cost: float = 1.0) -> bool:
         """Whether ``cost`` tokens were there; they are gone then. A refusal costs nothing."""
-        tokens = self._tokens + (now_s - self._updated_s) * self._rate_per_s
-        if tokens > self._burst:
-            tokens = self._burst
+        tokens = self._tokens + (now_s - self._updated_s) * self.rate_per_s
+        if tokens > self.burst:
+            tokens = self.burst
         self._updated_s = now_s
         if tokens < cost:
             self._tokens = tokens
@@ -28,10 +28,20 @@ class TokenBucket:
 
     def retry_after_ms(self, cost: float = 1.0) -> int:
         """How long until ``take`` with this cost can succeed, as of the last ``take``."""
-        if self._rate_per_s <= 0:
+        if self.rate_per_s <= 0:
             return 60_000
-        return max(1, int((cost - self._tokens) / self._rate_per_s * 1000) + 1)
+        return max(1, int((cost - self._tokens) / self.rate_per_s * 1000) + 1)
 
     def is_full(self, now_s: float) -> bool:
         """Whether forgetting this bucket would change nothing."""
-        return self._tokens + (now_s - self._updated_s) * self._rate_per_s >= self._burst
+        return self._tokens + (now_s - self._updated_s) * self.rate_per_s >= self.burst
+
+    def left(self, now_s: float) -> float:
+        """How many tokens there are; below 0 are owed."""
+        return min(self._tokens + (now_s - self._updated_s) * self.rate_per_s, self.burst)
+
+    def go_on(self, now_s: float, *, left: float, rate_per_s: float) -> None:
+        """From so many tokens, at this rate."""
+        self._tokens = min(left, self.burst)
+        self._updated_s = now_s
+        self.rate_per_s = rate_per_s

@@ -15,6 +15,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from imd.config.address import parse_host
 from imd.config.engines import Mongo, Redis
 from imd.config.sections import CoreConfig
+from imd.core.gateway.budgets_redis import RedisBudgets
 from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_archiving import Archiving
 from imd.core.message.mongo_cursors import MongoCursors
@@ -94,6 +95,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
             settle_s=SETTLE_BEATS * max(node.heartbeat_interval_s, CHECK_S),
         ),
         tails=log,
+        budgets=RedisBudgets(redis=redis),
         incarnation=secrets.token_hex(8),
         first_forward_id=secrets.randbelow(1 << 62),
         node=node,

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.config import sections
+from imd.core.gateway.budgets import Budgets
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.resync import ResyncAll
+from imd.core.gateway.shared_rates import SharedRates
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout
 from imd.core.message.forward import Forwarding
@@ -45,6 +47,7 @@ class Cluster(NamedTuple):
     leases: ShardLeases
     routes: RouteTable
     tails: RecentTails
+    budgets: Budgets
     #: Tells this start of the node from every other.
     incarnation: str
     #: Of the sends handed to other nodes; different at every start, so that late outcomes meet nobody.
@@ -197,7 +200,16 @@ class Neighbourhood:
             was_seen=presence.was_seen,
             interval_s=self._cluster.node.route_audit_interval_s,
         )
-        self.feed.add(audit)
+        rates = SharedRates(
+            budgets=self._cluster.budgets,
+            rates_of=registry.rates_of,
+            has_ended=self._has_ended,
+            clock=self._clock,
+            tasks=self._tasks,
+        )
+        self.sessions.on_elsewhere(rates.found_elsewhere)
+        for listener in (audit, rates):
+            self.feed.add(listener)
         self._resync = ResyncAll(
             registry=registry, clock=self._clock, tasks=self._tasks, random=Random(), spread_s=RESYNC_SPREAD_S
         )
@@ -215,6 +227,7 @@ class Neighbourhood:
             ("refresh of routes", self.refresh),
             ("route audit", audit),
             ("presence elsewhere", self.elsewhere),
+            ("shared rates", rates),
         ]
 
     def missed(self) -> None:

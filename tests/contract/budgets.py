@@ -8,11 +8,17 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.gateway.budgets import Budget, Budgets
+from imd.core.gateway.budgets import MAX_OWED_BURSTS, Budgets, Spending
 from tests.contract.bus import scenario
 
 #: A token each 500 ms, which no machine is too busy for.
-BUDGET = Budget(rate_per_s=2.0, burst=5.0)
+RATE_PER_S = 2.0
+BURST = 5.0
+
+
+def used(key: str, spent: float, *, left: float = BURST) -> Spending:
+    """By a node that knows of nothing else, if not said otherwise."""
+    return Spending(key, RATE_PER_S, BURST, spent, left)
 
 
 class BudgetsCase(SynchronousTestCase):
@@ -32,44 +38,58 @@ class BudgetsCase(SynchronousTestCase):
 
 
 class BudgetsContract(BudgetsCase):
-    """Who may go on."""
+    """What is left."""
+
+    async def assert_left(self, budgets: Budgets, spending: Spending, expected: float) -> None:
+        """And what may have come back on a busy machine."""
+        (left,) = await budgets.spend([spending])
+        self.assertTrue(expected - 0.001 <= left < expected + 0.9, f"{left} is not {expected}")
 
     @scenario
-    async def test_burst_and_rate(self) -> None:
-        """A burst is granted, then nothing until a token has come back, and that one once; the wait that is
-        told is enough."""
+    async def test_together(self) -> None:
+        """What the nodes use counts together, comes back at the rate, and is never more than a burst."""
         budgets = await self.make()
-        granted = [(await budgets.take("a", BUDGET)).granted for _ in range(6)]
-        self.assertEqual(granted, [True] * 5 + [False])
-        refused = await budgets.take("a", BUDGET)
-        self.assertTrue(0 < refused.retry_after_ms <= 501, refused)
-        await self.pause(refused.retry_after_ms / 1000 + 0.005)
-        again = [(await budgets.take("a", BUDGET)).granted for _ in range(2)]
-        self.assertEqual(again, [True, False])
+        await self.assert_left(budgets, used("a", 0), 5)
+        await self.assert_left(budgets, used("a", 3), 2)
+        await self.assert_left(budgets, used("a", 2), 0)
+        await self.pause(1.0)
+        await self.assert_left(budgets, used("a", 0), 2)
+        await self.pause(2.5)
+        self.assertEqual(await budgets.spend([used("a", 0)]), [5])
 
     @scenario
     async def test_apart(self) -> None:
-        """One's budget is nothing to another."""
+        """One's budget is nothing to another; answers come in the order of the questions, also of very many."""
         budgets = await self.make()
-        self.assertTrue((await budgets.take("a", BUDGET, cost=5)).granted)
-        self.assertFalse((await budgets.take("a", BUDGET)).granted)
-        self.assertTrue((await budgets.take("b", BUDGET, cost=5)).granted)
+        await budgets.spend([used("b", 4)])
+        left = await budgets.spend([used("a", 1), used("b", 0), used("c", 5), used("d", 0)])
+        for found, expected in zip(left, (4, 1, 0, 5), strict=True):
+            self.assertTrue(expected - 0.001 <= found < expected + 0.9, f"{found} is not {expected}")
+        many = await budgets.spend([used(f"{n}", n % 5) for n in range(1_200)])
+        self.assertEqual([round(5 - each) for each in many], [n % 5 for n in range(1_200)])
+        self.assertEqual(await budgets.spend([]), [])
 
     @scenario
-    async def test_cost(self) -> None:
-        """What is dear waits longer, and a refusal costs nothing."""
+    async def test_owed(self) -> None:
+        """What was used without being there is owed, and paid back first; beyond nine bursts it is let off."""
         budgets = await self.make()
-        await budgets.take("a", BUDGET, cost=3)
-        for _ in range(20):
-            dear = await budgets.take("a", BUDGET, cost=4)
-            self.assertFalse(dear.granted)
-            self.assertGreater(dear.retry_after_ms, 500)
-        self.assertEqual(await budgets.take("a", BUDGET, cost=2), (True, 0))
+        await self.assert_left(budgets, used("a", 8), -3)
+        await self.pause(1.0)
+        await self.assert_left(budgets, used("a", 0), -1)
+        await self.assert_left(budgets, used("a", 1000), -MAX_OWED_BURSTS * BURST)
+
+    @scenario
+    async def test_node_knows_better(self) -> None:
+        """A budget that was forgotten is what a node says is left; told twice it is the same."""
+        budgets = await self.make()
+        for _ in range(3):
+            await self.assert_left(budgets, used("a", 0, left=1), 1)
+        await self.assert_left(budgets, used("a", 1, left=3), 0)
 
     @scenario
     async def test_at_once(self) -> None:
-        """Of many who ask at the same time as many are granted as there is room for."""
+        """Of what many say at the same time nothing is lost."""
         budgets = await self.make()
-        asked = [Deferred.fromCoroutine(budgets.take("a", BUDGET)) for _ in range(40)]
-        granted = [(await one).granted for one in asked]
-        self.assertEqual(granted.count(True), 5)
+        for asked in [Deferred.fromCoroutine(budgets.spend([used("a", 1)])) for _ in range(20)]:
+            await asked
+        await self.assert_left(budgets, used("a", 0), -15)

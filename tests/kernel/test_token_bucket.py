@@ -53,6 +53,17 @@ class Buckets(SynchronousTestCase):
         self.assertFalse(bucket.take(1e9))
         self.assertEqual(bucket.retry_after_ms(), 60_000)
 
+    def test_go_on(self) -> None:
+        """A bucket that is told how much there is goes on from there, also from less than nothing."""
+        bucket = self.bucket()
+        bucket.go_on(100.0, left=-2.0, rate_per_s=1.0)
+        self.assertFalse(bucket.take(102.5))
+        self.assertEqual(bucket.retry_after_ms(), 501)
+        self.assertTrue(bucket.take(103.1))
+        self.assertAlmostEqual(bucket.left(104.0), 1.0)
+        bucket.go_on(104.0, left=50.0, rate_per_s=1.0)
+        self.assertEqual((bucket.left(104.0), bucket.left(200.0)), (3.0, 3.0))
+
     def test_full(self) -> None:
         """A bucket may be forgotten exactly when a new one would grant the same."""
         bucket = self.bucket()

@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from imd.kernel.clocks import Clock
 from imd.kernel.eviction import forget_oldest
-from imd.kernel.token_bucket import TokenBucket
 
-#: About 250 B each; who is forgotten has a full budget again.
+#: About 250 B each; who is forgotten has as much as the nodes say is left.
 MAX_KEYS = 100_000
+#: More than that nobody owes: a device each at ten nodes, all of which spent a burst before they heard of one
+#: another. It also bounds for how long a clock that was set back may keep somebody out.
+MAX_OWED_BURSTS = 9
 
 
-class Budget(NamedTuple):
-    """``burst`` at once, refilled at ``rate_per_s``; both above 0."""
+class Spending(NamedTuple):
+    """What a node has let somebody use of a budget: ``burst`` at once, refilled at ``rate_per_s``, both above 0."""
 
+    key: str
     rate_per_s: float
     burst: float
-
-
-class Verdict(NamedTuple):
-    """``retry_after_ms`` is 0 if it was granted."""
-
-    granted: bool
-    retry_after_ms: int
+    spent: float
+    #: As far as this node knows, after that: what is left is never more.
+    left: float
 
 
 class Budgets(Protocol):
-    """What may still be used of each budget. Never fails: a limit is no reason to refuse everybody."""
+    """What the nodes have used together."""
 
-    async def take(self, key: str, budget: Budget, cost: float = 1.0) -> Verdict:
-        """Use ``cost`` of it, if that is there; a refusal costs nothing. More than ``burst`` never is."""
+    async def spend(self, spendings: Sequence[Spending]) -> Sequence[float]:
+        """Charge each, whether it was there or not; what is left of it now, below 0 if it is owed.
+
+        :raises ServerBusy: they cannot be asked in time; what was spent may have been charged or not.
+        """
         ...
 
 
 class MemoryBudgets:
-    """``Budgets`` of one process."""
+    """``Budgets`` within one process; several nodes in it share one object."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._buckets: dict[tuple[str, Budget], TokenBucket] = {}
+        #: When each is full again.
+        self._full_s: dict[str, float] = {}
 
-    async def take(self, key: str, budget: Budget, cost: float = 1.0) -> Verdict:
+    async def spend(self, spendings: Sequence[Spending]) -> Sequence[float]:
         now_s = self._clock.seconds()
-        bucket = self._buckets.pop((key, budget), None)
-        if bucket is None:
-            bucket = TokenBucket(rate_per_s=budget.rate_per_s, burst=budget.burst, now_s=now_s)
-        # At the end again: who was here last is forgotten last.
-        self._buckets[key, budget] = bucket
-        forget_oldest(self._buckets, MAX_KEYS)
-        if bucket.take(now_s, cost):
-            return Verdict(granted=True, retry_after_ms=0)
-        return Verdict(granted=False, retry_after_ms=bucket.retry_after_ms(cost))
+        left = []
+        for key, rate_per_s, burst, spent, at_most in spendings:
+            # At the end again: who was here last is forgotten last.
+            full_s = max(self._full_s.pop(key, now_s), now_s) + spent / rate_per_s
+            full_s = max(full_s, now_s + (burst - at_most) / rate_per_s)
+            full_s = min(full_s, now_s + (1 + MAX_OWED_BURSTS) * burst / rate_per_s)
+            self._full_s[key] = full_s
+            left.append(burst - (full_s - now_s) * rate_per_s)
+        forget_oldest(self._full_s, MAX_KEYS)
+        return left

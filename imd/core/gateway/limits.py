@@ -6,7 +6,7 @@ those who use them, so that a frame costs no look-up.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from imd.kernel.token_bucket import TokenBucket
 
@@ -29,14 +29,24 @@ def bucket(rate_per_s: float, now_s: float, *, burst: float = 0.0) -> TokenBucke
     return TokenBucket(rate_per_s=rate_per_s, burst=burst or max(1.0, 2 * rate_per_s), now_s=now_s)
 
 
+class Tokens(Protocol):
+    """As of ``TokenBucket``; ``shared_rates`` puts others in their place."""
+
+    def take(self, now_s: float, cost: float = 1.0) -> bool: ...
+
+    def retry_after_ms(self, cost: float = 1.0) -> int: ...
+
+    def is_full(self, now_s: float) -> bool: ...
+
+
 class UserRates:
     """What one user may send, over all devices; kept for as long as a session of the user is here."""
 
     __slots__ = ("media", "text")
 
     def __init__(self, rates: Rates, now_s: float) -> None:
-        self.text = bucket(rates.user_text_per_min / 60, now_s, burst=rates.user_burst)
-        self.media = bucket(
+        self.text: Tokens | None = bucket(rates.user_text_per_min / 60, now_s, burst=rates.user_burst)
+        self.media: Tokens | None = bucket(
             rates.user_media_per_min / 60, now_s, burst=min(rates.user_burst, rates.user_media_per_min)
         )
 
@@ -45,7 +55,7 @@ class UserRates:
         return _full(self.text, now_s) and _full(self.media, now_s)
 
 
-def _full(tokens: TokenBucket | None, now_s: float) -> bool:
+def _full(tokens: Tokens | None, now_s: float) -> bool:
     return tokens is None or tokens.is_full(now_s)
 
 

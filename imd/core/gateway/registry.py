@@ -112,6 +112,11 @@ class Registry:
         user = self._users.get(user_id)
         return list(user.devices.values()) if user is not None else ()
 
+    def rates_of(self, user_id: int) -> UserRates | None:
+        """What a user who is here may send."""
+        user = self._users.get(user_id)
+        return user.rates if user is not None else None
+
     def forget_idle(self) -> None:
         """Drop the rates of addresses and users that are away and whose buckets are full again."""
         now_s = self._clock.seconds()

@@ -82,6 +82,7 @@ class SessionRoutes(RouteListener):
         self._tasks = tasks
         self._max_devices_per_user = max_devices_per_user
         self._kick_here: Kick = _nobody
+        self._found_elsewhere: Callable[[Route], None] = lambda route: None
         self._sessions: dict[int, tuple[Route, ...]] = {}
         self._latest_heard_ms = 0
         self._changes: dict[int, Change] = {}
@@ -100,6 +101,10 @@ class SessionRoutes(RouteListener):
     def on_kick(self, kick: Kick) -> None:
         """Who ends sessions here."""
         self._kick_here = kick
+
+    def on_elsewhere(self, found: Callable[[Route], None]) -> None:
+        """Who hears of sessions at other nodes that the table names for users who are here."""
+        self._found_elsewhere = found
 
     async def start(self) -> None:
         """Say that this incarnation is here, and ask the others who is with them."""
@@ -289,6 +294,9 @@ class SessionRoutes(RouteListener):
             if route.device_id == ours.device_id and route.is_newer_than(ours):
                 self._kick(ours, "same_device")
                 return
+        for route in found:
+            if route.node_id != ours.node_id:
+                self._found_elsewhere(route)
         found.sort(key=lambda route: (route.since_ms, route.session_id))
         for route in found[: max(0, len(found) - self._max_devices_per_user)]:
             self._kick(route, "too_many_devices")
