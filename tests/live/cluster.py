@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -27,14 +27,23 @@ from tests.dialogue.wire import Transport
 from tests.live.server import Settings
 
 
-def new_cluster(settings: Settings, *, through: Mapping[str, int] | None = None, **layout: Any) -> Cluster:
+def new_cluster(
+    settings: Settings,
+    *,
+    through: Mapping[str, int] | None = None,
+    prepare: Callable[[Cluster], None] | None = None,
+    **layout: Any,
+) -> Cluster:
     """A cluster that is up, in a folder that goes with this process; blocks.
 
+    :param prepare: is called before it is started, when its ports are known.
     :raises SkipTest: an engine is not installed, and $CI is not set.
     """
     folder = Path(tempfile.mkdtemp(prefix="imd-cluster-"))
     cluster = Cluster(folder=folder, layout=Layout(base_port=0, **layout), settings=settings)
     cluster.through.update(through or {})
+    if prepare is not None:
+        prepare(cluster)
 
     def close() -> None:
         cluster.kill()
