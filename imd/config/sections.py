@@ -118,7 +118,8 @@ class Gateway(Access, frozen=True):
 
 
 class CoreLimits(Section, frozen=True):
-    """Rates (spec 18.5), each node for itself. A rate of 0 switches that limit off."""
+    """Rates (spec 18.5): of users and conversations over all nodes, the others each node for itself.
+    A rate of 0 switches that limit off."""
 
     user_text_per_min: float = 30
     user_media_per_min: float = 10
