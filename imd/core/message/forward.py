@@ -117,6 +117,7 @@ class Forwarding:
         #: Ways that change from this node to another one, and are looked at until they can.
         self._leaving: dict[str, _Way] = {}
         self._held = 0
+        self._seeing_off = False
         self._watching = False
 
     @property
@@ -347,18 +348,36 @@ class Forwarding:
     # From this node to another
 
     def _leave(self, way: _Way) -> None:
-        if not self._leaving:
-            self._tasks.spawn("hand conversations over", self._wait_to_leave())
         way.leave_by_s = self._clock.seconds() + LEAVE_TIMEOUT_S
         self._leaving[way.conversation_id] = way
+        if not self._seeing_off:
+            self._seeing_off = True
+            self._tasks.spawn("hand conversations over", self._see_off())
 
-    async def _wait_to_leave(self) -> None:
-        while self._leaving:
-            await sleep(_HELD_POLL_S, clock=self._clock)
-            for conversation_id, way in list(self._leaving.items()):
-                if self._clock.seconds() > way.leave_by_s or not self._appender.is_busy_with(conversation_id):
-                    del self._leaving[conversation_id]
-                    self._let_go(way)
+    async def _see_off(self) -> None:
+        try:
+            while self._leaving:
+                await sleep(_HELD_POLL_S, clock=self._clock)
+                for conversation_id, way in list(self._leaving.items()):
+                    if not self._appender.is_busy_with(conversation_id):
+                        del self._leaving[conversation_id]
+                        self._let_go(way)
+                    elif self._clock.seconds() > way.leave_by_s:
+                        del self._leaving[conversation_id]
+                        self._go_now(way)
+        finally:
+            self._seeing_off = False
+
+    def _go_now(self, way: _Way) -> None:
+        """To the owner of now, if that is another node still; it was waited for long enough."""
+        way.lane = self._lane_of(way.conversation_id)
+        if way.lane is None:
+            self._let_go(way)
+            return
+        held, way.held = way.held, deque()
+        self._held -= len(held)
+        for send in held:
+            self._hand_over(way, way.lane, send)
 
 
 def _accept(forward: _Forward) -> None:

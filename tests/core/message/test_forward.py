@@ -140,6 +140,44 @@ class FailingOwnerTests(ForwardCase):
         self.assert_stored("a", "b", "c", "d", "e")
         self.assertEqual(len(self.home.answers.of("b")), 2)
 
+    def stand_in(self) -> None:
+        """The owner hangs until a send is written here; the store hangs; the owner is there again."""
+        self.owning.cable.frozen = True
+        self.log.hold()
+        self.say("a")
+        self.pass_time(3)
+        self.owning.cable.thaw()
+        self.pass_time(2)
+        self.assertTrue(self.home.appender.is_busy_with(GROUP_ID))
+
+    def test_back_to_the_owner(self) -> None:
+        """What this node began for it is ended here; what comes later waits for that, and goes to the owner."""
+        self.stand_in()
+        asked = self.home.cable.asked.count(message_append(self.owning.node_id))
+        self.say("b", "c")
+        self.pass_time(1)
+        self.assertEqual(self.home.cable.asked.count(message_append(self.owning.node_id)), asked)
+        self.log.release()
+        self.pass_time(1)
+        self.assertGreater(self.home.cable.asked.count(message_append(self.owning.node_id)), asked)
+        self.assertEqual([self.home.answers.of(name)[-1] for name in "abc"], ["stored"] * 3)
+        self.assert_stored("a", "b", "c")
+        self.assertEqual(self.home.forwarding.unsettled, 0)
+
+    def test_back_to_the_owner_in_time(self) -> None:
+        """It waits no longer than 5 s for what does not end."""
+        self.stand_in()
+        asked = self.home.cable.asked.count(message_append(self.owning.node_id))
+        self.say("b")
+        self.pass_time(6)
+        self.assertTrue(self.home.appender.is_busy_with(GROUP_ID))
+        self.assertEqual(self.home.cable.asked.count(message_append(self.owning.node_id)), asked + 1)
+        self.log.release()
+        self.pass_time(20)
+        self.assertEqual([self.home.answers.of(name)[-1] for name in "ab"], ["stored"] * 2)
+        self.assert_contiguous()
+        self.assertEqual(self.home.forwarding.unsettled, 0)
+
     def test_outcomes_lost(self) -> None:
         """When the owner's word is lost, the node looks for itself, and finds what is stored."""
         self.owning.cable.losing.add(message_settled(self.home.node_id))
