@@ -1,14 +1,13 @@
-"""The contracts of registry, leases, routes, last seen, online sets and budgets on a real Redis."""
+"""The contracts of registry, leases, routes, last seen and budgets on a real Redis."""
 
 from __future__ import annotations
 
 from imd.core.gateway.budgets import Spending
 from imd.core.gateway.budgets_redis import RedisBudgets
 from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
-from imd.core.presence.online_sets_redis import RedisOnlineSets
 from imd.core.presence.redis import RedisLastSeen
 from imd.core.presence.routes_redis import RedisRouteTable
-from tests.contract import budgets, last_seen, node_registry, online_sets, route_table, shard_leases
+from tests.contract import budgets, last_seen, node_registry, route_table, shard_leases
 from tests.contract.route_table import PHONE, TABLET
 from tests.live.redis_stage import OnRedis
 
@@ -66,15 +65,6 @@ class RedisLastSeenTests(OnRedis, last_seen.LastSeenContract):
 
     async def make(self) -> RedisLastSeen:
         return RedisLastSeen(redis=await self.redis())
-
-
-class RedisOnlineSetsTests(OnRedis, online_sets.OnlineSetsContract):
-    """RedisOnlineSets keeps the contract."""
-
-    ttl_s = 1.0
-
-    async def make(self) -> RedisOnlineSets:
-        return RedisOnlineSets(redis=await self.redis(), ttl_s=self.ttl_s)
 
 
 class RedisBudgetsTests(OnRedis, budgets.BudgetsContract):

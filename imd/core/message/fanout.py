@@ -162,9 +162,12 @@ class Fanout:
 
     def _wants_hint(self, live: LiveConversation, sends: Sequence[Deliverable]) -> bool:
         limits = self._thresholds
-        # Connections are dealt out evenly: as many as here are online at each of the nodes.
+        # Connections are dealt out evenly: as many as here are online at each of the nodes, and no more than
+        # there are members. Near the threshold a node may be wrong, about the few that are here.
         online = len(live.audience or ()) * self._node_count()
-        if online > limits.members_online or live.hint_until_s > self._clock.seconds():
+        if online > limits.members_online and live.member_count > limits.members_online:
+            return True
+        if live.hint_until_s > self._clock.seconds():
             return True
         if live.member_count <= limits.small_group_members:
             return False

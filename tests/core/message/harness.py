@@ -66,6 +66,7 @@ class Pipeline:
             tasks=self.tasks,
             clock=case.clock,
             thresholds=options.pop("hint", case.thresholds),
+            node_count=options.pop("node_count", lambda: 1),
         )
         self.receipts = Receipts(
             live=self.live,

@@ -106,6 +106,18 @@ class HintTests(PipelineCase):
         self.send("b", device=ann)
         self.assertEqual(bob.seqs(), [2])
 
+    def test_many_nodes(self) -> None:
+        """As many as here are taken to be online at each node, but no more than the conversation has members."""
+        self.start(hint=self.thresholds._replace(members_online=3), node_count=lambda: 3)
+        self.people.put("g_4", ANN, BOB, CY, DAN)
+        bob, bobs_tablet = self.connect(BOB), self.connect(BOB, "tablet")
+        self.send("a", conversation_id="g_4")
+        self.send("b")
+        self.assertEqual((bob.hints, bob.seqs()), ([1], [1]))
+        self.disconnect(bobs_tablet)
+        self.send("c", conversation_id="g_4")
+        self.assertEqual(bob.seqs("g_4"), [2])
+
     def test_hints_gathered(self) -> None:
         """Hints of one conversation keep their distance, and the last one says it all."""
         self.start(hint=self.thresholds._replace(members_online=0))

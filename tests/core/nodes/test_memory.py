@@ -1,4 +1,4 @@
-"""The contracts of registry, leases, routes, online sets and budgets in memory, on simulated time."""
+"""The contracts of registry, leases, routes and budgets in memory, on simulated time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.gateway.budgets import MemoryBudgets
 from imd.core.nodes.memory import MemoryNodeRegistry, MemoryShardLeases
-from imd.core.presence.online_sets_memory import MemoryOnlineSets
 from imd.core.presence.routes_memory import MemoryRouteTable
 from imd.kernel.timeouts import sleep
-from tests.contract import budgets, node_registry, online_sets, route_table, shard_leases
+from tests.contract import budgets, node_registry, route_table, shard_leases
 from tests.contract.driving import drive
 from tests.contract.route_table import PHONE
 
@@ -80,15 +79,6 @@ class MemoryRouteTableTests(InMemory, route_table.RouteTableContract):
 
         self.drive(work())
         self.assertEqual((table._routes, table._of_node, table._nodes_of), ({}, {}, {}))
-
-
-class MemoryOnlineSetsTests(InMemory, online_sets.OnlineSetsContract):
-    """MemoryOnlineSets keeps the contract."""
-
-    ttl_s = 120.0
-
-    async def make(self) -> MemoryOnlineSets:
-        return MemoryOnlineSets(clock=self.clock)
 
 
 class MemoryBudgetsTests(InMemory, budgets.BudgetsContract):
