@@ -19,7 +19,7 @@ from imd.bus.nats_link import Login
 from imd.bus.nats_streams import STREAMS, Stream, consumer_name, stream_of
 from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused, Responder, Subscriber
 from imd.kernel.clocks import Clock
-from imd.kernel.timeouts import TimeoutError, with_timeout
+from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 
 #: The first connection and the streams; whoever starts all servers at once has them up by then.
 START_TIMEOUT_S = 10.0
@@ -27,6 +27,7 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 #: Messages dropped in quick succession are one gap, told when it may be over.
 GAP_DELAY_S = 1.0
+_POLL_S = 0.02
 #: All processes that respond to a subject share its requests.
 _QUEUE = "im"
 
@@ -116,6 +117,17 @@ class NatsBus:
                 "{count} handlers of the bus did not end in time; they are left", count=self._at_work.count
             )
         await self._connection.stop()
+
+    async def withdraw(self) -> None:
+        """Answer no request that comes from here on: others who respond to the same subjects do. Returns when
+        those at hand are answered (bounded)."""
+        leaving = {sid: each for sid, each in self._inbound.items() if isinstance(each, ResponderQueue)}
+        for sid in leaving:
+            del self._inbound[sid]
+        await self._connection.mute(list(leaving))
+        deadline_s = self._clock.seconds() + STOP_TIMEOUT_S
+        while any(map(len, leaving.values())) and self._clock.seconds() < deadline_s:
+            await sleep(_POLL_S, clock=self._clock)
 
     async def _idle(self, consumers: list[Deferred[None]]) -> None:
         await self._at_work.idle()

@@ -55,3 +55,17 @@ def nats_tls(nats: Nats) -> ssl.SSLContext | None:
             "PEM, and the key the certificate's"
         ) from None
     return None
+
+
+class Answering:
+    """A stage after those that answer requests: it stops before them, so that none is taken that nobody ends."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+
+    async def start(self) -> None:
+        """Responders are heard as soon as they say so."""
+
+    async def stop(self) -> None:
+        """The other nodes of the role answer from here on."""
+        await self._bus.withdraw()

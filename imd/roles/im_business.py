@@ -11,7 +11,7 @@ from imd.config.sections import BusinessConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
 from imd.ops.health import Readiness, Watched
-from imd.roles.bus import nats_bus
+from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
@@ -44,6 +44,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
     stages: list[tuple[str, Stage]] = [
         ("bus", bus),
         *business.stages,
+        ("answers", Answering(bus)),
         ("settings", SettingsSeen(bus=bus, node=name)),
         ("database watch", database),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),

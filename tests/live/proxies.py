@@ -24,6 +24,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from imd.ctl.cluster.engine import free_port
 from tests.live.fault_proxy import FaultProxy
 
 reactor: Any = _reactor
@@ -40,8 +41,10 @@ class Proxies:
     """
 
     def __init__(self, targets: Mapping[str, int]) -> None:
+        # Chosen here, where it is known which ports were given to others who do not listen yet.
+        ports = {name: (target, free_port()) for name, target in targets.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.live.proxies", json.dumps(dict(targets))],
+            [sys.executable, "-m", "tests.live.proxies", json.dumps(ports)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
@@ -109,8 +112,11 @@ class _Orders(LineOnlyReceiver):
 
 def main() -> None:
     """The program."""
-    targets = json.loads(sys.argv[1])
-    StandardIO(_Orders({name: FaultProxy(target=port) for name, port in targets.items()}))
+    proxies = {}
+    for name, (target, port) in json.loads(sys.argv[1]).items():
+        proxies[name] = FaultProxy(target=target)
+        proxies[name].port = port
+    StandardIO(_Orders(proxies))
     reactor.run()
 
 

@@ -285,6 +285,27 @@ class StopTests(NatsCase):
         await stopped
         self.assertRaises(BusRefused, server.publish, "im.other.a", b"")
 
+    async def test_withdrawn(self) -> None:
+        """Who withdraws ends what it has, and no request that comes later waits for it: others answer."""
+        caller, leaving, staying = await self.bus(), await self.bus(), await self.bus()
+        gate: Deferred[bytes] = Deferred()
+        leaving.respond("im.other.slow", lambda _: gate)
+        await pause(0.1)
+        asked = Deferred.fromCoroutine(caller.request("im.other.slow", b"", timeout_s=PATIENCE_S))
+        await until(lambda: leaving.counts()["pending_handlers"] == 1)
+        staying.respond("im.other.slow", echo)
+        await pause(0.1)
+        withdrawn = Deferred.fromCoroutine(leaving.withdraw())
+        await pause(0.1)
+        for _ in range(20):
+            self.assertEqual(await caller.request("im.other.slow", b"x", timeout_s=PATIENCE_S), b"x")
+        self.assertNoResult(withdrawn)
+        gate.callback(b"done")
+        self.assertEqual(await asked, b"done")
+        await withdrawn
+        # It is still a bus.
+        leaving.publish("im.other.a", b"")
+
     async def test_event_in_hand(self) -> None:
         """The event at work is finished, however long that takes, and acknowledged; a second process with the
         same consumer gets what follows, and only that."""

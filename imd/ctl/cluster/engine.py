@@ -21,6 +21,8 @@ HOST = "127.0.0.1"
 #: server that is down, be it the very client that tries to reach it (TCP connects to itself then).
 PORTS = range(20_000, 32_000)
 _PORT_ATTEMPTS = 100
+#: A cluster takes a dozen before any of them is listened on.
+_given: set[int] = set()
 
 
 class Engine(ABC):
@@ -184,16 +186,19 @@ class MissingProgram(EngineError):
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """A loopback port that nobody listens on, and that this process was not given before."""
     chance = SystemRandom()
     for _ in range(_PORT_ATTEMPTS):
         port = chance.choice(PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
     raise EngineError(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
