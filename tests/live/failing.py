@@ -38,6 +38,8 @@ AFTER_S = 6.0 if LONG else 1.5
 CONVERGE_S = 60.0
 #: For what is sure to happen on a busy machine.
 PATIENCE_S = 60.0
+#: For a newcomer, where somebody can judge the token: a question to a busy machine may take too long once.
+COMES_IN_S = 10.0
 _POLL_S = 0.1
 
 #: Which engines a role uses.
@@ -234,6 +236,14 @@ class FailureCase(SynchronousTestCase):
             else:
                 load.run_for(_POLL_S)
 
+    def wait_ready(self, node: Node, load: Load) -> None:
+        """Return when it takes traffic."""
+        self.wait_for(lambda: not node.missing(), f"readiness of {node.name}", load=load)
+
+    def wait_end(self, node: Node, load: Load) -> None:
+        """Return when its process is gone."""
+        self.wait_for(lambda: not node.running, f"end of {node.name}", load=load)
+
     # Somebody who comes while things are broken
 
     def login(self, node: Node, *, patience_s: float = 15.0) -> str:
@@ -258,6 +268,13 @@ class FailureCase(SynchronousTestCase):
             return ""
         self.assertTrue(answer["error"].get("retryable"), answer)
         return str(answer["error"]["code"])
+
+    def comes_in(self, node: Node) -> None:
+        """Somebody is let in who tries again when told to, as clients do."""
+        deadline_s = time.monotonic() + COMES_IN_S
+        while refusal := self.login(node):
+            self.assertLess(time.monotonic(), deadline_s, f"{node.name} lets nobody in: {refusal}")
+            time.sleep(0.5)
 
 
 def _record(name: str, outcome: dict[str, Any]) -> None:

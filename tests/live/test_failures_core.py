@@ -33,7 +33,7 @@ class CoreFailures(FailureCase):
                 node.kill()
                 load.run_for(1)
                 node.launch()
-                self.wait_for(lambda node=node: not node.missing(), "readiness", load=load)
+                self.wait_ready(node, load)
                 load.run_for(1)
             self.assertGreater(load.count("cut"), 28)
 
