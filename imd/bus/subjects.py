@@ -33,7 +33,6 @@ MESSAGE_ACK = "im.message.ack"
 #: Seconds; spec 24.1.
 DEFAULT_TIMEOUT_S = 2.0
 PERMISSION_TIMEOUT_S = 0.3
-CONFIG_TIMEOUT_S = 0.5
 
 
 def shard_of(conversation_id: str) -> int:

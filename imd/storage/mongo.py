@@ -34,7 +34,6 @@ _NOT_PRIMARY = frozenset({91, 189, 10058, 10107, 11600, 11602, 13435, 13436})
 _UNAUTHORIZED = 13
 #: Not understood, not allowed, no room: the command was refused before it did anything.
 _REFUSED = frozenset({2, 9, _UNAUTHORIZED, 14, 18, 26, 59, 72, 73, 238, 8000, 14031})
-_WRITE_CONCERN_FAILED = 64
 DUPLICATE_KEY = 11000
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -140,10 +140,6 @@ class RedisStore:
     async def call(self, *command: Argument) -> Any:
         """One command's reply: bytes, int, None or a list of such."""
         return await self._within(lambda line: line.ask(*command))
-
-    async def call_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Several commands at one go and their replies; not one step: others may come between."""
-        return await self._within(lambda line: Deferred.fromCoroutine(_ask_all(line, commands)))
 
     async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any:
         """A script's reply."""
@@ -294,11 +290,3 @@ class RedisStore:
         if what != self._warned:
             self._warned = what
             self._log.warn("Redis at {name} {text}", name=self._name, text=text)
-
-
-async def _ask_all(line: Line, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-    try:
-        return await gatherResults([line.ask(*command) for command in commands], consumeErrors=True)
-    except FirstError as error:
-        error.subFailure.raiseException()
-        raise

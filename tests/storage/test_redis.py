@@ -87,18 +87,6 @@ class CallTests(RedisCase):
         self.assertEqual(self.successResultOf(call), 1)
         self.stop(store)
 
-    def test_several(self) -> None:
-        """Several commands go at once; if one fails, so does the whole."""
-        store = self.started()
-        call = self.run_(store.call_all([("SET", "a", 1), ("GET", "a")]))
-        self.assertEqual(len(self.redis.side.heard()), 2)
-        self.redis.side.say(b"+OK\r\n" + bulk("1"))
-        self.assertEqual(self.successResultOf(call)[1], b"1")
-        call = self.run_(store.call_all([("SET", "a", 1), ("GET", "a")]))
-        self.redis.side.say(b"-OOM command not allowed\r\n" + bulk("1"))
-        self.failureResultOf(call, ServerBusy)
-        self.stop(store)
-
     def test_refusals(self) -> None:
         """What Redis refuses is ServerBusy, and the log says why, once for the same reason."""
         store = self.started()
