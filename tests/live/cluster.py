@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Self
-from unittest import SkipTest
 
 from imd.business.schema import open_business_on
 from imd.client.transport import Dial
 from imd.config.load import load
 from imd.config.sections import BusinessConfig
 from imd.ctl.cluster.cluster import Cluster
-from imd.ctl.cluster.engines import MissingProgram
 from imd.ctl.cluster.layout import Layout
 from imd.ctl.cluster.node import Node
 from imd.roles.business_stores import mysql_server
 from tests.dialogue.house import INHABITANTS, Face
 from tests.dialogue.town import Town
 from tests.dialogue.wire import Transport
+from tests.live.engines import skipped_without_program
 from tests.live.server import Settings
 
 
@@ -50,12 +48,8 @@ def new_cluster(
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(close)
-    try:
+    with skipped_without_program():
         cluster.up()
-    except MissingProgram as error:
-        if os.environ.get("CI"):
-            raise
-        raise SkipTest(str(error)) from None
     return cluster
 
 

@@ -10,16 +10,19 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 from unittest import SkipTest
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from imd.ctl.cluster.engines import Engine, MariaDb, MissingProgram, Mongod, Nats, RedisServer
+
+E = TypeVar("E", bound=Engine)
 
 KINDS: Mapping[str, type[Engine]] = {
     "nats": Nats,
@@ -59,16 +62,27 @@ def fresh(test: TestCase, name: str, **how: Any) -> Engine:
     :param how: for the constructor: ``members=3``, ``port``.
     :raises SkipTest: as ``engine``.
     """
-    folder = _new_folder(name)
-    mine = KINDS[name](folder=folder, **how)
+    return fresh_of(test, KINDS[name], **how)
 
-    def close() -> None:
-        mine.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
-    test.addCleanup(deferToThread, close)
-    _started(mine)
+def fresh_of(test: TestCase, kind: type[E], **how: Any) -> E:
+    """As ``fresh``, of a kind that is the test's own."""
+    mine = kind(folder=_new_folder(kind.name), **how)
+    test.addCleanup(deferToThread, _ender(mine))
+    with skipped_without_program():
+        mine.start()
     return mine
+
+
+@contextmanager
+def skipped_without_program() -> Iterator[None]:
+    """What is started in here may not be installed: then the test is skipped, and fails where $CI is set."""
+    try:
+        yield
+    except MissingProgram as error:
+        if os.environ.get("CI"):
+            raise
+        raise SkipTest(str(error)) from None
 
 
 class _Shared:
@@ -85,7 +99,8 @@ class _Shared:
                 atexit.register(_ender(made))
                 self._engines[name] = made
             if not self._engines[name].running:
-                _started(self._engines[name])
+                with skipped_without_program():
+                    self._engines[name].start()
             return self._engines[name]
 
 
@@ -102,12 +117,3 @@ def _ender(made: Engine) -> Callable[[], None]:
         shutil.rmtree(made.folder, ignore_errors=True)
 
     return end
-
-
-def _started(made: Engine) -> None:
-    try:
-        made.start()
-    except MissingProgram as error:
-        if os.environ.get("CI"):
-            raise
-        raise SkipTest(str(error)) from None

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from twisted.internet import reactor  # noqa: TID251
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from imd.bus.nats import NatsBus
 from imd.bus.nats_streams import Event, Stream
 from imd.ctl.cluster.engines import Nats
 from imd.kernel.timeouts import sleep
-from tests.live.engines import _started
+from tests.live.engines import fresh_of
 
 #: The subjects of the contract, retried so that a test need not wait.
 TEST_STREAMS = (
@@ -48,16 +44,7 @@ authorization {{ users = [ {users} ] }}
 
 def open_server(test: TestCase, kind: type[Nats] = OpenNats) -> Nats:
     """Started, empty, and gone with the test; blocks."""
-    folder = Path(tempfile.mkdtemp(prefix="imd-nats-"))
-    server = kind(folder=folder)
-
-    def close() -> None:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    test.addCleanup(deferToThread, close)
-    _started(server)
-    return server
+    return fresh_of(test, kind)
 
 
 def bus_on(server: Nats, **how: Any) -> NatsBus:

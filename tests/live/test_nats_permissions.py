@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import tempfile
 from pathlib import Path
-from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus import subjects
 from imd.bus.nats_streams import DEAD_LETTERS, STREAMS
-from imd.ctl.cluster.engines import MissingProgram, Nats
+from imd.ctl.cluster.engines import Nats
 from imd.ctl.cluster.process import Process
+from tests.live.engines import skipped_without_program
 
 CONFIG = Path(__file__).resolve().parents[2] / "etc" / "nats.conf"
 
@@ -130,12 +129,8 @@ class ShippedConfigTests(SynchronousTestCase):
         folder = Path(tempfile.mkdtemp(prefix="imd-nats-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         self.engine = Nats(folder=folder)
-        try:
+        with skipped_without_program():
             program = self.engine._program("nats-server")
-        except MissingProgram as error:
-            if os.environ.get("CI"):
-                raise
-            raise SkipTest(str(error)) from None
         environ = {"IM_NATS_STORE_DIR": f'"{folder / "store"}"'}
         for role, password in self.engine.passwords.items():
             environ[f"IM_NATS_{role.upper()}_PASSWORD"] = f'"{password}"'

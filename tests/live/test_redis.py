@@ -85,6 +85,16 @@ class AwayTests(TestCase):
             await self.assertFailure(asked, ServerBusy)
         self.assertLess(monotonic() - began_s, 2 * TIMEOUT_S + SLACK_S)
 
+    async def soon_refused(self, ports: Ports) -> None:
+        """Within the time-out at first; soon nobody waits at all."""
+        for _ in range(3):
+            await self.all_busy(ports)
+        began_s = monotonic()
+        for _ in range(20):
+            for asked in ports.ask_all():
+                await self.assertFailure(asked, ServerBusy)
+        self.assertLess(monotonic() - began_s, SLACK_S)
+
     async def healed(self, store: RedisStore, ports: Ports) -> None:
         for _ in range(100):
             if store.is_up():
@@ -98,13 +108,7 @@ class AwayTests(TestCase):
         server, store, ports = await self.begin()
         await self.healed(store, ports)
         await deferToThread(server.kill)
-        for _ in range(3):
-            await self.all_busy(ports)
-        began_s = monotonic()
-        for _ in range(20):
-            for asked in ports.ask_all():
-                await self.assertFailure(asked, ServerBusy)
-        self.assertLess(monotonic() - began_s, SLACK_S)
+        await self.soon_refused(ports)
         await deferToThread(server.start)
         await self.healed(store, ports)
 
@@ -113,13 +117,7 @@ class AwayTests(TestCase):
         server, store, ports = await self.begin()
         await self.healed(store, ports)
         await deferToThread(server.pause)
-        for _ in range(3):
-            await self.all_busy(ports)
-        began_s = monotonic()
-        for _ in range(20):
-            for asked in ports.ask_all():
-                await self.assertFailure(asked, ServerBusy)
-        self.assertLess(monotonic() - began_s, SLACK_S)
+        await self.soon_refused(ports)
         await deferToThread(server.resume)
         await self.healed(store, ports)
 
