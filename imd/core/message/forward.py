@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.bus.port import Bus, BusFailure, BusRefused, NoResponder
@@ -198,6 +199,11 @@ class Forwarding:
                     self._take_back(lane, repr(error))
                 except (TimeoutError, BusFailure, DecodeError) as error:
                     self._take_back(lane, repr(error))
+                except CancelledError:
+                    raise
+                except Exception:
+                    self._logger.failure("handing sends over failed")
+                    self._take_back(lane, "a fault of this node")
         finally:
             lane.running = False
 
@@ -255,6 +261,9 @@ class Forwarding:
             if not send.told_delayed:
                 send.told_delayed = True
                 send.submitter.delayed(send)
+            return
+        if outcome.kind == SendOutcome.STORED and outcome.seq <= 0:
+            self._logger.error("an outcome says STORED, but not where; its send is settled by its time-out")
             return
         self._forget(forward)
         try:

@@ -36,6 +36,7 @@ class ForwardedHere:
         #: Outcomes by the node that waits for them; told together once a turn of the reactor.
         self._due: dict[int, list[SendOutcome]] = {}
         self._telling = False
+        self._stopped = False
         #: While a batch is taken in: what is known of it at once goes into the answer.
         self._taking: _Taking | None = None
 
@@ -43,10 +44,13 @@ class ForwardedHere:
         self._bus.respond(message_append(self._node_id), self._take)
 
     async def stop(self) -> None:
-        """What was settled just now is told at once."""
+        """Nothing more is taken: the asking node writes it itself. What was settled just now is told at once."""
+        self._stopped = True
         self._tell()
 
     async def _take(self, payload: bytes) -> bytes:
+        if self._stopped:
+            return ForwardedTaken(failure=_refusal("this node is going down")).SerializeToString()
         try:
             request = ForwardedSends.FromString(payload)
         except DecodeError:

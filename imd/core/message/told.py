@@ -77,7 +77,10 @@ class ToldHere:
             self._logger.error("not a ToldConversations; the sweep repairs what it would have told")
             return
         for each in told.conversations:
-            self._tell(each)
+            try:
+                self._tell(each)
+            except Exception:
+                self._logger.failure("what was told of {id} was lost", id=each.conversationId)
 
     def _tell(self, told: ToldConversation) -> None:
         live = self._live.expect(told.conversationId)

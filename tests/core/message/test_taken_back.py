@@ -6,7 +6,9 @@ from typing import Any
 
 from imd.bus.subjects import message_settled
 from imd.core.directory import Membership
+from imd.core.message.forwarded import ForwardedHere
 from imd.kernel.errors import ServerBusy
+from imd.pb.bus_pb2 import SendOutcome, SendOutcomes
 from tests.core.message.harness import BOB, GROUP_ID
 from tests.core.message.test_forward import ForwardCase
 
@@ -57,6 +59,29 @@ class TakenBackTests(ForwardCase):
         self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed", "duplicate"])
         self.assertEqual(self.home.forwarding.unsettled, 0)
+
+    def test_stored_nowhere(self) -> None:
+        """An outcome that says STORED and no seq is not believed."""
+        self.log.hold()
+        self.say("a")
+        self.pass_time(0.5)
+        forward_id = next(iter(self.home.forwarding._forwards))
+        outcomes = SendOutcomes(outcomes=[SendOutcome(forwardId=forward_id)])
+        self.bus.publish(message_settled(self.home.node_id), outcomes.SerializeToString())
+        self.pass_time(0.5)
+        self.assertEqual(self.home.answers.of("a"), ["accepted"])
+        self.log.release()
+        self.pass_time(20)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "stored"])
+
+    def test_going_down(self) -> None:
+        """An owner that is going down takes nothing more; nobody waits for it."""
+        for stage in self.owning.stages:
+            if isinstance(stage, ForwardedHere):
+                self.wait(stage.stop())
+        self.say("a")
+        self.pass_time(0.5)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "stored"])
 
     def test_behind_what_is_in_doubt(self) -> None:
         """A store that takes nothing ends in DELAYED for all that may be stored, however many wait."""
