@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -77,6 +78,8 @@ class Watched:
             await sleep(ASK_INTERVAL_S, clock=self._clock)
             try:
                 await with_timeout(self._asked(), timeout_s=ASK_TIMEOUT_S, clock=self._clock)
+            except CancelledError:
+                raise
             except Exception as error:
                 self._misses += 1
                 if self._misses == MISSES:

@@ -128,3 +128,9 @@ class WatchedTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.watched.stop()))
         self.clock.advance(10 * ASK_INTERVAL_S)
         self.assertEqual(self.answers, [])
+
+    def test_stop_while_asked(self) -> None:
+        """The stop does not wait for a store that says nothing."""
+        self.clock.advance(ASK_INTERVAL_S)
+        self.successResultOf(Deferred.fromCoroutine(self.watched.stop()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
