@@ -7,7 +7,9 @@ no version that is not above their own.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.admin.settings.model import Document, Settings
@@ -17,7 +19,7 @@ from imd.bus.subjects import ADMIN_CONFIG
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import IdempotentConflict, ServerBusy
 from imd.kernel.tasks import Tasks
-from imd.kernel.timeouts import sleep, with_timeout
+from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.bus_pb2 import SettingsChanged
 
 RETRY_S = 5.0
@@ -40,6 +42,8 @@ class PublishSettings:
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
+        #: Saved last; an older one that the bus is still taking meanwhile counts for nothing.
+        self._newest = 0
         #: When the bus took the newest version; None: it has not.
         self._told_at_s: float | None = None
 
@@ -72,9 +76,10 @@ class PublishSettings:
         self._log.info(
             "settings version {version} saved: {comment}", version=settings.version, comment=comment
         )
-        self._told_at_s = None
+        self._newest, self._told_at_s = settings.version, None
         # If the bus is away, the operator need not wait for it.
-        await with_timeout(self._publish(settings), timeout_s=PATIENCE_S, clock=self._clock)
+        with suppress(TimeoutError):
+            await with_timeout(self._publish(settings), timeout_s=PATIENCE_S, clock=self._clock)
         return settings
 
     async def _keep_publishing(self) -> None:
@@ -93,6 +98,8 @@ class PublishSettings:
         try:
             if settings.version:
                 await self._bus.publish_durable(ADMIN_CONFIG, event.SerializeToString())
+        except CancelledError:
+            raise
         except Exception as error:
             self._log.warn(
                 "settings version {version} could not be published, again in {retry_s:g} s: {error}",
@@ -101,4 +108,5 @@ class PublishSettings:
                 error=error,
             )
         else:
-            self._told_at_s = self._clock.seconds()
+            if settings.version >= self._newest:
+                self._told_at_s = self._clock.seconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -39,12 +39,16 @@ class FlakyBus(LocalBus):
 
     refuses = False
     hangs = False
+    #: What the next ones wait for before they are taken.
+    answers: ClassVar[list[Deferred[None]]] = []
 
     async def publish_durable(self, subject: str, payload: bytes) -> None:
         if self.refuses:
             raise BusRefused("no connection")
         if self.hangs:
             await Deferred[None]()
+        if self.answers:
+            await self.answers.pop(0)
         await super().publish_durable(subject, payload)
 
 
@@ -181,6 +185,27 @@ class Versions(SettingsCase):
         self.bus.hangs = False
         self.clock.pump([RETRY_S, 0, 0, 0])
         self.assertEqual(self.versions(), [1])
+
+    def test_changed_while_told(self) -> None:
+        """A version that the bus takes late does not stand for the one that was saved meanwhile."""
+        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        first: Deferred[None] = Deferred()
+        self.bus.answers = [first]
+        self.run_(self.publish.start())
+        self.bus.refuses = True
+        self.change({}, 1)
+        self.bus.refuses = False
+        first.callback(None)
+        self.assertFalse(self.publish.is_published)
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual((self.versions(), self.publish.is_published), ([1, 2], True))
+
+    def test_stop_while_told(self) -> None:
+        """The stop does not wait for a bus that never answers."""
+        self.bus.hangs = True
+        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        self.run_(self.publish.start())
+        self.run_(self.tasks.stop())
 
     def test_told_again(self) -> None:
         """A new process tells what is current, and again each day: the bus forgets after a week."""
