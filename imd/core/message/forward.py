@@ -380,7 +380,7 @@ class Forwarding:
     def _go_now(self, way: _Way) -> None:
         """To the owner of now, if that is another node still; it was waited for long enough."""
         way.lane = self._lane_of(way.conversation_id)
-        if way.lane is None:
+        if way.lane is None or not way.held:
             self._let_go(way)
             return
         held, way.held = way.held, deque()
