@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -39,16 +39,17 @@ class FlakyBus(LocalBus):
 
     refuses = False
     hangs = False
-    #: What the next ones wait for before they are taken.
-    answers: ClassVar[list[Deferred[None]]] = []
+    #: What the next event waits for before it is taken.
+    late: Deferred[None] | None = None
 
     async def publish_durable(self, subject: str, payload: bytes) -> None:
         if self.refuses:
             raise BusRefused("no connection")
         if self.hangs:
             await Deferred[None]()
-        if self.answers:
-            await self.answers.pop(0)
+        late, self.late = self.late, None
+        if late is not None:
+            await late
         await super().publish_durable(subject, payload)
 
 
@@ -190,7 +191,7 @@ class Versions(SettingsCase):
         """A version that the bus takes late does not stand for the one that was saved meanwhile."""
         self.run_(self.store.save(Settings(1, {}, "", 0)))
         first: Deferred[None] = Deferred()
-        self.bus.answers = [first]
+        self.bus.late = first
         self.run_(self.publish.start())
         self.bus.refuses = True
         self.change({}, 1)
