@@ -7,12 +7,9 @@ from pathlib import Path
 
 from imd.business.accounts.secrets import SecretFile
 from imd.business.schema import open_business, open_business_on
-from imd.config.address import parse_host
-from imd.config.engines import Sql
 from imd.config.sections import BusinessConfig
 from imd.roles.business import BusinessStores
-from imd.roles.secrets import password
-from imd.storage.sql_mysql import MysqlServer
+from imd.roles.sql import mysql_server
 
 #: SQLite has one writer at a time; the rest read.
 _SQLITE_THREADS = 4
@@ -42,20 +39,4 @@ def cluster_business(config: BusinessConfig) -> BusinessStores:
         sql_timeout_s=sql.timeout_s,
         sql_slow_queue=_SLOW_QUEUE_PER_CONNECTION * sql.pool_size,
         shared=True,
-    )
-
-
-def mysql_server(sql: Sql) -> MysqlServer:
-    """Where [sql] says it is.
-
-    :raises StartupError: its password cannot be read any more.
-    """
-    host, port = parse_host(sql.address)
-    return MysqlServer(
-        host=host,
-        port=port,
-        user=sql.user,
-        password=password("sql", sql.password_file),
-        database=sql.database,
-        ca_file=Path(sql.ca_file) if sql.ca_file else None,
     )

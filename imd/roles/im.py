@@ -79,12 +79,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
     site = http_site(
         {
             "api": business.api,
-            "ws": websocket(
-                core.gateway,
-                reactor=reactor,
-                origins=config.gateway.origins,
-                deflate=config.gateway.websocket_deflate,
-            ),
+            "ws": websocket(core.gateway, settings=config.gateway, reactor=reactor),
         },
         readiness=readiness,
         reactor=reactor,

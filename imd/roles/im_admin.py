@@ -23,9 +23,8 @@ from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
 from imd.ops.site import SmallRequest
 from imd.roles.bus import nats_bus
-from imd.roles.business_stores import mysql_server
-from imd.roles.im_business import watched_database
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.sql import mysql_server, watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.sql import Database
 from imd.storage.sql_mysql import open_mysql, open_mysql_for_upgrade
@@ -53,7 +52,7 @@ def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseExcepti
         store=SqlSettings(database), bus=bus, clock=reactor, wall_clock=system_wall_clock, tasks=tasks
     )
     token = BootstrapToken(config.bootstrap_token_file)
-    watched = watched_database(database, reactor=reactor)
+    watched = watched_database(database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": watched.is_well})
     site = http_site(
         {"api": _api(SettingsResource(publish=publish, is_right=token.is_right))},

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import text
-
 from imd.config.sections import BusinessConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
-from imd.ops.health import Readiness, Watched
+from imd.ops.health import Readiness
 from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
 from imd.roles.settings_seen import SettingsSeen
+from imd.roles.sql import watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement
-from imd.storage.sql import Database
 
 
 def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
@@ -36,7 +34,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         bus=bus,
         stores=cluster_business(config),
     )
-    database = watched_database(business.database, reactor=reactor)
+    database = watched_database(business.database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": database.is_well})
     site = http_site(
         {"api": business.api}, readiness=readiness, reactor=reactor, request_factory=business.request_factory
@@ -58,12 +56,3 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         ),
     ]
     return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=STOP_MARGIN_S)
-
-
-def watched_database(database: Database, *, reactor: Any) -> Watched:
-    """Asks the database the smallest question now and then."""
-
-    async def ask() -> None:
-        await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
-
-    return Watched("the SQL database", ask=ask, clock=reactor)

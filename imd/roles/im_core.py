@@ -50,14 +50,7 @@ def build(
     readiness = Readiness({"bus": bus.is_connected, "messages": shared.is_usable})
     core.gateway.takes_sessions = readiness.is_ready
     site = http_site(
-        {
-            "ws": websocket(
-                core.gateway,
-                reactor=reactor,
-                origins=config.gateway.origins,
-                deflate=config.gateway.websocket_deflate,
-            )
-        },
+        {"ws": websocket(core.gateway, settings=config.gateway, reactor=reactor)},
         readiness=readiness,
         reactor=reactor,
     )

@@ -16,6 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
+from imd.config import sections
 from imd.config.address import parse_address
 from imd.config.sections import Tls
 from imd.core.gateway.gateway import Gateway
@@ -116,10 +117,14 @@ def client_addresses(listen: ClientAddresses) -> Iterator[tuple[str, str]]:
             yield what, address
 
 
-def websocket(gateway: Gateway, *, reactor: Any, origins: list[str], deflate: bool) -> IResource:
+def websocket(gateway: Gateway, *, settings: sections.Gateway, reactor: Any) -> IResource:
     """What is mounted at /ws."""
     links = WebSocketLinkFactory(
-        gateway=gateway, clock=reactor, reactor=reactor, origins=origins, deflate=deflate
+        gateway=gateway,
+        clock=reactor,
+        reactor=reactor,
+        origins=settings.origins,
+        deflate=settings.websocket_deflate,
     )
     mounted: IResource = websocket_resource(links)
     return mounted

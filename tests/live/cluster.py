@@ -17,7 +17,7 @@ from imd.config.sections import BusinessConfig
 from imd.ctl.cluster.cluster import Cluster
 from imd.ctl.cluster.layout import Layout
 from imd.ctl.cluster.node import Node
-from imd.roles.business_stores import mysql_server
+from imd.roles.sql import mysql_server
 from tests.dialogue.house import INHABITANTS, Face
 from tests.dialogue.town import Town
 from tests.dialogue.wire import Transport

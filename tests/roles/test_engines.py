@@ -14,8 +14,9 @@ from imd.config.sections import BusinessConfig, CoreConfig, Node
 from imd.core.message.recent_redis import RecentCachedLog
 from imd.kernel.errors import StartupError
 from imd.roles.bus import nats_bus, nats_tls
-from imd.roles.business_stores import cluster_business, mysql_server
+from imd.roles.business_stores import cluster_business
 from imd.roles.cluster import cluster_stores
+from imd.roles.sql import mysql_server
 from tests.live.certificate import write_certificate
 
 
