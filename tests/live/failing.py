@@ -187,8 +187,11 @@ class FailureCase(SynchronousTestCase):
         self.addCleanup(self.ground.heal)
 
     @contextmanager
-    def load(self) -> Iterator[Load]:
-        """Load for as long as the block takes; then everything is healed, and all must come out right."""
+    def load(self, *, ends_first: bool = False) -> Iterator[Load]:
+        """Load for as long as the block takes; then everything is healed, and all must come out right.
+
+        :param ends_first: nothing is sent after the healing that would show what was lost before.
+        """
         ground = self.ground
         load = Load(
             town=ground.town,
@@ -200,9 +203,13 @@ class FailureCase(SynchronousTestCase):
             load.run_for(BEFORE_S)
             self.assertGreater(load.stored, 0, "nothing is stored, and nothing has failed yet")
             yield load
+            if ends_first:
+                load.stop(within_s=CONVERGE_S)
+                load.run_for(0.5)
             ground.heal()
             healed_s = time.monotonic()
-            load.run_for(AFTER_S)
+            if not ends_first:
+                load.run_for(AFTER_S)
             outcome = load.finish(within_s=CONVERGE_S - AFTER_S)
             outcome["converged_s"] = round(time.monotonic() - healed_s, 1)
             outcome["holes"] = ground.holes(load.conversations)

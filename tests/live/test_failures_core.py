@@ -10,7 +10,7 @@ class CoreFailures(FailureCase):
 
     def test_down(self) -> None:
         """Owner of half of the shards, killed with -9: its clients go to the other node, which writes for it."""
-        with self.load() as load:
+        with self.load(ends_first=True) as load:
             self.ground.cores[0].kill()
             load.run_for(3)
             self.assertGreater(load.gained(FAULT_S), 50)
@@ -64,7 +64,7 @@ class CoreFailures(FailureCase):
     def test_two_owners(self) -> None:
         """Cut off from bus and leases, it keeps the shards that the other one takes: both write, one order."""
         first, second = self.ground.cores
-        with self.load() as load:
+        with self.load(ends_first=True) as load:
             self.ground.fault(
                 "stall", [link for what in ("nats", "redis") for link in self.ground.links(what, first)]
             )

@@ -12,7 +12,7 @@ class NatsFailures(FailureCase):
 
     def test_down(self) -> None:
         """Killed: nobody is cut off, sends are stored; who comes is told to try again."""
-        with self.load() as load:
+        with self.load(ends_first=True) as load:
             cut = load.count("cut")
             self.ground.cluster.nats.kill()
             load.run_for(3)
@@ -37,7 +37,7 @@ class NatsFailures(FailureCase):
 
     def test_partitioned(self) -> None:
         """One node of two is cut off, its connection seems alive: both go on, and clients see all in the end."""
-        with self.load() as load:
+        with self.load(ends_first=True) as load:
             self.ground.fault("stall", self.ground.links("nats", self.ground.cores[0]))
             load.run_for(3)
             self.assertGreater(load.gained(FAULT_S), 50)
