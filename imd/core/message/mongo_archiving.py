@@ -12,6 +12,7 @@ from typing import Any
 
 import bson
 from bson.datetime_ms import DatetimeMS
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.mongo import MongoMessageLog
@@ -94,6 +95,8 @@ class Archiving:
                     self._logger.info("{count} messages were archived", count=moved)
             except (ImError, CommandRefused) as error:
                 self._logger.warn("archiving goes on later: {error}", error=error)
+            except CancelledError:
+                raise
             except Exception:
                 self._logger.failure("archiving failed, and is tried again later")
             await sleep(RUN_EVERY_S, clock=self._clock)
