@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+from twisted.logger import Logger
+
 from imd.bus.port import Bus
 from imd.bus.subjects import NODE_REPORT
 from imd.business.gateways.model import Gateway
@@ -27,6 +30,8 @@ class _Heard(NamedTuple):
 class GatewayBoard:
     """A stage that listens from its start on; ages are judged by the clock here."""
 
+    _logger = Logger()
+
     def __init__(self, *, bus: Bus, clock: Clock) -> None:
         self._bus = bus
         self._clock = clock
@@ -47,7 +52,11 @@ class GatewayBoard:
         return [heard.gateway for heard in self._nodes.values()]
 
     async def _hear(self, _: str, payload: bytes) -> None:
-        report = NodeReport.FromString(payload)
+        try:
+            report = NodeReport.FromString(payload)
+        except DecodeError:
+            self._logger.error("not a NodeReport on {subject}; dropped", subject=NODE_REPORT)
+            return
         if not 0 <= report.nodeId < MAX_NODES:
             return
         known = self._nodes.get(report.nodeId)
