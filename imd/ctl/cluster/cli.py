@@ -94,6 +94,9 @@ def main(arguments: Sequence[str]) -> int:
     except EngineError as error:
         print(f"tools/cluster: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except OSError as error:
+        print(f"tools/cluster: {error}; --folder names another place", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("tools/cluster: interrupted; what runs goes on: tools/cluster status", file=sys.stderr)
         return 130

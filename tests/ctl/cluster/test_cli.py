@@ -36,6 +36,13 @@ class Command(SynchronousTestCase):
             self.assertEqual(self.run_command(command), EXIT_FAILED)
             self.assertIn(f"no cluster in {self.folder}; tools/cluster up", self.complained.getvalue())
 
+    def test_no_folder(self) -> None:
+        """A folder that cannot be made is named, in one line."""
+        self.folder.write_text("a file")
+        self.folder = self.folder / "below"
+        self.assertEqual(self.run_command("up"), EXIT_FAILED)
+        self.assertRegex(self.complained.getvalue(), f"^tools/cluster: .*{self.folder}.*--folder .*\n$")
+
     def test_status(self) -> None:
         """Every process has a line with its address and what it lacks, and the exit code says so, too."""
         self.make()
