@@ -109,7 +109,9 @@ def build_core(
     registry = Registry(rates=rates, clock=clock)
     directory = BusDirectory(bus=bus)
     members = MembershipCache(directory=directory, clock=clock, random=Random().random)
-    live = LiveConversations(members=members, directory=directory, log=log, sessions=registry)
+    live = LiveConversations(
+        members=members, directory=directory, log=log, sessions=registry, told_by_others=cluster is not None
+    )
     neighbourhood = (
         None
         if cluster is None

@@ -45,9 +45,11 @@ def build(
         epoch=shared.epoch,
         cluster=shared.cluster,
     )
+    checks = {"bus": bus.is_connected, "messages": shared.is_usable}
     if core.neighbourhood is not None:
         bus.on_gap(core.neighbourhood.missed)
-    readiness = Readiness({"bus": bus.is_connected, "messages": shared.is_usable})
+        checks["node_id"] = core.neighbourhood.is_itself
+    readiness = Readiness(checks)
     core.gateway.takes_sessions = readiness.is_ready
     site = http_site(
         {"ws": websocket(core.gateway, settings=config.gateway, reactor=reactor)},

@@ -237,6 +237,10 @@ class Neighbourhood:
         if self._resync is not None:
             self._resync.begin()
 
+    def is_itself(self) -> bool:
+        """Whether no other process has taken this node's id."""
+        return not self.nodes.replaced
+
     def node_count(self) -> int:
         """How many nodes are alive, this one included."""
         return len(self.nodes.others) + 1

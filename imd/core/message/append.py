@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.fanout import Fanout
+from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.group_commit import GroupCommit
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.model import StoredKey
@@ -97,9 +98,11 @@ class Appender:
         return len(self._in_flight) + self._waiting_count + self._refusing
 
     def is_busy_with(self, conversation_id: str) -> bool:
-        """Whether sends of this conversation have no final answer yet."""
+        """Whether sends of this conversation that came to this node first have no final answer yet."""
         live = self._live.known(conversation_id)
-        return (live is not None and live.in_use > 0) or conversation_id in self._waiting
+        if live is not None and live.own_in_use:
+            return True
+        return any(_is_own(send) for send in self._waiting.get(conversation_id, ()))
 
     def submit(self, send: PendingSend) -> None:
         """See ``Submit``."""
@@ -187,6 +190,7 @@ class Appender:
             return
         send.live = live
         live.in_use += 1
+        live.own_in_use += _is_own(send)
         self._in_flight[key] = send
         if not send.outcome_unknown:
             send.submitter.accepted(send)
@@ -314,6 +318,12 @@ class Appender:
     def _release(self, send: PendingSend) -> None:
         self._in_flight.pop(send.key, None)
         send.live.in_use -= 1
+        send.live.own_in_use -= _is_own(send)
+
+
+def _is_own(send: PendingSend) -> bool:
+    """Whether it came to this node first, not handed over by another."""
+    return not isinstance(send.recipient, DistantDevice)
 
 
 def _conflict() -> IdempotentConflict:

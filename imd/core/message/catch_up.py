@@ -82,8 +82,8 @@ class CatchUp:
         if request.fromSeq < 0:
             raise PayloadInvalid("fromSeq must not be negative", field="historyReq.fromSeq")
         backward = request.direction == BACKWARD
-        # How far this node has told; the store may hold more, written by another.
-        last_seq = live.fanned_seq
+        # As far as this node knows; the store may hold more, written by another.
+        last_seq = max(live.fanned_seq, live.last_seq or 0)
         # Backward from nowhere: from the newest, whichever that is by then.
         from_seq = request.fromSeq or (MAX_SEQ if backward else 1)
         limit = request.limit or HISTORY_DEFAULT

@@ -35,10 +35,11 @@ TAKE_TIMEOUT_S = 2.0
 SETTLE_TIMEOUT_S = 12.0
 #: After DELAYED: the owner's store is down; asking again would not help for a while.
 DELAYED_TIMEOUT_S = 60.0
-#: An owner that failed is not asked for so long.
+#: An owner that failed is not asked for so long, doubled each time it fails again, up to the last.
 AVOID_S = 2.0
-#: What this node itself has under way is waited for so long before the next owner gets what came later; a
-#: conversation that others still send here would never be quiet.
+MAX_AVOID_S = 30.0
+#: What this node itself has under way is waited for so long before what came later goes to the next owner;
+#: when the store hangs, it stays here instead.
 LEAVE_TIMEOUT_S = 5.0
 #: How often what waits is looked at.
 _TICK_S = 0.5
@@ -76,7 +77,7 @@ class _Way:
 class _Lane:
     """What is under way to one owner; ``taken`` in the order of handing over."""
 
-    __slots__ = ("avoid_until_s", "node_id", "queue", "running", "taken")
+    __slots__ = ("avoid_until_s", "failures", "node_id", "queue", "running", "taken")
 
     def __init__(self, node_id: int) -> None:
         self.node_id = node_id
@@ -84,6 +85,8 @@ class _Lane:
         self.taken: dict[int, _Forward] = {}
         self.running = False
         self.avoid_until_s = 0.0
+        #: In a row.
+        self.failures = 0
 
 
 class Forwarding:
@@ -225,6 +228,7 @@ class Forwarding:
             message_append(lane.node_id), request.SerializeToString(), timeout_s=TAKE_TIMEOUT_S
         )
         answer = ForwardedTaken.FromString(payload)
+        lane.failures = 0
         if answer.failure.code:
             raise BusFailure(answer.failure.message)
         waiting = set(answer.waitingIds)
@@ -305,7 +309,8 @@ class Forwarding:
 
     def _take_back(self, lane: _Lane, why: str) -> None:
         """This node does what the owner should have: first what it may have stored, then the rest."""
-        lane.avoid_until_s = self._clock.seconds() + AVOID_S
+        lane.avoid_until_s = self._clock.seconds() + min(AVOID_S * 2**lane.failures, MAX_AVOID_S)
+        lane.failures += 1
         taken, lane.taken = list(lane.taken.values()), {}
         queued, lane.queue = list(lane.queue), deque()
         self._logger.warn(
@@ -348,8 +353,7 @@ class Forwarding:
                 await sleep(_TICK_S, clock=self._clock)
                 now_s = self._clock.seconds()
                 for lane in list(self._lanes.values()):
-                    oldest = next(iter(lane.taken.values()), None)
-                    if oldest is not None and oldest.deadline_s < now_s:
+                    if any(forward.deadline_s < now_s for forward in lane.taken.values()):
                         self._take_back(lane, "it did not say how they ended")
         finally:
             self._watching = False
@@ -373,20 +377,18 @@ class Forwarding:
                         self._let_go(way)
                     elif self._clock.seconds() > way.leave_by_s:
                         del self._leaving[conversation_id]
-                        self._go_now(way)
+                        self._stay(way)
         finally:
             self._seeing_off = False
 
-    def _go_now(self, way: _Way) -> None:
-        """To the owner of now, if that is another node still; it was waited for long enough."""
-        way.lane = self._lane_of(way.conversation_id)
-        if way.lane is None or not way.held:
-            self._let_go(way)
-            return
+    def _stay(self, way: _Way) -> None:
+        """Waited for long enough: what came later follows here, where the order is kept."""
+        if self._ways.get(way.conversation_id) is way:
+            del self._ways[way.conversation_id]
         held, way.held = way.held, deque()
         self._held -= len(held)
         for send in held:
-            self._hand_over(way, way.lane, send)
+            self._appender.submit(send)
 
 
 def _accept(forward: _Forward) -> None:

@@ -44,6 +44,7 @@ class LiveConversation:
         "membership",
         "nodes",
         "nodes_version",
+        "own_in_use",
         "recent",
         "senders",
         "tail",
@@ -61,7 +62,9 @@ class LiveConversation:
         self.hinted_seq = 0
         #: Only of conversations that are hinted.
         self.recent: RecentMessages | None = None
+        #: Sends without a final answer: all, and those that came to this node first.
         self.in_use = 0
+        self.own_in_use = 0
         self.bucket: TokenBucket | None = None
         #: Who wrote here lately, the latest last.
         self.senders: dict[int, None] | None = None
@@ -84,12 +87,14 @@ class LiveConversations:
         directory: Directory,
         log: MessageLog,
         sessions: LocalSessions,
+        told_by_others: bool = False,
         max_live: int = MAX_LIVE,
     ) -> None:
         self._members = members
         self._directory = directory
         self._log = log
         self._sessions = sessions
+        self._told_by_others = told_by_others
         self._max_live = max_live
         self._live: OrderedDict[str, LiveConversation] = OrderedDict()
         self._joined: dict[Recipient, set[LiveConversation]] = {}
@@ -145,7 +150,8 @@ class LiveConversations:
         live = self._live.get(conversation_id)
         if live is None:
             live = self._add(conversation_id)
-            live.fanned_seq = last_seq
+            # Other nodes may have told its members here of it, or failed to: the sweep makes sure.
+            live.fanned_seq = 0 if self._told_by_others else last_seq
         if live.last_seq is None:
             # fanned_seq stays: what was stored and not told is the sweep's to find.
             live.last_seq = live.tail = last_seq

@@ -56,6 +56,8 @@ class Heartbeats:
         self._stopped = False
         #: Nodes that were missed, for those who watch.
         self.failures = 0
+        #: Another process has this node's id; this one must not take anybody in.
+        self.replaced = False
 
     @property
     def me(self) -> Node:
@@ -132,7 +134,21 @@ class Heartbeats:
                 self._registry_works = True
                 self._logger.info("the node registry answers again")
             self._registered = {node.node_id: node for node in found}
+            self._look_for_namesake()
         self._look(listeners_too=True)
+
+    def _look_for_namesake(self) -> None:
+        """A process that was started later with this node's id takes its place."""
+        node_id, incarnation, _ = self._me
+        known = self._registered.get(node_id)
+        self.replaced = known is not None and known.incarnation != incarnation
+        if self.replaced and self._me.ready:
+            self._me = self._me._replace(ready=False)
+            self._logger.critical(
+                "another process has node_id {id} and takes this one's place; give each node an id of its own, "
+                "and start this one again",
+                id=node_id,
+            )
 
     async def _changed(self, _subject: str, payload: bytes) -> None:
         try:

@@ -33,6 +33,9 @@ RETRY_S = 1.0
 #: Changes that the bus did not take; beyond, the oldest are forgotten, and found out by whoever looks in the table.
 MAX_UNPUBLISHED = 100_000
 
+#: A time that is further ahead is nonsense, and not followed.
+MAX_AHEAD_MS = 24 * 3600 * 1000
+
 #: Ends a session here: user, device, session, reason.
 Kick = Callable[[int, str, int, str], None]
 
@@ -203,7 +206,7 @@ class SessionRoutes(RouteListener):
     # From the other nodes
 
     def session_came(self, route: Route) -> None:
-        self._latest_heard_ms = max(self._latest_heard_ms, route.since_ms)
+        self._hear_time(route.since_ms)
         for ours in self.of_user(route.user_id):
             if ours.device_id != route.device_id:
                 continue
@@ -282,10 +285,16 @@ class SessionRoutes(RouteListener):
         changes, self._changes = self._changes, {}
         self._writer.write(list(changes.values()), loud=True)
 
+    def _hear_time(self, since_ms: int) -> None:
+        """Who comes after this is newer than this."""
+        if since_ms <= self._wall_clock() + MAX_AHEAD_MS:
+            self._latest_heard_ms = max(self._latest_heard_ms, since_ms)
+
     def _judge(self, ours: Route, routes: Sequence[Route]) -> None:
         """Whether this session, or an older one of the user, has to go."""
         for route in routes:
-            self._latest_heard_ms = max(self._latest_heard_ms, route.since_ms if route != ours else 0)
+            if route != ours:
+                self._hear_time(route.since_ms)
         if not self.is_here(ours):
             return
         alive = self._live.others | {ours.node_id}

@@ -60,12 +60,20 @@ class SeenTimes:
     async def load(self, user_ids: Sequence[int]) -> Mapping[int, int]:
         """What the store knows of those who are not at hand, or, of a shared one, of all.
 
-        :raises ServerBusy: the store does not answer.
+        :raises ServerBusy: the store does not answer; a shared one is then as if it knew nothing.
         """
         absent = [user_id for user_id in user_ids if self._shared or user_id not in self._recent]
         if self._store is None or not absent:
             return {}
-        return await self._store.of_users(absent)
+        try:
+            return await self._store.of_users(absent)
+        except ImError as error:
+            if not self._shared:
+                raise
+            self._log.debug(
+                "when {count} users were seen is not known: {error}", count=len(absent), error=error
+            )
+            return {}
 
     async def stop(self) -> None:
         """Write what is not written yet; the store must still be there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imd.bus.subjects import message_append, message_deliver, message_settled
+from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.sweep import TailSweep
 from imd.kernel.errors import Code
 from tests.core.message.cluster import ClusterCase, ClusterNode
@@ -164,17 +165,34 @@ class FailingOwnerTests(ForwardCase):
         self.assert_stored("a", "b", "c")
         self.assertEqual(self.home.forwarding.unsettled, 0)
 
-    def test_back_to_the_owner_in_time(self) -> None:
-        """It waits no longer than 5 s for what does not end."""
+    def test_store_hangs_while_shards_move(self) -> None:
+        """What is held for the next owner waits no longer than 5 s for what does not end, and then stays behind it."""
         self.stand_in()
         asked = self.home.cable.asked.count(message_append(self.owning.node_id))
-        self.say("b")
+        self.say("b", "c")
         self.pass_time(6)
         self.assertTrue(self.home.appender.is_busy_with(GROUP_ID))
+        self.assertEqual(self.home.cable.asked.count(message_append(self.owning.node_id)), asked)
+        self.log.release()
+        self.pass_time(20)
+        self.assert_stored("a", "b", "c")
+        self.assertEqual([self.home.answers.of(name)[-1] for name in "abc"], ["stored"] * 3)
+
+    def test_others_do_not_keep_it(self) -> None:
+        """Sends that other nodes still hand over here do not keep this node's own from the next owner."""
+        self.stand_in()
+        self.log.release()
+        self.pass_time(0.5)
+        self.log.hold()
+        theirs = self.owning.write(self.bob, "theirs")
+        theirs.recipient = DistantDevice(self.owning.node_id, 1, BOB, "phone")
+        self.home.appender.submit(theirs)
+        asked = self.home.cable.asked.count(message_append(self.owning.node_id))
+        self.say("b")
+        self.pass_time(0.5)
         self.assertEqual(self.home.cable.asked.count(message_append(self.owning.node_id)), asked + 1)
         self.log.release()
         self.pass_time(20)
-        self.assertEqual([self.home.answers.of(name)[-1] for name in "ab"], ["stored"] * 2)
         self.assert_contiguous()
         self.assertEqual(self.home.forwarding.unsettled, 0)
 

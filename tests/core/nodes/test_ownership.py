@@ -98,6 +98,15 @@ class OwnershipTests(ClusterCase):
         self.pass_time(4 * INTERVAL_S, step_s=0.5)
         self.assertEqual(self.nodes[1].heartbeats.others, frozenset())
 
+    def test_namesake(self) -> None:
+        """A process whose id another one takes gives its shards back, and says that it is replaced."""
+        first = self.nodes[1]
+        self.add(1)
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertTrue(first.heartbeats.replaced)
+        self.assertEqual(first.ownership.mine, frozenset())
+        self.assert_shared(1, 2)
+
     def test_fair(self) -> None:
         """Shares are even, and one node more takes only what becomes its own."""
         before, after = fair_owners([1, 2, 3, 4]), fair_owners([1, 2, 3, 4, 5])
