@@ -29,9 +29,10 @@ from imd.roles.core import build_core
 from imd.roles.embedded import embedded_stores
 from imd.roles.listeners import (
     client_addresses,
-    client_listeners,
     http_addresses,
+    http_listeners,
     http_site,
+    native_listeners,
     websocket,
 )
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
@@ -103,13 +104,10 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         ("bus", bus),
         *business.stages,
         *core.stages,
-        *client_listeners(
-            listen,
-            tls=config.tls,
-            reactor=reactor,
-            tcp=TcpFactory(gateway=core.gateway, clock=reactor),
-            site=site,
+        *native_listeners(
+            listen, tls=config.tls, reactor=reactor, tcp=TcpFactory(gateway=core.gateway, clock=reactor)
         ),
+        *http_listeners(listen, tls=config.tls, reactor=reactor, site=site),
         ("reporting", Background(reporting)),
         ("node reports", reports),
         ("readiness", readiness),

@@ -14,12 +14,19 @@ from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
 from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
+from imd.ops.site import SteadySite
 from imd.pb.bus_pb2 import NodeReport
 from imd.roles.bus import nats_bus
 from imd.roles.cluster import cluster_stores
-from imd.roles.core import build_core
+from imd.roles.core import CoreRole, build_core
 from imd.roles.following import Following
-from imd.roles.listeners import client_addresses, client_listeners, http_site, websocket
+from imd.roles.listeners import (
+    client_addresses,
+    http_listeners,
+    http_site,
+    native_listeners,
+    websocket,
+)
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
 
@@ -69,16 +76,8 @@ def build(
     )
     stages: list[tuple[str, Stage]] = [
         ("bus", bus),
-        *core.stages,
+        *_with_listeners(config, core=core, site=site, reactor=reactor),
         ("settings", SettingsSeen(bus=bus, node=name)),
-        *client_listeners(
-            config.listen,
-            tls=config.tls,
-            reactor=reactor,
-            tcp=TcpFactory(gateway=core.gateway, clock=reactor),
-            site=site,
-            shared=config.listen.reuse_port,
-        ),
         ("reporting", Background(reporting)),
         ("node reports", reports),
         *core.last_stages,
@@ -93,6 +92,27 @@ def build(
         stages.append(("worker", last))
     stop_timeout_s = config.gateway.drain_timeout_s + STOP_MARGIN_S
     return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=stop_timeout_s)
+
+
+def _with_listeners(
+    config: CoreConfig, *, core: CoreRole, site: SteadySite, reactor: Any
+) -> list[tuple[str, Stage]]:
+    """The role's stages and its ports, in the order in which they start.
+
+    Probes are answered until the drain is over; only where nodes share a port, each closes its own first, or
+    newcomers would be dealt out to those that drain.
+    """
+    listen, shared = config.listen, config.listen.reuse_port
+    web = http_listeners(listen, tls=config.tls, reactor=reactor, site=site, shared=shared)
+    native = native_listeners(
+        listen,
+        tls=config.tls,
+        reactor=reactor,
+        tcp=TcpFactory(gateway=core.gateway, clock=reactor),
+        shared=shared,
+    )
+    *before, drain = core.stages
+    return [*before, drain, *web, *native] if shared else [*before, *web, drain, *native]
 
 
 def _about(config: CoreConfig, *, incarnation: str) -> NodeReport:

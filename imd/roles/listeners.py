@@ -63,21 +63,12 @@ def http_listeners(
     return _stages(("http", listen.http, ports.plain, site), ("https", listen.https, ports.secure, site))
 
 
-def client_listeners(
-    listen: ClientAddresses,
-    *,
-    tls: Tls,
-    reactor: Any,
-    tcp: IProtocolFactory,
-    site: SteadySite,
-    shared: bool = False,
+def native_listeners(
+    listen: ClientAddresses, *, tls: Tls, reactor: Any, tcp: IProtocolFactory, shared: bool = False
 ) -> list[tuple[str, Stage]]:
-    """The same with tcp and tls before them."""
+    """The same for tcp and tls."""
     ports = _Ports(tls=tls, reactor=reactor, shared=shared)
-    return [
-        *_stages(("tcp", listen.tcp, ports.direct, tcp), ("tls", listen.tls, ports.secure, tcp)),
-        *http_listeners(listen, tls=tls, reactor=reactor, site=site, shared=shared),
-    ]
+    return _stages(("tcp", listen.tcp, ports.direct, tcp), ("tls", listen.tls, ports.secure, tcp))
 
 
 def http_site(

@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("-n", dest="lines", type=int, default=20, metavar="LINES", help="of each; default: 20")
     logs.add_argument("-f", dest="follow", action="store_true", help="go on with what is added")
     logs.set_defaults(run=_logs)
+    for command in commands.choices.values():
+        # Also after the command, where one looks for it first.
+        command.add_argument("--folder", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return top
 
 
@@ -159,8 +162,8 @@ def _say_where(cluster: Cluster, folder: Path) -> None:
         )
     servers = [node.http_url for node in business]
     print(
-        f"next: imc --as alice register --server {servers[0]}; imc --as bob register --server {servers[-1]}; "
-        "imc --as alice chat bob"
+        f"next: .venv/bin/imc --as alice register --server {servers[0]}; "
+        f".venv/bin/imc --as bob register --server {servers[-1]}; .venv/bin/imc --as alice chat bob"
     )
     own = "tools/cluster" if folder == Path(DEFAULT_FOLDER) else f"tools/cluster --folder {folder}"
     print(f"      {own} status; {own} logs -f; {own} down")
