@@ -85,9 +85,13 @@ class GatewayDial:
             gateways, ttl_s = await self._rest.gateways(
                 device_id=self._device_id, zone=self._zone, version=self._version
             )
-        except (NotFound, ServerBusy):
+        except NotFound:
             self._urls = [native_url(self._server)]
         except ImError as error:
+            if not self._urls and isinstance(error, ServerBusy):
+                # No gateway just now; an older server has none to name, and is its own.
+                self._urls = [native_url(self._server)]
+                return
             if not self._urls:
                 raise Unreachable(error.message) from None
             self._log.info("{server} does not say where to connect: {error}; going by its last word",

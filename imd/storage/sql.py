@@ -156,7 +156,7 @@ class Database:
         try:
             result: T = await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
-            self._log.error("database did not answer within {timeout_s} s", timeout_s=self._timeout_s)
+            self._note_failure(TimeoutError(f"no answer within {self._timeout_s} s"))
             if call.abandon() and begin == WRITE:
                 raise OutcomeUnknown("the database is slow; ask again") from None
             raise ServerBusy("the database is slow", retry_after_ms=1000) from None

@@ -31,8 +31,9 @@ MAX_BATCH = 200
 MAX_BATCH_BYTES = 512 * 1024
 #: An owner that is alive takes a batch in a millisecond; one that is paused must not hold senders up.
 TAKE_TIMEOUT_S = 2.0
-#: From taken to settled. The owner's own retries take 9 s, then it says DELAYED.
-SETTLE_TIMEOUT_S = 12.0
+#: From taken to settled. The owner's own four tries may take 5 s each and wait 9 s in between; then it says
+#: DELAYED. One that is gone or paused is found out sooner, by its not taking any more.
+SETTLE_TIMEOUT_S = 35.0
 #: After DELAYED: the owner's store is down; asking again would not help for a while.
 DELAYED_TIMEOUT_S = 60.0
 #: An owner that failed is not asked for so long, doubled each time it fails again, up to the last.

@@ -135,7 +135,7 @@ class Heartbeats:
                 self._logger.info("the node registry answers again")
             self._registered = {node.node_id: node for node in found}
             self._look_for_namesake()
-        self._look(listeners_too=True)
+        self._look()
 
     def _look_for_namesake(self) -> None:
         """A process that was started later with this node's id takes its place."""
@@ -170,10 +170,10 @@ class Heartbeats:
         else:
             node = Node(said.nodeId, said.incarnation, said.ready)
             self._heard[said.nodeId] = (self._clock.seconds(), node)
-        if not self._look(listeners_too=True) and said.shards:
+        if not self._look() and said.shards:
             self._tell()
 
-    def _look(self, *, listeners_too: bool) -> bool:
+    def _look(self) -> bool:
         """Who is alive now; whether that is news."""
         oldest_s = self._clock.seconds() - self._lifetime_s
         for node_id, (heard_s, _) in list(self._heard.items()):
@@ -191,8 +191,7 @@ class Heartbeats:
         for node_id in sorted(alive.keys() - self._alive.keys()):
             self._logger.info("node {id} is here", id=node_id)
         self._alive = alive
-        if listeners_too:
-            self._tell()
+        self._tell()
         return True
 
     def _tell(self) -> None:

@@ -192,7 +192,7 @@ class FailingOwnerTests(ForwardCase):
         self.pass_time(0.5)
         self.assertEqual(self.home.cable.asked.count(message_append(self.owning.node_id)), asked + 1)
         self.log.release()
-        self.pass_time(20)
+        self.pass_time(40)
         self.assert_contiguous()
         self.assertEqual(self.home.forwarding.unsettled, 0)
 
@@ -203,7 +203,7 @@ class FailingOwnerTests(ForwardCase):
         self.say("a", "b")
         self.pass_time(0.5)
         self.log.release()
-        self.pass_time(20)
+        self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "stored"])
         self.assert_stored("a", "b")
 
@@ -247,7 +247,7 @@ class FailingOwnerTests(ForwardCase):
         self.log.release()
         self.people.put(GROUP_ID, BOB, CY)
         self.home.members.invalidate(GROUP_ID, 0)
-        self.pass_time(20)
+        self.pass_time(40)
         self.assertEqual(self.home.answers.of("a")[-1], "duplicate")
 
 

@@ -34,7 +34,7 @@ class TakenBackTests(ForwardCase):
 
         self.patch(self.people, "membership", busy)
         self.home.members.forget(GROUP_ID)
-        self.pass_time(20)
+        self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "duplicate"])
         self.assertEqual(self.home.forwarding.unsettled, 0)
 
@@ -71,7 +71,7 @@ class TakenBackTests(ForwardCase):
         self.pass_time(0.5)
         self.assertEqual(self.home.answers.of("a"), ["accepted"])
         self.log.release()
-        self.pass_time(20)
+        self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "stored"])
 
     def test_going_down(self) -> None:
@@ -103,9 +103,9 @@ class TakenBackTests(ForwardCase):
         """While the store refuses here, the owner may yet write: that is not FAILED."""
         self.log.down = "busy"
         self.say("a")
-        self.pass_time(30)
+        self.pass_time(50)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed"])
         self.log.down = ""
-        self.pass_time(20)
+        self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed", "stored"])
         self.assert_stored("a")
