@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.business.schema import users
+from imd.config.engines import Mongo
 from imd.core.message.model import CursorRow, NewMessage
 from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_cursors import MongoCursors
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 CONVERSATIONS = [f"p_{number:02}" for number in range(20)] + ["g_1"]
 LENGTH = 150
+COLLECTIONS = Mongo().message_collections
 PEOPLE = 300
 RECALLED = 7
 
@@ -85,7 +87,7 @@ class Moving(SynchronousTestCase):
         self.assertNotIn("Traceback", said)
 
     def hot(self, conversation_id: str) -> Any:
-        return self.target.mongo[collection_of(partition_among(conversation_id, 8))]
+        return self.target.mongo[collection_of(partition_among(conversation_id, COLLECTIONS))]
 
     def test_moved(self) -> None:
         """All arrives and is checked; plain lines say how far it is; the token secret goes along."""
@@ -139,7 +141,7 @@ class Moving(SynchronousTestCase):
         self.hot("p_03").update_one({"c": "p_03", "s": RECALLED}, {"$unset": {"r": 1}})
         stray = self.hot("p_04").find_one_and_delete({"c": "p_04"}, sort=[("s", DESCENDING)])
         assert stray is not None
-        elsewhere = collection_of((partition_among("p_04", 8) + 1) % 8)
+        elsewhere = collection_of((partition_among("p_04", COLLECTIONS) + 1) % COLLECTIONS)
         self.target.mongo[elsewhere].insert_one(stray)
         self.target.mongo["cursors"].update_one({"c": "g_1", "u": 3}, {"$inc": {"r": 1}})
         self.target.mongo[ABOUT].update_one({"_id": EPOCH_ID}, {"$set": {"value": "another"}})
@@ -218,7 +220,7 @@ class Reading(TestCase):
         database = await self.stage(
             database_of(target.mongo_server, database=target.name, user="mover", password="secret")
         )
-        log = await self.stage(MongoMessageLog(database=database, clock=reactor))
+        log = await self.stage(MongoMessageLog(database=database, clock=reactor, collections=COLLECTIONS))
         page = await log.page("p_05", from_seq=1, limit=LENGTH, max_bytes=1 << 20, backward=False)
         self.assertEqual([each.seq for each in page.messages], list(range(1, LENGTH + 1)))
         self.assertEqual(page.messages[0].body, b"body 1 of p_05")

@@ -34,7 +34,7 @@ class MongoMessageLog:
         the same: a conversation would be looked for elsewhere.
     """
 
-    def __init__(self, *, database: MongoDatabase, clock: Clock, collections: int = 8) -> None:
+    def __init__(self, *, database: MongoDatabase, clock: Clock, collections: int = 4) -> None:
         self._database = database
         self.partitions = collections
         self._guard = IndexGuard(database=database, collections=collections, clock=clock)
