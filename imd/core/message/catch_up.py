@@ -182,7 +182,10 @@ class CatchUp:
         entries.sort(key=lambda entry: -newest.get(entry.conversation_id, 0))
         page = await self._with_last(entries[start : start + limit])
         cursors = await self._read_cursors(user_id, [entry.conversation_id for entry, _ in page])
-        rows = [_conversation(entry, last, _read(cursors, entry.conversation_id)) for entry, last in page]
+        rows = [
+            _conversation(entry, last, _read_by(user_id, last, _read(cursors, entry.conversation_id)))
+            for entry, last in page
+        ]
         following = start + len(page)
         more = str(following) if len(entries) > following else ""
         return ConversationListResp(conversations=rows, nextPageToken=more)
@@ -217,6 +220,11 @@ async def _in_batches(
 def _read(cursors: Mapping[str, CursorRow], conversation_id: str) -> int:
     cursor = cursors.get(conversation_id)
     return cursor.read_seq if cursor is not None else 0
+
+
+def _read_by(user_id: int, last: Message | None, read_seq: int) -> int:
+    """Who writes has read, also before that is written down."""
+    return last.seq if last is not None and last.senderId == user_id else read_seq
 
 
 def _offset(page_token: str) -> int:
