@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.dialogue import every
 from tests.dialogue.house import House
 from tests.dialogue.wire import Transport
@@ -26,6 +28,9 @@ class ClusterWebSocketTests(ClusterEvery):
     """JSON over WebSocket."""
 
     transport = Transport.WEBSOCKET_JSON
+
+    if not os.environ.get("IMD_LONG"):
+        skip = "the same conversations between the same nodes again; IMD_LONG=1 plays them"
 
 
 # Trial would play those without a transport, too.
