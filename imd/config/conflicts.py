@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from imd.config.address import EXPECTED, EXPECTED_HOST, Address, parse_address, parse_host
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.permission import Permission, problems_of
 from imd.config.secret import read_secret
 from imd.config.section import Section
 from imd.config.sections import (
@@ -65,12 +66,14 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _of_clients(config.listen, config.tls)
         yield from _gateway(config.gateway)
         yield from _access(config.gateway)
+        yield from _permission(config.permission)
         yield from _accounts(config.accounts)
     elif isinstance(config, CoreConfig):
         yield from _of_clients(config.listen, config.tls)
         yield from _shared_ports(config.listen)
         yield from _gateway(config.gateway)
         yield from _access(config.gateway)
+        yield from _permission(config.permission)
         yield from _node(config.node)
         yield from _nats(config.nats)
         yield from _mongo(config.mongo)
@@ -223,6 +226,11 @@ def _token_secret(file: str) -> Iterator[Conflict]:
         if len(secret.encode()) < TOKEN_SECRET_BYTES or len(set(secret)) < 8:
             yield Conflict(path, f"{file} is shorter than {TOKEN_SECRET_BYTES} bytes or too regular; openssl rand -hex 32 "
                                  "makes a good one")  # fmt: skip
+
+
+def _permission(permission: Permission) -> Iterator[Conflict]:
+    for key, text in problems_of(permission):
+        yield Conflict(f"permission.{key}", text)
 
 
 def _node(node: Node) -> Iterator[Conflict]:

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import field
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.permission import Permission
 from imd.config.section import KIB, Section
 
 
@@ -240,6 +241,7 @@ class Config(Section, frozen=True):
     gateway: Gateway = Gateway()
     limits: Limits = Limits()
     messages: Messages = Messages()
+    permission: Permission = Permission()
     presence: Presence = Presence()
     accounts: Accounts = Accounts()
 
@@ -254,6 +256,7 @@ class CoreConfig(Section, frozen=True):
     gateway: Gateway = Gateway()
     limits: CoreLimits = CoreLimits()
     messages: Messages = Messages()
+    permission: Permission = Permission()
     presence: Presence = Presence()
     node: Node = Node()
     nats: Nats = Nats()
@@ -306,6 +309,9 @@ class CoreSettings(Protocol):
 
     @property
     def messages(self) -> Messages: ...
+
+    @property
+    def permission(self) -> Permission: ...
 
     @property
     def presence(self) -> Presence: ...
