@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.logger import Logger
 
 from imd.bus.matching import matcher
+from imd.bus.subjects import NEWEST_COUNTS
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy, StartupError
 
@@ -57,6 +58,11 @@ create table dead_letter (
     buried_ms integer not null,
     primary key (consumer, event_id)
 ) without rowid;
+"""
+
+_BEGIN_WITH_NEWEST = """
+update consumer set tries = 0, acked_id = coalesce((select max(id) - 1 from event where subject = ?), acked_id)
+where name = ? and pattern = ?
 """
 
 
@@ -125,11 +131,16 @@ class Journal:
         await self._transact(insert)
 
     async def register(self, consumer: str, pattern: str) -> Progress:
-        """Make the consumer known, from the oldest event that is kept; or find where it was."""
+        """Make the consumer known, from the oldest event that is kept; or find where it was.
+
+        Of ``NEWEST_COUNTS`` it begins with the newest, every time.
+        """
 
         def insert(connection: sqlite3.Connection) -> Progress:
             key = (consumer, pattern)
             connection.execute("insert or ignore into consumer values (?, ?, 0, 0)", key)
+            if pattern in NEWEST_COUNTS:
+                connection.execute(_BEGIN_WITH_NEWEST, (pattern, *key))
             row = connection.execute(
                 "select acked_id, tries from consumer where name = ? and pattern = ?", key
             ).fetchone()
@@ -304,4 +315,10 @@ def _forget(connection: sqlite3.Connection, subject: str) -> None:
     rows = connection.execute("select pattern, acked_id from consumer").fetchall()
     acked = [acked_id for pattern, acked_id in rows if matcher(pattern)(subject)]
     if acked:
-        connection.execute("delete from event where subject = ? and id <= ?", (subject, min(acked)))
+        done = min(acked)
+        if subject in NEWEST_COUNTS:
+            newest = connection.execute("select max(id) from event where subject = ?", (subject,)).fetchone()[
+                0
+            ]
+            done = min(done, (newest or 0) - 1)
+        connection.execute("delete from event where subject = ? and id <= ?", (subject, done))

@@ -69,7 +69,8 @@ class JetStream:
         self._streams = streams
         self._replicas = replicas
         #: Ids are unique over restarts of the publisher, too.
-        self._id_prefix = f"{publisher}-{int(random() * 2**48):012x}-"
+        self._life = f"{int(random() * 2**48):012x}"
+        self._id_prefix = f"{publisher}-{self._life}-"
         self._published = 0
         self._unrecorded = 0
         self._unrecorded_bytes = 0
@@ -128,7 +129,7 @@ class JetStream:
     async def declare_consumer(self, name: str, pattern: str) -> tuple[Stream, str]:
         """Have the durable consumer; its stream and its name there."""
         stream, event = stream_of(self._streams, pattern)
-        durable = consumer_name(name, pattern)
+        durable = consumer_name(name, pattern, life=self._life)
         request = {
             "stream_name": stream.name,
             "config": consumer_config(durable, pattern, event),

@@ -15,6 +15,8 @@ MAX_DELIVERIES = 20
 #: A consumer that nobody reads is deleted by the server once all that it has not read has expired.
 #: Nodes that never come back leave nothing; one that comes back within the time goes on where it was.
 FORGET_CONSUMERS_S = 7 * _DAY_S
+#: Of ``NEWEST_COUNTS`` each life of a process has a consumer of its own, that is soon of no use to anybody.
+FORGET_LIVES_S = 3600
 
 
 class Event(NamedTuple):
@@ -117,13 +119,16 @@ def _covers(held: str, pattern: str) -> bool:
     return matcher(held)(pattern)
 
 
-def consumer_name(name: str, pattern: str) -> str:
+def consumer_name(name: str, pattern: str, *, life: str = "") -> str:
     """The durable name of a consumer: NATS allows neither dots nor wildcards there.
 
+    :param life: of the process; part of the name where a consumer begins anew with each.
     :raises ValueError: the name itself has one.
     """
     if not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"not a name for a consumer: {name!r}")
+    if pattern in subjects.NEWEST_COUNTS:
+        name = f"{name}-{life}"
     return "_".join((name, *pattern.replace("*", "ANY").replace(">", "ALL").split(".")))
 
 
@@ -133,15 +138,16 @@ def consumer_config(name: str, pattern: str, event: Event) -> dict[str, Any]:
     One event in flight: the server reorders on redelivery otherwise. It never gives up by itself: it
     would without a trace, where the consumer makes a dead letter after ``tries``.
     """
+    newest = pattern in subjects.NEWEST_COUNTS
     return {
         "name": name,
         "durable_name": name,
         "filter_subject": pattern,
-        "deliver_policy": "all",
+        "deliver_policy": "last_per_subject" if newest else "all",
         "replay_policy": "instant",
         "ack_policy": "explicit",
         "ack_wait": int(event.ack_wait_s * _NS),
         "max_deliver": -1,
         "max_ack_pending": 1,
-        "inactive_threshold": FORGET_CONSUMERS_S * _NS,
+        "inactive_threshold": (FORGET_LIVES_S if newest else FORGET_CONSUMERS_S) * _NS,
     }

@@ -29,6 +29,8 @@ ADMIN_CONFIG = "im.admin.config"
 NOTIFICATION_PUSH = "im.notification.push"
 AUDIT_LOG = "im.audit.log"
 MESSAGE_ACK = "im.message.ack"
+#: Of these only the newest event counts: a consumer begins with it each time it starts, seen before or not.
+NEWEST_COUNTS = frozenset({ADMIN_CONFIG})
 
 #: Seconds; spec 24.1.
 DEFAULT_TIMEOUT_S = 2.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import msgspec
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo, fields, replace
 
 from imd.config.bounds import BOUNDS
 from imd.config.conflicts import conflicts
@@ -77,6 +77,26 @@ def problems_in(given: dict[str, Any], kind: type[Section]) -> list[str]:
     reading = _Reading(kind, {})
     reading.section(kind, given, "")
     return reading.problems
+
+
+def overlaid(config: S, document: Mapping[str, Any]) -> S:
+    """The configuration with what a document of settings names above it.
+
+    What this role has no key for is for others.
+
+    :param document: without ``problems_in``.
+    """
+    known = {field.name: field for field in fields(config)}
+    changes: dict[str, Any] = {}
+    for name, given in document.items():
+        field = known.get(name)
+        if field is None:
+            continue
+        if _is_section(field.type):
+            changes[name] = overlaid(getattr(config, name), given)
+        else:
+            changes[name] = msgspec.convert(given, field.type)
+    return replace(config, **changes)
 
 
 def keys(section: type[Section] = Config, path: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -43,7 +43,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),
-        ("settings", SettingsSeen(bus=bus, node=name)),
+        ("settings", SettingsSeen(bus=bus, node=name, config=config)),
         ("database watch", database),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),

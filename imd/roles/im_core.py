@@ -77,7 +77,7 @@ def build(
     stages: list[tuple[str, Stage]] = [
         ("bus", bus),
         *_with_listeners(config, core=core, site=site, reactor=reactor),
-        ("settings", SettingsSeen(bus=bus, node=name)),
+        ("settings", SettingsSeen(bus=bus, node=name, config=config)),
         ("reporting", Background(reporting)),
         ("node reports", reports),
         *core.last_stages,

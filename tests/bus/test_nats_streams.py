@@ -59,6 +59,17 @@ class TableTests(SynchronousTestCase):
         config = consumer_config("name", "im.audit.log", stream_of(STREAMS, "im.audit.log")[1])
         self.assertEqual((config["max_ack_pending"], config["ack_wait"]), (1, 30 * 10**9))
 
+    def test_newest_counts(self) -> None:
+        """What is the same at every start has a consumer for each life, which begins with the newest."""
+        names = [consumer_name("core-7", subjects.ADMIN_CONFIG, life=life) for life in ("a1", "b2")]
+        self.assertEqual(names, ["core-7-a1_im_admin_config", "core-7-b2_im_admin_config"])
+        self.assertEqual(consumer_name("core-7", "im.auth.update", life="a1"), "core-7_im_auth_update")
+        event = stream_of(STREAMS, subjects.ADMIN_CONFIG)[1]
+        config = consumer_config("name", subjects.ADMIN_CONFIG, event)
+        self.assertEqual(
+            (config["deliver_policy"], config["inactive_threshold"]), ("last_per_subject", 3600 * 10**9)
+        )
+
 
 class DeliveryTests(SynchronousTestCase):
     """How often an event was delivered stands in its ack subject, in one of two forms."""

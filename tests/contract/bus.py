@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder
+from imd.bus.subjects import ADMIN_CONFIG
 
 #: Long for a bus, short for whoever runs the suite in real time.
 SOON_S = 0.05
@@ -351,6 +352,26 @@ class DurableBusContract(DurableBusCase):
         await bus.publish_durable("im.test.a", b"2")
         await self.pause(SOON_S)
         self.assertEqual(received.payloads, [b"2"])
+
+    @scenario
+    async def test_newest_comes_at_every_start(self) -> None:
+        """Of what only the newest event counts, a consumer begins with it each time it starts."""
+        bus = await self.make()
+        received = Received()
+        bus.consume(ADMIN_CONFIG, "consumer", received)
+        for payload in (b"1", b"2", b"3"):
+            await bus.publish_durable(ADMIN_CONFIG, payload)
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads[-1], b"3")
+        for _ in range(2):
+            bus = await self.crash(bus)
+            received = Received()
+            bus.consume(ADMIN_CONFIG, "consumer", received)
+            await self.pause(SOON_S)
+            self.assertEqual(received.payloads, [b"3"])
+        await bus.publish_durable(ADMIN_CONFIG, b"4")
+        await self.pause(SOON_S)
+        self.assertEqual(received.payloads, [b"3", b"4"])
 
     @scenario
     async def test_failed_event_is_tried_again(self) -> None:

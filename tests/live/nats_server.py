@@ -9,6 +9,7 @@ from twisted.internet import reactor  # noqa: TID251
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from imd.bus import subjects
 from imd.bus.nats import NatsBus
 from imd.bus.nats_streams import Event, Stream
 from imd.ctl.cluster.engines import Nats
@@ -19,7 +20,10 @@ from tests.live.engines import fresh_of
 TEST_STREAMS = (
     Stream(
         name="im-test",
-        events=(Event("im.test.>", tries=5, ack_wait_s=0.6, backoff_s=(0.4,)),),
+        events=tuple(
+            Event(subject, tries=5, ack_wait_s=0.6, backoff_s=(0.4,))
+            for subject in ("im.test.>", subjects.ADMIN_CONFIG)
+        ),
         keep_s=3600,
         max_bytes=64 * 1024**2,
         dedupe_s=120,

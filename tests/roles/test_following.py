@@ -6,11 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.bus.local import LocalBus
-from imd.bus.subjects import ADMIN_CONFIG
-from imd.pb.bus_pb2 import SettingsChanged
 from imd.roles.following import INTERVAL_S, Following
-from imd.roles.settings_seen import SettingsSeen
 
 
 class FollowingTests(SynchronousTestCase):
@@ -31,20 +27,3 @@ class FollowingTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(following.stop()))
         clock.advance(INTERVAL_S)
         self.assertEqual(told, [True, False, True, False])
-
-
-class SettingsSeenTests(SynchronousTestCase):
-    """``SettingsSeen``."""
-
-    def test_newest(self) -> None:
-        """The newest version counts, whatever comes late."""
-        clock = Clock()
-        bus = LocalBus(clock=clock)
-        seen = SettingsSeen(bus=bus, node="core-1")
-        self.successResultOf(Deferred.fromCoroutine(bus.start()))
-        self.successResultOf(Deferred.fromCoroutine(seen.start()))
-        for version in (3, 5, 4):
-            payload = SettingsChanged(version=version, document="{}").SerializeToString()
-            Deferred.fromCoroutine(bus.publish_durable(ADMIN_CONFIG, payload))
-            clock.pump([0.0] * 5)
-        self.assertEqual(seen.version, 5)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from imd.config.load import problems_in
+from imd.config.load import overlaid, problems_in
+from imd.config.permission import Permission, problems_of
 from imd.config.section import Section
 from imd.config.sections import Limits
 
@@ -42,6 +43,7 @@ class Changeable(Section, frozen=True):
     limits: Limits = Limits()
     messages: MessageSettings = MessageSettings()
     accounts: AccountSettings = AccountSettings()
+    permission: Permission = Permission()
 
 
 class Settings(NamedTuple):
@@ -62,4 +64,7 @@ def problems(document: object) -> list[str]:
     """Every reason why this cannot be published, each with its dotted path; empty: it can."""
     if not isinstance(document, dict):
         return ['settings: expected an object of sections, such as {"limits": {"user_burst": 60}}']
-    return problems_in(document, Changeable)
+    if reasons := problems_in(document, Changeable):
+        return reasons
+    permission = overlaid(Changeable(), document).permission
+    return [f"permission.{key}: {text}" for key, text in problems_of(permission)]
