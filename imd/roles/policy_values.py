@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imd.config.permission import AUDIT, Permission, cell
 from imd.core.permission.values import (
     MATRIX,
@@ -69,6 +71,6 @@ def _matrix(cells: list[str]) -> Matrix:
     for text in cells:
         kind, message, column, word = cell(text)
         row = ConversationKind(kind), MessageKind(message)
-        value = AuditLevel[word.upper()] if column == AUDIT else Decision(word)
+        value: Any = AuditLevel[word.upper()] if column == AUDIT else Decision(word)
         matrix[row] = matrix[row]._replace(**{column: value})
     return matrix

@@ -72,13 +72,14 @@ class SettingsSeenTests(SynchronousTestCase):
     def test_bad_version(self) -> None:
         """What cannot be used is told with all reasons; the last good version stays in force."""
         self.publish(1, {"limits": {"user_burst": 9}})
-        for document in (
+        bad: tuple[object, ...] = (
             "{",
             [],
             {"limits": {"user_burst": -1}},
             {"limits": {"data_dir": "/"}},
             {"permission": {"matrix": ["p2p.text.normal=perhaps"]}},
-        ):
+        )
+        for document in bad:
             self.publish(self.seen.version + 1, document)
         self.assertEqual(self.told, [(1, 9, 300)])
         self.assertEqual((self.seen.version, self.seen.config.limits.user_burst), (1, 9))
