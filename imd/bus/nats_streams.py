@@ -83,6 +83,14 @@ STREAMS: tuple[Stream, ...] = (
         # Spec 3.5; the publisher gives up long before.
         dedupe_s=300,
     ),
+    # Apart, so that a flood of messages pushes no invalidation out.
+    Stream(
+        name="im-hooks",
+        events=(Event(subjects.HOOK_MESSAGE, tries=5, ack_wait_s=30, backoff_s=_EXPONENTIAL),),
+        keep_s=7 * _DAY_S,
+        max_bytes=1024**3,
+        dedupe_s=300,
+    ),
 )
 
 #: Dead letters: ``im.dead.<consumer>.<subject>``. They wait for a person, and people go on holiday.

@@ -12,11 +12,19 @@ AUTH_MEMBERS = "im.auth.members"
 AUTH_DIRECT = "im.auth.direct"
 AUTH_CONVERSATIONS = "im.auth.conversations"
 AUTH_VISIBLE = "im.auth.visible"
+AUTH_CHECK = "im.auth.check"
+AUTH_RESTRICTED = "im.auth.restricted"
+REVIEW_HOLD = "im.review.hold"
+REVIEW_STATE = "im.review.state"
+#: Answered by core.
+MESSAGE_HISTORY = "im.message.history"
 MESSAGE_SEND_ANY = "im.message.send.*"
 
 # Between nodes and roles, at most once.
 #: Who came and who went, from each core node to all.
 PRESENCE_STATUS = "im.presence.status"
+#: What became of a message that was held, from business to all core nodes.
+MESSAGE_DECIDED = "im.message.decided"
 #: A core node joins, drains or leaves, or took or gave shards.
 NODE_CHANGED = "im.node.changed"
 #: How a core node is, every few seconds; business answers clients by it.
@@ -29,6 +37,8 @@ ADMIN_CONFIG = "im.admin.config"
 NOTIFICATION_PUSH = "im.notification.push"
 AUDIT_LOG = "im.audit.log"
 MESSAGE_ACK = "im.message.ack"
+#: Stored messages that the outside is told of.
+HOOK_MESSAGE = "im.hook.message"
 #: Of these only the newest event counts: a consumer begins with it each time it starts, seen before or not.
 NEWEST_COUNTS = frozenset({ADMIN_CONFIG})
 

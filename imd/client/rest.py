@@ -366,6 +366,7 @@ def _problem(status: int, answer: dict[str, Any]) -> ImError:
         message,
         field=str(detail.get("field") or ""),
         retry_after_ms=int(detail.get("retryAfterMs") or 0),
+        reason=str(detail.get("reason") or ""),
     )
 
 

@@ -80,6 +80,8 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _redis(config.redis)
     elif isinstance(config, BusinessConfig):
         yield from _token_secret(config.token_secret_file)
+        if not config.operator_token_file.strip():
+            yield Conflict("operator_token_file", "is empty; expected a file, made at first start")
         yield from _of_clients(config.listen, config.tls)
         yield from _access(config.gateway)
         yield from _accounts(config.accounts)

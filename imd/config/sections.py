@@ -273,6 +273,9 @@ class BusinessConfig(Section, frozen=True):
     """Signs tokens: the same 32 bytes or more on every im-business, mode 0600. Make one with
     `(umask 077; openssl rand -hex 32 > token.key)`; moving from `twistd im`, take secrets/token.key of its data
     folder, so that everybody stays logged in."""
+    operator_token_file: str = "im-business.token"
+    """Holds the token that operators' requests to /api/v1/operator carry; made at first start, mode 0600. Give
+    the same file to every im-business, or each has a token of its own."""
     listen: BusinessListen = BusinessListen()
     tls: Tls = Tls()
     gateway: Access = Access()

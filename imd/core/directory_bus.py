@@ -11,10 +11,11 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from imd.bus import subjects
+from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.core.directory import Claims, ConversationEntry, Directory, Membership
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import ServerBusy, error_for_code
+from imd.kernel.errors import ServerBusy
 from imd.pb.bus_pb2 import (
     ConversationsAnswer,
     ConversationsQuery,
@@ -86,7 +87,8 @@ class BusDirectory:
         )
         if not answer.found:
             return None
-        roles = {member.userId: int(member.role) for member in answer.members}
+        # Lists first: looking at a repeated field element by element costs three times as much.
+        roles: dict[int, int] = dict(zip(list(answer.memberIds), list(answer.roles), strict=True))
         return Membership(conversation_id, int(answer.kind), answer.version, roles)
 
     async def open_direct(self, user_id: int, peer_user_id: int) -> str:
@@ -130,7 +132,7 @@ class BusDirectory:
             self._log.failure("{subject}: the answer cannot be read", subject=subject)
             raise ServerBusy("the directory does not answer", retry_after_ms=_RETRY_AFTER_MS) from error
         if answer.failure.code:
-            raise error_for_code(answer.failure.code, answer.failure.message)
+            raise error_of(answer.failure)
         return answer
 
 

@@ -29,16 +29,18 @@ class ImError(Exception):
     :param message: safe to show to whoever asked: no secrets, no foreign data, no internals.
     :param field: dotted path of the offending field, if one is to blame.
     :param retry_after_ms: how long to wait before the same request may succeed.
+    :param reason: a word for programs, where the code alone does not say enough.
     """
 
     code = Code.INTERNAL_ERROR
     retryable = False
 
-    def __init__(self, message: str, *, field: str = "", retry_after_ms: int = 0) -> None:
+    def __init__(self, message: str, *, field: str = "", retry_after_ms: int = 0, reason: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         self.retry_after_ms = retry_after_ms
+        self.reason = reason
 
 
 class AuthFailed(ImError):
@@ -115,6 +117,10 @@ _BY_CODE: dict[int, type[ImError]] = {
 }
 
 
-def error_for_code(code: int, message: str, *, field: str = "", retry_after_ms: int = 0) -> ImError:
+def error_for_code(
+    code: int, message: str, *, field: str = "", retry_after_ms: int = 0, reason: str = ""
+) -> ImError:
     """The exception for a code that came over a wire; unknown codes become InternalError."""
-    return _BY_CODE.get(code, InternalError)(message, field=field, retry_after_ms=retry_after_ms)
+    return _BY_CODE.get(code, InternalError)(
+        message, field=field, retry_after_ms=retry_after_ms, reason=reason
+    )

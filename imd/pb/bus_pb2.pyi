@@ -16,19 +16,53 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MEMBER: _ClassVar[Role]
     ADMIN: _ClassVar[Role]
     OWNER: _ClassVar[Role]
+
+class GroupKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GROUP_KIND_UNSPECIFIED: _ClassVar[GroupKind]
+    NORMAL: _ClassVar[GroupKind]
+    MANAGED: _ClassVar[GroupKind]
+    PUBLIC: _ClassVar[GroupKind]
+    OFFICIAL: _ClassVar[GroupKind]
+
+class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NO_RIGHT: _ClassVar[Right]
+    MESSAGE: _ClassVar[Right]
+    MEDIA: _ClassVar[Right]
+    CONTROL: _ClassVar[Right]
+    INVITE: _ClassVar[Right]
+    MUTE: _ClassVar[Right]
+    RECALL_OTHERS: _ClassVar[Right]
+    MANAGE: _ClassVar[Right]
 MEMBER: Role
 ADMIN: Role
 OWNER: Role
+GROUP_KIND_UNSPECIFIED: GroupKind
+NORMAL: GroupKind
+MANAGED: GroupKind
+PUBLIC: GroupKind
+OFFICIAL: GroupKind
+NO_RIGHT: Right
+MESSAGE: Right
+MEDIA: Right
+CONTROL: Right
+INVITE: Right
+MUTE: Right
+RECALL_OTHERS: Right
+MANAGE: Right
 
 class Failure(_message.Message):
-    __slots__ = ("code", "message", "retryable")
+    __slots__ = ("code", "message", "retryable", "reason")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     code: _connection_pb2.ErrorCode
     message: str
     retryable: bool
-    def __init__(self, code: _Optional[_Union[_connection_pb2.ErrorCode, str]] = ..., message: _Optional[str] = ..., retryable: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, code: _Optional[_Union[_connection_pb2.ErrorCode, str]] = ..., message: _Optional[str] = ..., retryable: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class TokenCheck(_message.Message):
     __slots__ = ("token", "deviceId")
@@ -39,28 +73,22 @@ class TokenCheck(_message.Message):
     def __init__(self, token: _Optional[str] = ..., deviceId: _Optional[str] = ...) -> None: ...
 
 class TokenVerdict(_message.Message):
-    __slots__ = ("failure", "userId", "deviceId", "expiresAt", "scopes", "loginId")
+    __slots__ = ("failure", "userId", "deviceId", "expiresAt", "scopes", "loginId", "ticket")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     USERID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     EXPIRESAT_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     LOGINID_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     userId: int
     deviceId: str
     expiresAt: int
     scopes: _containers.RepeatedScalarFieldContainer[str]
     loginId: str
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., expiresAt: _Optional[int] = ..., scopes: _Optional[_Iterable[str]] = ..., loginId: _Optional[str] = ...) -> None: ...
-
-class Member(_message.Message):
-    __slots__ = ("userId", "role")
-    USERID_FIELD_NUMBER: _ClassVar[int]
-    ROLE_FIELD_NUMBER: _ClassVar[int]
-    userId: int
-    role: Role
-    def __init__(self, userId: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., expiresAt: _Optional[int] = ..., scopes: _Optional[_Iterable[str]] = ..., loginId: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class MembersQuery(_message.Message):
     __slots__ = ("conversationId",)
@@ -69,28 +97,116 @@ class MembersQuery(_message.Message):
     def __init__(self, conversationId: _Optional[str] = ...) -> None: ...
 
 class MembersAnswer(_message.Message):
-    __slots__ = ("failure", "found", "kind", "version", "members", "title")
+    __slots__ = ("failure", "found", "kind", "version", "title", "memberIds", "roles", "groupKind", "sensitive", "rights", "allMutedUntil", "restrictions", "policyVersion")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     FOUND_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
-    MEMBERS_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    MEMBERIDS_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    GROUPKIND_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVE_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    ALLMUTEDUNTIL_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICYVERSION_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     found: bool
     kind: _sync_pb2.ConversationKind
     version: int
-    members: _containers.RepeatedCompositeFieldContainer[Member]
     title: str
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., found: _Optional[bool] = ..., kind: _Optional[_Union[_sync_pb2.ConversationKind, str]] = ..., version: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., title: _Optional[str] = ...) -> None: ...
+    memberIds: _containers.RepeatedScalarFieldContainer[int]
+    roles: _containers.RepeatedScalarFieldContainer[Role]
+    groupKind: GroupKind
+    sensitive: bool
+    rights: _containers.RepeatedScalarFieldContainer[int]
+    allMutedUntil: int
+    restrictions: _containers.RepeatedCompositeFieldContainer[Restriction]
+    policyVersion: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., found: _Optional[bool] = ..., kind: _Optional[_Union[_sync_pb2.ConversationKind, str]] = ..., version: _Optional[int] = ..., title: _Optional[str] = ..., memberIds: _Optional[_Iterable[int]] = ..., roles: _Optional[_Iterable[_Union[Role, str]]] = ..., groupKind: _Optional[_Union[GroupKind, str]] = ..., sensitive: _Optional[bool] = ..., rights: _Optional[_Iterable[int]] = ..., allMutedUntil: _Optional[int] = ..., restrictions: _Optional[_Iterable[_Union[Restriction, _Mapping]]] = ..., policyVersion: _Optional[int] = ...) -> None: ...
+
+class Restriction(_message.Message):
+    __slots__ = ("userId", "mutedUntil", "refused", "visibleFrom")
+    USERID_FIELD_NUMBER: _ClassVar[int]
+    MUTEDUNTIL_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    VISIBLEFROM_FIELD_NUMBER: _ClassVar[int]
+    userId: int
+    mutedUntil: int
+    refused: str
+    visibleFrom: int
+    def __init__(self, userId: _Optional[int] = ..., mutedUntil: _Optional[int] = ..., refused: _Optional[str] = ..., visibleFrom: _Optional[int] = ...) -> None: ...
+
+class CheckQuery(_message.Message):
+    __slots__ = ("checks",)
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    checks: _containers.RepeatedCompositeFieldContainer[Check]
+    def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("requestId", "ticket", "userId", "conversationId", "right")
+    REQUESTID_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    USERID_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    requestId: str
+    ticket: bytes
+    userId: int
+    conversationId: str
+    right: Right
+    def __init__(self, requestId: _Optional[str] = ..., ticket: _Optional[bytes] = ..., userId: _Optional[int] = ..., conversationId: _Optional[str] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
+
+class CheckAnswer(_message.Message):
+    __slots__ = ("failure", "verdicts", "policyVersion")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    POLICYVERSION_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    verdicts: _containers.RepeatedCompositeFieldContainer[CheckVerdict]
+    policyVersion: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., verdicts: _Optional[_Iterable[_Union[CheckVerdict, _Mapping]]] = ..., policyVersion: _Optional[int] = ...) -> None: ...
+
+class CheckVerdict(_message.Message):
+    __slots__ = ("requestId", "allowed", "refusal", "version")
+    REQUESTID_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    requestId: str
+    allowed: bool
+    refusal: Failure
+    version: int
+    def __init__(self, requestId: _Optional[str] = ..., allowed: _Optional[bool] = ..., refusal: _Optional[_Union[Failure, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class RestrictedQuery(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    def __init__(self, after: _Optional[str] = ...) -> None: ...
+
+class RestrictedAnswer(_message.Message):
+    __slots__ = ("failure", "conversationIds", "userIds", "next")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATIONIDS_FIELD_NUMBER: _ClassVar[int]
+    USERIDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    conversationIds: _containers.RepeatedScalarFieldContainer[str]
+    userIds: _containers.RepeatedScalarFieldContainer[int]
+    next: str
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversationIds: _Optional[_Iterable[str]] = ..., userIds: _Optional[_Iterable[int]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class DirectQuery(_message.Message):
-    __slots__ = ("userId", "peerUserId")
+    __slots__ = ("userId", "peerUserId", "ticket")
     USERID_FIELD_NUMBER: _ClassVar[int]
     PEERUSERID_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     userId: int
     peerUserId: int
-    def __init__(self, userId: _Optional[int] = ..., peerUserId: _Optional[int] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, userId: _Optional[int] = ..., peerUserId: _Optional[int] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class DirectAnswer(_message.Message):
     __slots__ = ("failure", "conversationId")
@@ -101,12 +217,14 @@ class DirectAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversationId: _Optional[str] = ...) -> None: ...
 
 class ConversationsQuery(_message.Message):
-    __slots__ = ("userId", "after")
+    __slots__ = ("userId", "after", "ticket")
     USERID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     userId: int
     after: str
-    def __init__(self, userId: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, userId: _Optional[int] = ..., after: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class ConversationEntry(_message.Message):
     __slots__ = ("conversationId", "kind", "peerUserId", "title", "memberCount")
@@ -133,12 +251,14 @@ class ConversationsAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversations: _Optional[_Iterable[_Union[ConversationEntry, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class VisibleQuery(_message.Message):
-    __slots__ = ("userId", "targetIds")
+    __slots__ = ("userId", "targetIds", "ticket")
     USERID_FIELD_NUMBER: _ClassVar[int]
     TARGETIDS_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     userId: int
     targetIds: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, userId: _Optional[int] = ..., targetIds: _Optional[_Iterable[int]] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, userId: _Optional[int] = ..., targetIds: _Optional[_Iterable[int]] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class VisibleAnswer(_message.Message):
     __slots__ = ("failure", "visibleIds")
@@ -149,20 +269,46 @@ class VisibleAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., visibleIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Invalidation(_message.Message):
-    __slots__ = ("conversationId", "revoked", "version", "timestamp", "removedIds", "reason")
+    __slots__ = ("conversationId", "revoked", "changed", "banned", "version", "timestamp", "removedIds", "reason", "restrictedIds")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    BANNED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     REMOVEDIDS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTEDIDS_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     revoked: RevokedSessions
+    changed: ChangedConversations
+    banned: BannedDevice
     version: int
     timestamp: int
     removedIds: _containers.RepeatedScalarFieldContainer[int]
     reason: str
-    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ...) -> None: ...
+    restrictedIds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., changed: _Optional[_Union[ChangedConversations, _Mapping]] = ..., banned: _Optional[_Union[BannedDevice, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ..., restrictedIds: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ChangedConversations(_message.Message):
+    __slots__ = ("conversationIds", "versions", "restrictedIds")
+    CONVERSATIONIDS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTEDIDS_FIELD_NUMBER: _ClassVar[int]
+    conversationIds: _containers.RepeatedScalarFieldContainer[str]
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    restrictedIds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, conversationIds: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., restrictedIds: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class BannedDevice(_message.Message):
+    __slots__ = ("deviceId", "until", "userIds")
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    USERIDS_FIELD_NUMBER: _ClassVar[int]
+    deviceId: str
+    until: int
+    userIds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, deviceId: _Optional[str] = ..., until: _Optional[int] = ..., userIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RevokedSessions(_message.Message):
     __slots__ = ("userId", "deviceId", "exceptDeviceId", "reason", "loginIds")
@@ -179,16 +325,144 @@ class RevokedSessions(_message.Message):
     def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., exceptDeviceId: _Optional[str] = ..., reason: _Optional[str] = ..., loginIds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SystemAppend(_message.Message):
-    __slots__ = ("conversationId", "clientMsgId", "notice", "version")
+    __slots__ = ("conversationId", "clientMsgId", "notice", "version", "revokes", "approved")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVOKES_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     clientMsgId: str
     notice: _message_pb2.SystemNotice
     version: int
-    def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., notice: _Optional[_Union[_message_pb2.SystemNotice, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    revokes: Revocation
+    approved: HeldMessage
+    def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., notice: _Optional[_Union[_message_pb2.SystemNotice, _Mapping]] = ..., version: _Optional[int] = ..., revokes: _Optional[_Union[Revocation, _Mapping]] = ..., approved: _Optional[_Union[HeldMessage, _Mapping]] = ...) -> None: ...
+
+class Revocation(_message.Message):
+    __slots__ = ("seq", "senderId", "clientMsgId", "reason")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    senderId: int
+    clientMsgId: str
+    reason: str
+    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HeldMessage(_message.Message):
+    __slots__ = ("senderId", "deviceId", "request", "reason", "ticket")
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    DEVICEID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    senderId: int
+    deviceId: str
+    request: bytes
+    reason: str
+    ticket: bytes
+    def __init__(self, senderId: _Optional[int] = ..., deviceId: _Optional[str] = ..., request: _Optional[bytes] = ..., reason: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
+
+class HoldAnswer(_message.Message):
+    __slots__ = ("failure", "reviewId", "status")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    REVIEWID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    reviewId: int
+    status: _message_pb2.MessageStatus
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., reviewId: _Optional[int] = ..., status: _Optional[_Union[_message_pb2.MessageStatus, str]] = ...) -> None: ...
+
+class HeldQuery(_message.Message):
+    __slots__ = ("conversationId", "senderId", "clientMsgIds")
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    CLIENTMSGIDS_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    senderId: int
+    clientMsgIds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgIds: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class HeldAnswer(_message.Message):
+    __slots__ = ("failure", "statuses")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    statuses: _containers.RepeatedScalarFieldContainer[_message_pb2.MessageStatus]
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., statuses: _Optional[_Iterable[_Union[_message_pb2.MessageStatus, str]]] = ...) -> None: ...
+
+class Decided(_message.Message):
+    __slots__ = ("senderId", "ack")
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    senderId: int
+    ack: _delivery_pb2.Ack
+    def __init__(self, senderId: _Optional[int] = ..., ack: _Optional[_Union[_delivery_pb2.Ack, _Mapping]] = ...) -> None: ...
+
+class HistoryQuery(_message.Message):
+    __slots__ = ("conversationId",)
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    def __init__(self, conversationId: _Optional[str] = ...) -> None: ...
+
+class HistoryAnswer(_message.Message):
+    __slots__ = ("failure", "lastSeq")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    LASTSEQ_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    lastSeq: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., lastSeq: _Optional[int] = ...) -> None: ...
+
+class StoredMessages(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, messages: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class AuditEvent(_message.Message):
+    __slots__ = ("eventId", "timestamp", "node", "requestId", "actorId", "subjectId", "conversationId", "action", "decision", "reason", "policyVersion", "level", "detail", "seq", "serverMsgId", "right")
+    EVENTID_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTID_FIELD_NUMBER: _ClassVar[int]
+    ACTORID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTID_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    POLICYVERSION_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    SERVERMSGID_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    eventId: str
+    timestamp: int
+    node: str
+    requestId: str
+    actorId: int
+    subjectId: int
+    conversationId: str
+    action: str
+    decision: str
+    reason: str
+    policyVersion: int
+    level: int
+    detail: str
+    seq: int
+    serverMsgId: int
+    right: Right
+    def __init__(self, eventId: _Optional[str] = ..., timestamp: _Optional[int] = ..., node: _Optional[str] = ..., requestId: _Optional[str] = ..., actorId: _Optional[int] = ..., subjectId: _Optional[int] = ..., conversationId: _Optional[str] = ..., action: _Optional[str] = ..., decision: _Optional[str] = ..., reason: _Optional[str] = ..., policyVersion: _Optional[int] = ..., level: _Optional[int] = ..., detail: _Optional[str] = ..., seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
+
+class AuditEvents(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[AuditEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ...) -> None: ...
 
 class SystemAppended(_message.Message):
     __slots__ = ("failure", "seq")
@@ -199,7 +473,7 @@ class SystemAppended(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class ForwardedSend(_message.Message):
-    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version")
+    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket")
     FORWARDID_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +489,7 @@ class ForwardedSend(_message.Message):
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     MAYBESTORED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     forwardId: int
     conversationId: str
     senderId: int
@@ -230,7 +505,8 @@ class ForwardedSend(_message.Message):
     deviceId: str
     mayBeStored: bool
     version: int
-    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class ForwardedSends(_message.Message):
     __slots__ = ("nodeId", "sends")

@@ -47,6 +47,7 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.operator_token import OperatorToken
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
 
@@ -62,6 +63,7 @@ class BusinessStores(NamedTuple):
     """What the role keeps beyond its own life, and how many threads work on it."""
 
     secret: SecretFile
+    operator_token: OperatorToken
     #: Opens the business database, its tables made or brought up to date.
     connect: Callable[[], Engine]
     sql_threads: int
@@ -121,6 +123,7 @@ def build_business(
         hasher=PasswordHasher(parallelism=1),
         hash_threads=partial(deferToThreadPool, reactor, hash_pool),
         secret=stores.secret.value,
+        is_operator=stores.operator_token.is_right,
         clock=clock,
         wall_clock=wall_clock,
         bus=bus,
@@ -128,6 +131,7 @@ def build_business(
     )
     stages: list[tuple[str, Stage]] = [
         ("token secret", stores.secret),
+        ("operators' token", stores.operator_token),
         ("SQL threads", Pool(sql_pool)),
         ("business database", database),
         ("hash threads", Pool(hash_pool)),
@@ -156,6 +160,7 @@ def assemble(
     hasher: PasswordHasher,
     hash_threads: Threads,
     secret: Callable[[], bytes],
+    is_operator: Callable[[str], bool],
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
@@ -218,6 +223,7 @@ def assemble(
     api = Api(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
+        is_operator=is_operator,
         requests=Attempts(
             rate_per_s=config.limits.user_requests_per_s,
             burst=10 * config.limits.user_requests_per_s,

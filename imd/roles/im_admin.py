@@ -11,7 +11,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
 
-from imd.admin.bootstrap import BootstrapToken
 from imd.admin.settings.publish import PublishSettings
 from imd.admin.settings.rest import SettingsResource
 from imd.admin.settings.sql import SqlSettings, create_tables
@@ -21,6 +20,7 @@ from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
 from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
+from imd.ops.operator_token import OperatorToken
 from imd.ops.site import SmallRequest
 from imd.roles.bus import nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
@@ -51,7 +51,7 @@ def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseExcepti
     publish = PublishSettings(
         store=SqlSettings(database), bus=bus, clock=reactor, wall_clock=system_wall_clock, tasks=tasks
     )
-    token = BootstrapToken(config.bootstrap_token_file)
+    token = OperatorToken(config.bootstrap_token_file, key="bootstrap_token_file")
     watched = watched_database(database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": watched.is_well})
     site = http_site(

@@ -22,14 +22,9 @@ from imd.business.accounts.enter import new_login
 from imd.business.accounts.model import ACTIVE, Account, Login
 from imd.business.accounts.secrets import load_or_make, private_folder
 from imd.business.accounts.tokens import Tokens
-from imd.business.schema import (
-    direct_conversations,
-    group_conversations,
-    group_members,
-    logins,
-    open_business,
-    users,
-)
+from imd.business.schema import open_business
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import direct_conversations, logins, users
 from imd.client.load.crowd import ConversationWish, Crowd, CrowdWish, Person
 from imd.config.load import load
 from imd.config.sections import Config

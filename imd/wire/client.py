@@ -348,7 +348,13 @@ class ClientConnection:
 
 def error_of(error: Error) -> ImError:
     """The exception for an Error that came over the wire."""
-    return error_for_code(error.code, error.message, field=error.field, retry_after_ms=error.retryAfterMs)
+    return error_for_code(
+        error.code,
+        error.message,
+        field=error.field,
+        retry_after_ms=error.retryAfterMs,
+        reason=error.reason,
+    )
 
 
 def _ended(payload: str | None, envelope: Envelope) -> Ended:

@@ -68,6 +68,7 @@ def error_payload(error: ImError, *, closing: bool = False) -> Error:
         retryAfterMs=error.retry_after_ms,
         closing=closing,
         field=error.field,
+        reason=error.reason,
     )
 
 

@@ -21,9 +21,10 @@ class TableTests(SynchronousTestCase):
     """Spec 3.5."""
 
     def test_tries_and_waits(self) -> None:
-        """Permissions 5 (updates 3) and 30 s, configuration 5 and 60 s, acks 3 and 15 s, audit 3, push 5."""
-        (critical,) = STREAMS
-        declared = {event.subject: (event.tries, event.ack_wait_s) for event in critical.events}
+        """Permissions 5 (updates 3) and 30 s, configuration 5 and 60 s, acks 3 and 15 s, audit 3, the rest 5."""
+        declared = {
+            event.subject: (event.tries, event.ack_wait_s) for each in STREAMS for event in each.events
+        }
         self.assertEqual(
             declared,
             {
@@ -33,9 +34,10 @@ class TableTests(SynchronousTestCase):
                 subjects.NOTIFICATION_PUSH: (5, 30),
                 subjects.AUDIT_LOG: (3, 30),
                 subjects.MESSAGE_ACK: (3, 15),
+                subjects.HOOK_MESSAGE: (5, 30),
             },
         )
-        self.assertEqual(critical.config(3)["num_replicas"], 3)
+        self.assertEqual(STREAMS[0].config(3)["num_replicas"], 3)
 
     def test_no_requests_are_recorded(self) -> None:
         """No stream holds a subject on which somebody waits for an answer: the PubAck would be one."""

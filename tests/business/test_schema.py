@@ -15,7 +15,8 @@ from sqlalchemy import Engine, MetaData
 from twisted.trial.unittest import SynchronousTestCase
 
 import imd
-from imd.business.schema import MIGRATIONS, SCHEMA, open_business
+from imd.business.schema import MIGRATIONS, open_business
+from imd.business.tables.base import SCHEMA
 from imd.storage.sql_schema import prepare_schema
 from imd.storage.sql_sqlite import open_sqlite
 from tests.business.first_release import make_first_release

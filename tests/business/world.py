@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 START_MS = 1_764_000_000_000
 SECRET = b"0123456789abcdef0123456789ABCDEF-canary"
+OPERATOR_TOKEN = "0123456789abcdef0123456789abcdef-operators"
 PASSWORD = "correct horse battery"
 #: argon2 at its cheapest: these tests are not about its strength.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -84,6 +85,7 @@ class World:
             hasher=CHEAP,
             hash_threads=at_once,
             secret=lambda: SECRET,
+            is_operator=lambda token: token == OPERATOR_TOKEN,
             clock=self.clock,
             wall_clock=self.now_ms,
             bus=self.bus,

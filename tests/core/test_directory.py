@@ -30,7 +30,6 @@ from imd.pb.bus_pb2 import (
     VisibleAnswer,
     VisibleQuery,
 )
-from imd.pb.bus_pb2 import Member as MemberPayload
 from tests.contract.driving import drive
 
 
@@ -65,10 +64,10 @@ class BusDirectoryTests(SynchronousTestCase):
 
     def test_membership(self) -> None:
         """Members come with their roles."""
-        members = [MemberPayload(userId=1), MemberPayload(userId=2, role="ADMIN")]
-        self.answer(
-            subjects.AUTH_MEMBERS, MembersAnswer(found=True, kind="GROUP", version=3, members=members)
+        answer = MembersAnswer(
+            found=True, kind="GROUP", version=3, memberIds=[1, 2], roles=["MEMBER", "ADMIN"]
         )
+        self.answer(subjects.AUTH_MEMBERS, answer)
         membership = drive(self.clock, self.directory.membership("g_1"))
         self.assertEqual(membership, Membership("g_1", GROUP, 3, {1: MEMBER, 2: ADMIN}))
 

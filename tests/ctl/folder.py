@@ -12,14 +12,9 @@ from twisted.internet.defer import Deferred, execute
 from twisted.python.failure import Failure
 
 from imd.bus.journal import Journal
-from imd.business.schema import (
-    direct_conversations,
-    group_conversations,
-    group_members,
-    logins,
-    open_business,
-    users,
-)
+from imd.business.schema import open_business
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import direct_conversations, logins, users
 from imd.core.message.model import CursorRow, NewMessage
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.presence.sqlite import SqliteLastSeen, presence_database

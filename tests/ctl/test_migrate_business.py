@@ -8,7 +8,9 @@ from pathlib import Path
 from sqlalchemy import Engine, delete, event, update
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.business.schema import group_members, logins, open_business, users
+from imd.business.schema import open_business
+from imd.business.tables.groups import group_members
+from imd.business.tables.people import logins, users
 from imd.ctl.exits import TARGET, CommandFailed
 from imd.ctl.migrate import business
 from imd.ctl.migrate.business import BusinessCopy

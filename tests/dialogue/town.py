@@ -17,7 +17,7 @@ from imd.business.accounts.authenticate import Issue
 from imd.business.accounts.enter import new_login
 from imd.business.accounts.model import ACTIVE, Account, Login
 from imd.business.accounts.tokens import Tokens
-from imd.business.schema import logins, users
+from imd.business.tables.people import logins, users
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.ids import Snowflake
 from imd.storage.sql import insert_ignore

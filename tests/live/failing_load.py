@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from imd.business.schema import direct_conversations, group_conversations, group_members
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import direct_conversations
 from imd.client.load import topology
 from imd.client.load.crowd import Crowd, Person
 from imd.client.load.fleet import Fleet

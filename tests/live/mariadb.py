@@ -17,7 +17,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.business.schema import SCHEMA, open_business_on
+from imd.business.schema import open_business_on
+from imd.business.tables.base import SCHEMA
 from imd.ctl.cluster.engines import MariaDb
 from imd.storage.sql import Database
 from imd.storage.sql_mysql import MysqlServer

@@ -13,7 +13,8 @@ from imd.business.accounts.sql import SqlAccounts
 from imd.business.groups.model import ADMIN, OWNER, Change, Group
 from imd.business.groups.sql import SqlGroups
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
-from imd.business.schema import group_conversations, group_members, logins, users
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import logins, users
 from imd.kernel.errors import Forbidden, ServerBusy
 from tests.live.mariadb import CONNECTIONS, RacingCase
 

@@ -10,7 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.business.schema import MIGRATIONS, SCHEMA, open_business_on
+from imd.business.schema import MIGRATIONS, open_business_on
+from imd.business.tables.base import SCHEMA
 from imd.kernel.errors import StartupError
 from imd.storage.sql_mysql import MysqlServer, open_mysql_for_upgrade
 from imd.storage.sql_schema import Migrations, prepare_schema

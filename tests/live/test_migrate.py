@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from imd.business.schema import users
+from imd.business.tables.people import users
 from imd.config.engines import Mongo
 from imd.core.message.model import CursorRow, NewMessage
 from imd.core.message.mongo import MongoMessageLog

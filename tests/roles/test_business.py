@@ -98,10 +98,10 @@ class Role(SynchronousTestCase):
     def test_newer_database(self) -> None:
         """A database of a newer release ends the start with a message, before anything is served."""
         role = self.build()
-        for name, stage in role.stages[:3]:
+        for name, stage in role.stages[:4]:
             self.wait(stage.start())
-            self.assertIn(name, ("token secret", "SQL threads", "business database"))
-        database = cast(Any, role.stages[2][1])
+            self.assertIn(name, ("token secret", "operators' token", "SQL threads", "business database"))
+        database = cast(Any, role.stages[3][1])
         self.wait(
             database.write(lambda c: c.exec_driver_sql("UPDATE schema_version SET version = 99").rowcount)
         )
@@ -109,4 +109,4 @@ class Role(SynchronousTestCase):
         with self.assertRaises(StartupError) as caught:
             self.wait(database.start())
         self.assertIn("schema version 99", str(caught.exception))
-        self.wait(role.stages[1][1].stop())
+        self.wait(role.stages[2][1].stop())

@@ -8,7 +8,9 @@ from sqlalchemy import func, select
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.business.accounts.tokens import Tokens
-from imd.business.schema import direct_conversations, group_members, logins, open_business, users
+from imd.business.schema import open_business
+from imd.business.tables.groups import group_members
+from imd.business.tables.people import direct_conversations, logins, users
 from imd.client.load.crowd import ConversationWish, CrowdWish
 from imd.config.sections import Config
 from imd.kernel.ids import direct_conversation_id

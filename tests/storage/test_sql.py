@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.business.schema import SCHEMA as BUSINESS
+from imd.business.tables.base import SCHEMA as BUSINESS
 from imd.kernel.errors import Forbidden, OutcomeUnknown, ServerBusy
 from imd.storage import sql
 from imd.storage.sql import MYSQL_TABLE, SLOW_AFTER_S, TRIES, Database, Id, insert_ignore, metadata

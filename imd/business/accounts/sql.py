@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from imd.business.accounts.model import ACTIVE, Account, Ended, Login, Sessions
 from imd.business.accounts.ports import Accounts, Ending, HandleTaken, StoredPassword
-from imd.business.schema import logins, users
+from imd.business.tables.people import logins, users
 from imd.storage.sql import Database
 
 # Put together once: building a statement costs more than running it.

@@ -26,7 +26,8 @@ from imd.business.groups.model import (
     may_remove,
 )
 from imd.business.groups.ports import Groups
-from imd.business.schema import group_conversations, group_members, users
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import users
 from imd.kernel.errors import Forbidden, PayloadInvalid
 from imd.storage.sql import ROWS_PER_STATEMENT, Database
 

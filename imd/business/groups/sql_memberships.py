@@ -31,7 +31,8 @@ from imd.business.groups.model import (
 )
 from imd.business.groups.ports import Directs, Memberships
 from imd.business.groups.sql import read_standing
-from imd.business.schema import direct_conversations, group_conversations, group_members, users
+from imd.business.tables.groups import group_conversations, group_members
+from imd.business.tables.people import direct_conversations, users
 from imd.kernel.errors import Forbidden
 from imd.storage.sql import Database, insert_ignore
 

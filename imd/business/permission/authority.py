@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
 from imd.business.accounts.authenticate import Authenticate
@@ -19,8 +20,6 @@ from imd.pb.bus_pb2 import (
     ConversationsQuery,
     DirectAnswer,
     DirectQuery,
-    Failure,
-    Member,
     MembersAnswer,
     MembersQuery,
     TokenCheck,
@@ -28,7 +27,6 @@ from imd.pb.bus_pb2 import (
     VisibleAnswer,
     VisibleQuery,
 )
-from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.sync_pb2 import ConversationKind
 
 #: An answer on the bus has at most 1 MB, an entry at most 600 bytes.
@@ -81,7 +79,7 @@ class Authority:
                     raise PayloadInvalid(f"this is not a {query_type.__name__}") from None
                 return (await answer(query)).SerializeToString()
             except ImError as error:
-                return answer_type(failure=_failure(error)).SerializeToString()
+                return answer_type(failure=failure_of(error)).SerializeToString()
 
         self._bus.respond(subject, responder)
 
@@ -105,10 +103,8 @@ class Authority:
             found=True,
             kind=ConversationKind.Name(membership.kind),
             version=membership.version,
-            members=[
-                Member(userId=user_id, role=role)  # type: ignore[arg-type]
-                for user_id, role in membership.roles
-            ],
+            memberIds=[user_id for user_id, _ in membership.roles],
+            roles=[role for _, role in membership.roles],  # type: ignore[misc]
             title=membership.title,
         )
 
@@ -139,7 +135,3 @@ class Authority:
             raise PayloadInvalid(f"at most {MAX_TARGETS} users at once", field="targetIds")
         visible = await self._memberships.visible(query.userId, list(query.targetIds))
         return VisibleAnswer(visibleIds=sorted(visible))
-
-
-def _failure(error: ImError) -> Any:
-    return Failure(code=ErrorCode.Name(error.code), message=error.message, retryable=error.retryable)

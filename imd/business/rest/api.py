@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from imd.business.attempts import Attempts
 from imd.business.rest.operation import NOBODY, Asked, Operation
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
-from imd.kernel.errors import ImError, InternalError, ServerBusy
+from imd.kernel.errors import AuthFailed, ImError, InternalError, ServerBusy
 
 _NAME = re.compile(r"\{(\w+)\}")
 #: Whatever else it is, klein cannot route it; a name is not judged here.
@@ -33,6 +33,7 @@ _PREFLIGHT_S = 600
 class Api(Resource):
     """Mounted at /api; routes the operations below /api/v1. Every answer is JSON, whatever was asked.
 
+    :param is_operator: whether this is the token of operators.
     :param requests: how many each user may make; what needs no token is limited where it is served.
     :param origins: web pages of other hosts that may call this, exactly as browsers send them.
     """
@@ -45,12 +46,14 @@ class Api(Resource):
         *,
         operations: Sequence[Operation],
         authenticate: Authenticate,
+        is_operator: Callable[[str], bool],
         requests: Attempts,
         origins: Sequence[str],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._requests = requests
         self._authenticate = authenticate
+        self._is_operator = is_operator
         self._origins = frozenset(origins)
         self._running: set[Deferred[bytes]] = set()
         self._stopping = False
@@ -141,7 +144,10 @@ class Api(Resource):
         self, operation: Operation, decoder: Any, request: Request, path: dict[str, str]
     ) -> Asked:
         caller = NOBODY
-        if not operation.public:
+        if operation.operator:
+            if not self._is_operator(bearer_token(request)):
+                raise AuthFailed("this is for operators: send the token of operator_token_file")
+        elif not operation.public:
             caller = await self._authenticate.caller(bearer_token(request))
             self._requests.check(str(caller.user_id))
         query = query_of(request, operation.query_parameters)

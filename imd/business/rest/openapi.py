@@ -60,7 +60,10 @@ def _describe(operations: Sequence[Operation], version: str) -> Description:
         paths=paths,
         components={
             "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "operator": {"type": "http", "scheme": "bearer"},
+            },
         },
     )
 
@@ -69,7 +72,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "security": [] if operation.public else [{"token": []}],
+        "security": _security(operation),
         "responses": {
             str(operation.status): {"description": "Done.", "content": _content(operation.answer)},
             "default": {"description": MEANING, "content": _content(Problem)},
@@ -82,6 +85,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         described["requestBody"] = {"required": operation.body_required, "content": _content(operation.body)}
     return described
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.public:
+        return []
+    return [{"operator": []}] if operation.operator else [{"token": []}]
 
 
 def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Asked(NamedTuple):
         return f"Asked(user_id={self.caller.user_id}, path={self.path!r})"
 
 
-#: Who "asks" where no token is needed.
+#: Who "asks" where no user's token is needed: anybody, or an operator.
 NOBODY = Caller(0, "", "", (), 0)
 
 Serve = Callable[[Asked], Awaitable[Struct]]
@@ -54,3 +54,5 @@ class Operation(NamedTuple):
     query_parameters: tuple[Parameter, ...] = ()
     status: int = 200
     public: bool = False
+    #: Below /operator: with the operators' token instead of a user's.
+    operator: bool = False

@@ -38,6 +38,9 @@ class ProblemDetail(Struct):
     retryable: bool
     retryAfterMs: Annotated[int, Meta(description="Also in the header Retry-After, in seconds.")]
     field: Annotated[str, Meta(description="Dotted path of what is to blame; empty: no one field.")]
+    reason: Annotated[
+        str, Meta(description="A word for programs where the code says too little, as on the wire; or empty.")
+    ]
 
 
 class Problem(Struct):
@@ -68,6 +71,12 @@ def problem_of(error: ImError) -> Problem:
     """The body of an error."""
     return Problem(
         ProblemDetail(
-            error.code, error.code.name, error.message, error.retryable, error.retry_after_ms, error.field
+            error.code,
+            error.code.name,
+            error.message,
+            error.retryable,
+            error.retry_after_ms,
+            error.field,
+            error.reason,
         )
     )

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from imd.bus.port import Bus, BusFailure, BusRefused, NoResponder
 from imd.bus.subjects import message_append, message_settled
 from imd.core.message.append import Appender
-from imd.core.message.forward_codec import encode_send, failure_of
+from imd.core.message.forward_codec import encode_send, error_of_outcome
 from imd.core.message.sends import PendingSend
 from imd.core.nodes.ports import LiveNodes
 from imd.kernel.clocks import Clock
@@ -280,7 +280,7 @@ class Forwarding:
                 send.server_time_ms = outcome.serverTime
                 send.submitter.stored(send, duplicate=outcome.duplicate)
             else:
-                send.submitter.failed(send, failure_of(outcome))
+                send.submitter.failed(send, error_of_outcome(outcome))
         finally:
             self._let_go(forward.way)
 

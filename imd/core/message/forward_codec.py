@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from imd.bus.failures import error_of, failure_of
 from imd.core.message.sends import PendingSend, SendKey, Submitter
-from imd.kernel.errors import ImError, error_for_code
-from imd.pb.bus_pb2 import Failure, ForwardedSend, SendOutcome
+from imd.kernel.errors import ImError
+from imd.pb.bus_pb2 import ForwardedSend, SendOutcome
 from imd.wire.outbound import Outbound
 
 
@@ -65,19 +66,12 @@ def outcome_failed(forward_id: int, error: ImError) -> SendOutcome:
     return SendOutcome(
         forwardId=forward_id,
         kind=SendOutcome.FAILED,
-        failure=Failure(
-            code=int(error.code),  # type: ignore[arg-type]
-            message=error.message,
-            retryable=error.retryable,
-        ),
+        failure=failure_of(error),
         retryAfterMs=error.retry_after_ms,
         field=error.field,
     )
 
 
-def failure_of(outcome: SendOutcome) -> ImError:
+def error_of_outcome(outcome: SendOutcome) -> ImError:
     """The error that the owner raised."""
-    failure = outcome.failure
-    return error_for_code(
-        failure.code, failure.message, field=outcome.field, retry_after_ms=outcome.retryAfterMs
-    )
+    return error_of(outcome.failure, field=outcome.field, retry_after_ms=outcome.retryAfterMs)

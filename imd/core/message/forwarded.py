@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from twisted.logger import Logger
 
+from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import message_append, message_settled
 from imd.core.message.append import Appender
@@ -141,5 +142,4 @@ def _device(send: PendingSend) -> DistantDevice:
 
 
 def _refusal(message: str) -> Failure:
-    error = PayloadInvalid(message)
-    return Failure(code=int(error.code), message=message)  # type: ignore[arg-type]
+    return failure_of(PayloadInvalid(message))

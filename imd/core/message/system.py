@@ -7,6 +7,7 @@ from hashlib import blake2b
 from google.protobuf.message import DecodeError
 from twisted.internet.defer import Deferred
 
+from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import MESSAGE_SEND_ANY
 from imd.core.message.content import Origin, system_body
@@ -14,7 +15,7 @@ from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey, Submi
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, is_client_msg_id
-from imd.pb.bus_pb2 import Failure, SystemAppend, SystemAppended
+from imd.pb.bus_pb2 import SystemAppend, SystemAppended
 
 
 class SystemMessages:
@@ -43,12 +44,7 @@ class SystemMessages:
         try:
             seq = await self.append(_decoded(payload))
         except ImError as error:
-            failure = Failure(
-                code=int(error.code),  # type: ignore[arg-type]
-                message=error.message,
-                retryable=error.retryable,
-            )
-            return SystemAppended(failure=failure).SerializeToString()
+            return SystemAppended(failure=failure_of(error)).SerializeToString()
         return SystemAppended(seq=seq).SerializeToString()
 
     async def append(self, request: SystemAppend) -> int:

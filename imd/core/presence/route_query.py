@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from imd.bus.failures import failure_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import presence_query
 from imd.core.nodes.model import homes
@@ -19,7 +20,7 @@ from imd.core.nodes.ports import LiveNodes
 from imd.core.presence.routes import Found, Route, RouteTable
 from imd.core.presence.session_events import RouteListener, with_route, without_nodes, without_session
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import Code, ImError
+from imd.kernel.errors import ImError, ServerBusy
 from imd.kernel.timeouts import TimeoutError
 from imd.pb.bus_pb2 import Failure, KnownRoute, RoutesAnswer, RoutesQuery
 
@@ -261,7 +262,7 @@ def _merged(found: Mapping[int, Sequence[Route]], more: Iterable[Route]) -> Mapp
 
 
 def _failure(why: str) -> Failure:
-    return Failure(code=Code.SERVER_BUSY, message=why, retryable=True)  # type: ignore[arg-type]
+    return failure_of(ServerBusy(why))
 
 
 def _route(known: KnownRoute) -> Route:

@@ -113,6 +113,7 @@ class Configuration:
             }
         if node.role == "business":
             common[""]["token_secret_file"] = self._token_secret()
+            common[""]["operator_token_file"] = str(self.operator_token_file)
         else:
             common[""]["bootstrap_token_file"] = str(self.operator_token_file)
         return common | {

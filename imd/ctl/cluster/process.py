@@ -199,4 +199,6 @@ def _born(pid: int) -> str:
         return "unknown"
     # Fields from the third on; the second, the name in parentheses, may hold anything.
     state, *fields = stat.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]
+    # While some of its threads are still dying, so are its sockets: a port is free after the last.
+    threads = int(fields[16])
+    return "" if state in "ZX" and threads <= 1 else fields[18]

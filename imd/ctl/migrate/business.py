@@ -25,7 +25,8 @@ from sqlalchemy import (
     select,
 )
 
-from imd.business.schema import SCHEMA, open_business_on
+from imd.business.schema import open_business_on
+from imd.business.tables.base import SCHEMA
 from imd.config.address import parse_host
 from imd.config.engines import Sql
 from imd.config.secret import read_secret

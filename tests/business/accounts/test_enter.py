@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from twisted.internet.defer import Deferred
 
 from imd.business.accounts.model import DISABLED
-from imd.business.schema import logins, users
+from imd.business.tables.people import logins, users
 from imd.config.sections import Accounts, Config, Limits
 from tests.business.world import CHEAP, PASSWORD, WorldCase, at_once
 

@@ -56,7 +56,10 @@ class Town(WorldCase):
         """Name to role, as core is told."""
         answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=self.group), MembersAnswer)
         names = {person.user_id: name for name, person in self.people.items()}
-        return {names[str(one.userId)]: ("member", "admin", "owner")[one.role] for one in answer.members}
+        return {
+            names[str(user_id)]: ("member", "admin", "owner")[role]
+            for user_id, role in zip(answer.memberIds, answer.roles, strict=True)
+        }
 
     def version(self) -> int:
         return self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=self.group), MembersAnswer).version

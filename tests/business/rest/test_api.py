@@ -45,7 +45,9 @@ class Http(SynchronousTestCase):
         self.assertEqual(reply.headers["x-content-type-options"], "nosniff")
         self.assertEqual(reply.headers["cache-control"], "no-store")
         error = reply.json["error"]
-        self.assertEqual(set(error), {"code", "name", "message", "retryable", "retryAfterMs", "field"})
+        self.assertEqual(
+            set(error), {"code", "name", "message", "retryable", "retryAfterMs", "field", "reason"}
+        )
         self.assertEqual((error["code"], error["name"], error["field"]), (code, code.name, field))
 
 

@@ -8,25 +8,25 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.admin.bootstrap import BootstrapToken
 from imd.kernel.errors import StartupError
+from imd.ops.operator_token import OperatorToken
 
 
-class BootstrapTokenTests(SynchronousTestCase):
-    """``BootstrapToken``."""
+class OperatorTokenTests(SynchronousTestCase):
+    """``OperatorToken``."""
 
     def setUp(self) -> None:
         folder = Path(self.mktemp())
         folder.mkdir()
         self.path = folder / "admin.token"
 
-    def started(self) -> BootstrapToken:
-        token = BootstrapToken(str(self.path))
+    def started(self) -> OperatorToken:
+        token = OperatorToken(self.path, key="operator_token_file")
         self.successResultOf(Deferred.fromCoroutine(token.start()))
         return token
 
     def refused(self) -> str:
-        token = BootstrapToken(str(self.path))
+        token = OperatorToken(self.path, key="operator_token_file")
         return str(self.failureResultOf(Deferred.fromCoroutine(token.start()), StartupError).value)
 
     def test_made_once(self) -> None:
@@ -44,7 +44,7 @@ class BootstrapTokenTests(SynchronousTestCase):
 
     def test_not_started(self) -> None:
         """Before the start nothing is right, not even nothing."""
-        self.assertFalse(BootstrapToken(str(self.path)).is_right(""))
+        self.assertFalse(OperatorToken(self.path, key="operator_token_file").is_right(""))
 
     def test_refused(self) -> None:
         """A token that everybody could read or guess, or a place where none can be, stops the start."""
@@ -57,4 +57,4 @@ class BootstrapTokenTests(SynchronousTestCase):
         self.path.write_text("")
         self.assertIn("empty", self.refused())
         self.path = self.path.parent / "nowhere" / "token"
-        self.assertIn("bootstrap_token_file", self.refused())
+        self.assertIn("operator_token_file", self.refused())

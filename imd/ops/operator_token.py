@@ -1,4 +1,4 @@
-"""The token of the first operator: made at first start, in a file that only the server's user may read."""
+"""The token of operators: made at first start, in a file that only the server's user may read."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ _BYTES = 32
 _MIN_LENGTH = 32
 
 
-class BootstrapToken:
-    """A stage; ``is_right`` only after ``start``."""
+class OperatorToken:
+    """A stage; ``is_right`` only after ``start``.
+
+    :param key: of the configuration that names the file, for who reads errors.
+    """
 
     _log = Logger()
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str | Path, *, key: str) -> None:
         self._path = Path(file)
+        self._key = key
         self._token = ""
 
     def __repr__(self) -> str:
-        return f"BootstrapToken({str(self._path)!r})"
+        return f"OperatorToken({str(self._path)!r})"
 
     async def start(self) -> None:
         try:
             self._make()
             self._token = read_secret(str(self._path))
         except OSError as error:
-            raise StartupError(
-                f"cannot make {self._path}: {error.strerror}; see bootstrap_token_file"
-            ) from None
+            raise StartupError(f"cannot make {self._path}: {error.strerror}; see {self._key}") from None
         except ValueError as error:
-            raise StartupError(f"bootstrap_token_file: {error}") from None
+            raise StartupError(f"{self._key}: {error}") from None
         if len(self._token) < _MIN_LENGTH:
             raise StartupError(
                 f"the token in {self._path} is shorter than {_MIN_LENGTH} characters: delete the file to have a "
