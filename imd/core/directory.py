@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 P2P = 1
 GROUP = 2
@@ -11,6 +12,29 @@ GROUP = 2
 MEMBER = 0
 ADMIN = 1
 OWNER = 2
+
+#: Kinds of groups, as in ``GroupKind`` of bus.proto.
+NORMAL = 1
+MANAGED = 2
+PUBLIC = 3
+OFFICIAL = 4
+
+#: Rights, a bit each, as in ``Right`` of bus.proto.
+MESSAGE = 1
+MEDIA = 2
+CONTROL = 4
+INVITE = 8
+MUTE = 16
+RECALL_OTHERS = 32
+MANAGE = 64
+
+#: Of MEMBER, ADMIN and OWNER, where business says nothing else.
+USUAL_RIGHTS = (
+    MESSAGE | MEDIA | CONTROL,
+    MESSAGE | MEDIA | CONTROL | INVITE | MUTE | RECALL_OTHERS,
+    MESSAGE | MEDIA | CONTROL | INVITE | MUTE | RECALL_OTHERS | MANAGE,
+)
+_NOBODY: Mapping[int, Any] = MappingProxyType({})
 
 
 class Claims(NamedTuple):
@@ -24,12 +48,30 @@ class Claims(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Who is in a conversation; ``roles`` maps user id to MEMBER, ADMIN or OWNER."""
+    """Who is in a conversation, and what holds there: all that business has to say about it.
+
+    ``roles`` maps user id to MEMBER, ADMIN or OWNER. The other mappings name only those whom they concern:
+    a group of 10,000 costs about 1.3 MB when each has a ``visible_from`` of its own, else 0.7 MB.
+    """
 
     conversation_id: str
     kind: int
     version: int
-    roles: dict[int, int]
+    roles: Mapping[int, int]
+    group_kind: int = 0
+    #: Released to nobody while business cannot be asked.
+    sensitive: bool = False
+    #: Of each role, by its number.
+    rights: tuple[int, ...] = USUAL_RIGHTS
+    #: Milliseconds since 1970, as all times of mutes.
+    all_muted_until_ms: int = 0
+    muted_until_ms: Mapping[int, int] = _NOBODY
+    #: 1:1: whose messages the other side does not take.
+    refused: Mapping[int, str] = _NOBODY
+    #: The first seq that a member sees; who is not named sees all.
+    visible_from: Mapping[int, int] = _NOBODY
+    #: Of the policy by which business judged, for the record.
+    policy_version: int = 0
 
 
 class ConversationEntry(NamedTuple):
@@ -40,6 +82,8 @@ class ConversationEntry(NamedTuple):
     peer_user_id: int
     title: str
     member_count: int
+    #: The first seq that the user sees; 0 or 1: all.
+    visible_from: int = 0
 
 
 class Directory(Protocol):

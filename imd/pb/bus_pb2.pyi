@@ -227,18 +227,20 @@ class ConversationsQuery(_message.Message):
     def __init__(self, userId: _Optional[int] = ..., after: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class ConversationEntry(_message.Message):
-    __slots__ = ("conversationId", "kind", "peerUserId", "title", "memberCount")
+    __slots__ = ("conversationId", "kind", "peerUserId", "title", "memberCount", "visibleFrom")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     PEERUSERID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     MEMBERCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VISIBLEFROM_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     kind: _sync_pb2.ConversationKind
     peerUserId: int
     title: str
     memberCount: int
-    def __init__(self, conversationId: _Optional[str] = ..., kind: _Optional[_Union[_sync_pb2.ConversationKind, str]] = ..., peerUserId: _Optional[int] = ..., title: _Optional[str] = ..., memberCount: _Optional[int] = ...) -> None: ...
+    visibleFrom: int
+    def __init__(self, conversationId: _Optional[str] = ..., kind: _Optional[_Union[_sync_pb2.ConversationKind, str]] = ..., peerUserId: _Optional[int] = ..., title: _Optional[str] = ..., memberCount: _Optional[int] = ..., visibleFrom: _Optional[int] = ...) -> None: ...
 
 class ConversationsAnswer(_message.Message):
     __slots__ = ("failure", "conversations", "next")
@@ -473,7 +475,7 @@ class SystemAppended(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class ForwardedSend(_message.Message):
-    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket")
+    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right")
     FORWARDID_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
@@ -490,6 +492,7 @@ class ForwardedSend(_message.Message):
     MAYBESTORED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
     forwardId: int
     conversationId: str
     senderId: int
@@ -506,7 +509,8 @@ class ForwardedSend(_message.Message):
     mayBeStored: bool
     version: int
     ticket: bytes
-    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ...) -> None: ...
+    right: Right
+    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
 
 class ForwardedSends(_message.Message):
     __slots__ = ("nodeId", "sends")

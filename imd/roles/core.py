@@ -9,7 +9,7 @@ from typing import NamedTuple
 from imd.bus.port import Bus
 from imd.config import sections
 from imd.config.sections import CoreSettings
-from imd.core.directory_bus import BusDirectory, MembershipCache
+from imd.core.directory_bus import BusDirectory
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
 from imd.core.gateway.drain import Drain
@@ -33,10 +33,13 @@ from imd.core.message.neighbours import Neighbours, NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
+from imd.core.message.refuse import Refusals
 from imd.core.message.sends import Submit
 from imd.core.message.settle import Settling
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
+from imd.core.permission.quick import QuickRefusal
+from imd.core.permission.snapshots import MembershipCache
 from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
 from imd.kernel.clocks import Clock, WallClock
@@ -144,12 +147,15 @@ def build_core(
         clock=clock,
         max_members=messages.receipts_max_members,
     )
+    logs = [log] * stores.partitions
+    refusals = Refusals(logs=logs, partition_of=stores.partition_of, tasks=tasks, clock=clock)
     appender = Appender(
         live=live,
         fanout=fanout,
         neighbours=neighbours,
         receipts=receipts,
-        logs=[log] * stores.partitions,
+        refusals=refusals,
+        logs=logs,
         partition_of=stores.partition_of,
         tasks=tasks,
         clock=clock,
@@ -218,6 +224,8 @@ def build_core(
         wall_clock=wall_clock,
         tasks=tasks,
         content_limits=content_limits,
+        # Alone, this node decides at once anyway.
+        quick=None if cluster is None else QuickRefusal(members=members, refusals=refusals),
     )
     gateway = Gateway(
         limits=_gateway_limits(config.gateway),

@@ -232,6 +232,7 @@ class Neighbourhood:
 
     def missed(self) -> None:
         """The bus has had a gap: nobody knows what was lost, so everybody looks."""
+        self._live.missed()
         self.feed.missed()
         self.neighbours.missed()
         if self._resync is not None:

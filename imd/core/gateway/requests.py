@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import CancelledError
 
+from imd.core.directory import CONTROL, MESSAGE
 from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
 from imd.core.gateway.faults import Faults
 from imd.core.gateway.replies import Replies, same_request
@@ -25,6 +26,8 @@ from imd.core.message.neighbours import Neighbours
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import PendingSend, SendKey, Submit
+from imd.core.permission.decide import refusal
+from imd.core.permission.quick import QuickRefusal
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import Forbidden, ImError, InternalError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id
@@ -45,7 +48,10 @@ Serve = Callable[[Session, Envelope], Awaitable[None]]
 
 
 class Requests:
-    """Serves the requests of live sessions."""
+    """Serves the requests of live sessions.
+
+    :param quick: says no before a message goes to another node; None: there is none.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class Requests:
         wall_clock: WallClock,
         tasks: Tasks,
         content_limits: ContentLimits,
+        quick: QuickRefusal | None = None,
     ) -> None:
         self._submit = submit
         self._acks = acks
@@ -80,6 +87,7 @@ class Requests:
         self._wall_clock = wall_clock
         self._tasks = tasks
         self._content_limits = content_limits
+        self._quick = quick
         self._faults = Faults(clock=clock)
         self._serve: dict[str, Serve] = {
             "read": self._read,
@@ -141,19 +149,19 @@ class Requests:
         now_ms = self._wall_clock()
         origin = Origin(key[0], key[1], session.device_id, key[2], server_msg_id, now_ms)
         session.in_flight += 1
-        self._submit.submit(
-            PendingSend(
-                key=key,
-                body=sent_body(request, origin),
-                content_hash=content_hash(request),
-                server_msg_id=server_msg_id,
-                server_time_ms=now_ms,
-                submitter=self._acks,
-                recipient=session,
-                is_media=is_media,
-                peer_user_id=request.peerUserId,
-            )
+        send = PendingSend(
+            key=key,
+            body=sent_body(request, origin),
+            content_hash=content_hash(request),
+            server_msg_id=server_msg_id,
+            server_time_ms=now_ms,
+            submitter=self._acks,
+            recipient=session,
+            is_media=is_media,
+            peer_user_id=request.peerUserId,
         )
+        if self._quick is None or not self._quick.refused(send):
+            self._submit.submit(send)
         if session.in_flight >= MAX_IN_FLIGHT:
             session.hold(BUSY)
 
@@ -180,9 +188,11 @@ class Requests:
         _check_scope(session)
         typing = envelope.typing
         conversation_id = check_id(typing.conversationId, "typing.conversationId")
-        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
-        if live is None or live.membership is None or session.user_id not in live.membership.roles:
-            raise Forbidden("this conversation does not exist or you are not in it")
+        live = await self._live.of_member(conversation_id, session.user_id)
+        # Who may not write has nothing to type.
+        refused = refusal(live.membership, session.user_id, CONTROL | MESSAGE, self._wall_clock())
+        if refused is not None:
+            raise refused
         if live.member_count > TYPING_MAX_MEMBERS:
             return
         tokens = session.device_bucket

@@ -1,4 +1,4 @@
-"""Logins that were revoked elsewhere end their live connections here."""
+"""What is not true any more: conversations are asked about anew, sessions that were revoked end here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from twisted.logger import Logger
 
 from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_INVALIDATE
-from imd.core.directory_bus import MembershipCache
 from imd.core.gateway.gateway import Gateway
+from imd.core.permission.snapshots import MembershipCache
 from imd.kernel.clocks import WallClock
 from imd.pb.bus_pb2 import Invalidation
 
@@ -47,21 +47,45 @@ class Revocations:
                 subject=subject,
             )
             return
-        if event.WhichOneof("what") == "revoked":
-            revoked = event.revoked
-            self._gateway.revoke(
-                revoked.userId,
-                login_ids=list(revoked.loginIds),
-                device_id=revoked.deviceId,
-                except_device_id=revoked.exceptDeviceId,
-                reason=revoked.reason,
+        what = event.WhichOneof("what")
+        if what == "revoked":
+            self._revoke(event)
+        elif what == "banned":
+            self._gateway.ban(
+                event.banned.deviceId,
+                user_ids=list(event.banned.userIds),
+                reason=event.reason,
                 age_ms=self._wall_clock() - event.timestamp,
             )
-        else:
-            await self._members.invalidated(subject, payload)
-            # What is known now is at least as new; the event may come late or again, and who has been
-            # invited since is not out.
-            known = self._members.peek(event.conversationId)
-            removed = [each for each in event.removedIds if known is None or each not in known.roles]
-            if removed:
-                self._gateway.removed(removed, event.conversationId, event.reason)
+        elif what == "changed":
+            changed = event.changed
+            for conversation_id, version in zip(changed.conversationIds, changed.versions, strict=False):
+                self._members.invalidate(conversation_id, version, restricted_ids=changed.restrictedIds)
+        elif what == "conversationId":
+            self._change(event)
+
+    def _revoke(self, event: Invalidation) -> None:
+        revoked = event.revoked
+        self._gateway.revoke(
+            revoked.userId,
+            login_ids=list(revoked.loginIds),
+            device_id=revoked.deviceId,
+            except_device_id=revoked.exceptDeviceId,
+            reason=revoked.reason,
+            age_ms=self._wall_clock() - event.timestamp,
+        )
+
+    def _change(self, event: Invalidation) -> None:
+        conversation_id = event.conversationId
+        self._members.invalidate(
+            conversation_id,
+            event.version,
+            removed_ids=event.removedIds,
+            restricted_ids=event.restrictedIds,
+        )
+        # What is known now is at least as new; the event may come late or again, and who has been
+        # invited since is not out.
+        known = self._members.peek(conversation_id)
+        removed = [each for each in event.removedIds if known is None or each not in known.roles]
+        if removed:
+            self._gateway.removed(removed, conversation_id, event.reason)

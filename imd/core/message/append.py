@@ -20,12 +20,13 @@ from imd.core.message.model import StoredKey
 from imd.core.message.neighbours import Neighbours
 from imd.core.message.ports import MessageLog
 from imd.core.message.receipts import Receipts
+from imd.core.message.refuse import Refusals, answer_known, conflict
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
+from imd.core.permission.decide import not_member, refusal
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import Forbidden, IdempotentConflict, ImError, InternalError, RateLimited, ServerBusy
+from imd.kernel.errors import ImError, InternalError, RateLimited, ServerBusy
 from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
-from imd.kernel.timeouts import sleep
 from imd.kernel.token_bucket import TokenBucket
 from imd.wire.outbound import Priority
 
@@ -35,8 +36,6 @@ RECENT_SENDS = 100_000
 MAX_WAITING_PER_CONVERSATION = 1000
 #: Resends of one message while it is being written; a client needs one a connection.
 MAX_TWINS = 100
-#: Until the store is asked again about a send that is refused and may be stored.
-ASK_AGAIN_S = 5.0
 
 #: Share of the queue above which a priority is turned away (spec 7.4).
 WATER_MARKS = {
@@ -45,8 +44,6 @@ WATER_MARKS = {
     Priority.NORMAL: 0.95,
     Priority.CONTROL: 1.0,
 }
-
-_NOT_YOURS = "this conversation does not exist or you are not in it"
 
 
 class Appender:
@@ -61,6 +58,7 @@ class Appender:
         fanout: Fanout,
         neighbours: Neighbours,
         receipts: Receipts,
+        refusals: Refusals,
         logs: Sequence[MessageLog],
         partition_of: Callable[[str], int],
         tasks: Tasks,
@@ -78,7 +76,7 @@ class Appender:
             GroupCommit(log=log, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self)
             for log in logs
         ]
-        self._logs = logs
+        self._refusals = refusals
         self._partition_of = partition_of
         self._tasks = tasks
         self._clock = clock
@@ -89,13 +87,11 @@ class Appender:
         self._in_flight: dict[SendKey, PendingSend] = {}
         self._waiting: dict[str, deque[PendingSend]] = {}
         self._waiting_count = 0
-        #: Refused, and looked for in the log before that is said.
-        self._refusing = 0
 
     @property
     def unsettled(self) -> int:
         """Sends without a final answer."""
-        return len(self._in_flight) + self._waiting_count + self._refusing
+        return len(self._in_flight) + self._waiting_count + self._refusals.looking
 
     def is_busy_with(self, conversation_id: str) -> bool:
         """Whether sends of this conversation that came to this node first have no final answer yet."""
@@ -146,8 +142,7 @@ class Appender:
                 if live is not None:
                     self._admit(send, live)
                 else:
-                    no = error or refused.get(sender_id) or Forbidden(_NOT_YOURS)
-                    self._refuse(send, no)
+                    self._refusals.refuse(send, error or refused.get(sender_id) or not_member())
             except Exception:
                 self._logger.failure("taking in a message of {id} failed", id=conversation_id)
         del self._waiting[conversation_id]
@@ -168,25 +163,25 @@ class Appender:
 
     def _admit(self, send: PendingSend, live: LiveConversation) -> None:
         key = send.key
-        membership = live.membership
         stored = self._recent.get(key)
         if stored is not None:
             # Also for somebody who has left since: what is stored must not be called FAILED.
-            self._answer_known(send, stored)
-            return
-        if key.sender_id != SYSTEM_SENDER_ID and (
-            membership is None or key.sender_id not in membership.roles
-        ):
-            self._refuse(send, Forbidden(_NOT_YOURS))
+            answer_known(send, stored)
             return
         first = self._in_flight.get(key)
         if first is not None:
+            # Admitted already, also for somebody who may not write any more.
             self._join(first, send)
             return
+        if key.sender_id != SYSTEM_SENDER_ID:
+            error = refusal(live.membership, key.sender_id, send.right, send.server_time_ms)
+            if error is not None:
+                self._refusals.refuse(send, error)
+                return
         # What may be stored was admitted once; a refusal now would be no proof that it is not.
-        refusal = None if send.outcome_unknown else self._no_room(send, live)
-        if refusal is not None:
-            send.submitter.failed(send, refusal)
+        full = None if send.outcome_unknown else self._no_room(send, live)
+        if full is not None:
+            send.submitter.failed(send, full)
             return
         send.live = live
         live.in_use += 1
@@ -195,35 +190,6 @@ class Appender:
         if not send.outcome_unknown:
             send.submitter.accepted(send)
         self._commits[self._partition_of(key.conversation_id)].submit(send)
-
-    def _refuse(self, send: PendingSend, error: ImError) -> None:
-        """FAILED is proof that it is not stored; of what may be, the log is asked first."""
-        if send.outcome_unknown:
-            self._refusing += 1
-            self._tasks.spawn("look before refusing", self._refuse_if_absent(send, error))
-        else:
-            send.submitter.failed(send, error)
-
-    async def _refuse_if_absent(self, send: PendingSend, error: ImError) -> None:
-        conversation_id, sender_id, client_msg_id = send.key
-        log = self._logs[self._partition_of(conversation_id)]
-        try:
-            while True:
-                try:
-                    found = await log.find(conversation_id, sender_id, [client_msg_id])
-                    break
-                except ImError:
-                    if not send.told_delayed:
-                        send.told_delayed = True
-                        send.submitter.delayed(send)
-                    await sleep(ASK_AGAIN_S, clock=self._clock)
-        finally:
-            self._refusing -= 1
-        stored = found.get(client_msg_id)
-        if stored is not None:
-            self._answer_known(send, stored)
-        else:
-            send.submitter.failed(send, error)
 
     def _no_room(self, send: PendingSend, live: LiveConversation) -> ImError | None:
         """The reason why this message cannot be taken now, and its priority."""
@@ -246,27 +212,18 @@ class Appender:
 
     def _join(self, first: PendingSend, send: PendingSend) -> None:
         if first.content_hash != send.content_hash:
-            send.submitter.failed(send, _conflict())
+            send.submitter.failed(send, conflict())
             return
         if first.twins is None:
             first.twins = []
         elif len(first.twins) >= MAX_TWINS:
-            self._refuse(send, RateLimited("resent too often", retry_after_ms=1000))
+            self._refusals.refuse(send, RateLimited("resent too often", retry_after_ms=1000))
             return
         first.twins.append(send)
         if send.outcome_unknown:
             first.outcome_unknown = True
         else:
             send.submitter.accepted(send)
-
-    def _answer_known(self, send: PendingSend, stored: StoredKey) -> None:
-        if stored.content_hash != send.content_hash:
-            send.submitter.failed(send, _conflict())
-            return
-        send.seq = stored.seq
-        send.server_msg_id = stored.server_msg_id
-        send.server_time_ms = stored.server_time_ms
-        send.submitter.stored(send, duplicate=True)
 
     # Settlement, called by the group commits
 
@@ -281,7 +238,7 @@ class Appender:
                 send.submitter.stored(send, duplicate=False)
                 if send.twins:
                     for twin in send.twins:
-                        self._answer_known(twin, stored)
+                        answer_known(twin, stored)
             except Exception:
                 self._logger.failure("a STORED was not told")
         forget_oldest(self._recent, self._recent_limit)
@@ -298,7 +255,7 @@ class Appender:
         forget_oldest(self._recent, self._recent_limit)
         self._release(send)
         for each in (send, *(send.twins or ())):
-            self._answer_known(each, stored)
+            answer_known(each, stored)
         live = send.live
         if stored.seq > live.fanned_seq:
             self._fanout.hint(live, stored.seq)
@@ -324,7 +281,3 @@ class Appender:
 def _is_own(send: PendingSend) -> bool:
     """Whether it came to this node first, not handed over by another."""
     return not isinstance(send.recipient, DistantDevice)
-
-
-def _conflict() -> IdempotentConflict:
-    return IdempotentConflict("this clientMsgId was used for another message", field="send.clientMsgId")

@@ -12,7 +12,8 @@ from imd.core.directory import ConversationEntry, Directory
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow, Page, StoredKey
 from imd.core.message.ports import Cursors, MessageLog
-from imd.kernel.errors import Forbidden, PayloadInvalid
+from imd.core.message.visible import first_visible, unseen, within
+from imd.kernel.errors import PayloadInvalid
 from imd.kernel.ids import check_id, is_client_msg_id
 from imd.kernel.sharing import SharedQuestions
 from imd.pb.delivery_pb2 import Ack
@@ -68,10 +69,7 @@ class CatchUp:
 
     async def _mine(self, user_id: int, conversation_id: str, field: str) -> LiveConversation:
         check_id(conversation_id, field)
-        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
-        if live is None or live.membership is None or user_id not in live.membership.roles:
-            raise Forbidden("this conversation does not exist or you are not in it")
-        return live
+        return await self._live.of_member(conversation_id, user_id)
 
     async def history(self, user_id: int, request: HistoryReq) -> bytes:
         """A serialised HistoryResp."""
@@ -84,8 +82,11 @@ class CatchUp:
         backward = request.direction == BACKWARD
         # As far as this node knows; the store may hold more, written by another.
         last_seq = max(live.fanned_seq, live.last_seq or 0)
+        first_seq = first_visible(live.membership, user_id)
         # Backward from nowhere: from the newest, whichever that is by then.
         from_seq = request.fromSeq or (MAX_SEQ if backward else 1)
+        if not backward:
+            from_seq = max(from_seq, first_seq)
         limit = request.limit or HISTORY_DEFAULT
         page = None
         if live.recent is not None and not backward:
@@ -93,16 +94,9 @@ class CatchUp:
                 from_seq=from_seq, last_seq=last_seq, limit=limit, max_bytes=HISTORY_PAGE_BYTES
             )
         if page is None:
-            page = await self._pages.ask(
-                (conversation_id, from_seq, limit, backward),
-                lambda: self._log.page(
-                    conversation_id,
-                    from_seq=from_seq,
-                    limit=limit,
-                    max_bytes=HISTORY_PAGE_BYTES,
-                    backward=backward,
-                ),
-            )
+            page = await self._page(conversation_id, from_seq, limit, backward)
+            if backward:
+                page = within(page, first_seq)
         if page.messages:
             last_seq = max(last_seq, page.messages[-1].seq)
         elif not backward:
@@ -112,6 +106,18 @@ class CatchUp:
         for message in page.messages:
             parts += (_MESSAGES_TAG, encode_varint(len(message.body)), message.body)
         return b"".join(parts)
+
+    async def _page(self, conversation_id: str, from_seq: int, limit: int, backward: bool) -> Page:
+        return await self._pages.ask(
+            (conversation_id, from_seq, limit, backward),
+            lambda: self._log.page(
+                conversation_id,
+                from_seq=from_seq,
+                limit=limit,
+                max_bytes=HISTORY_PAGE_BYTES,
+                backward=backward,
+            ),
+        )
 
     async def sync(
         self,
@@ -128,23 +134,26 @@ class CatchUp:
         held = {cursor.conversationId: cursor.lastSeq for cursor in request.cursors}
         if entries is None:
             entries = await self._directory.conversations_of(user_id)
-        wanted = sorted(
-            entry.conversation_id
+        hidden = {
+            entry.conversation_id: unseen(entry)
             for entry in entries
             if entry.conversation_id > request.pageToken
             and (not request.onlyListed or entry.conversation_id in held)
-        )
+        }
+        wanted = sorted(hidden)
         last_seqs = await _in_batches(self._log.last_seqs, wanted)
         behind = [
             (conversation_id, last_seqs[conversation_id])
             for conversation_id in wanted
-            if last_seqs.get(conversation_id, 0) > held.get(conversation_id, 0)
+            if last_seqs.get(conversation_id, 0) > max(held.get(conversation_id, 0), hidden[conversation_id])
         ]
         page = behind[:SYNC_PAGE]
         cursors = await self._read_cursors(user_id, [conversation_id for conversation_id, _ in page])
         states = [
             ConversationState(
-                conversationId=conversation_id, lastSeq=last_seq, readSeq=_read(cursors, conversation_id)
+                conversationId=conversation_id,
+                lastSeq=last_seq,
+                readSeq=max(_read(cursors, conversation_id), hidden[conversation_id]),
             )
             for conversation_id, last_seq in page
         ]
@@ -237,6 +246,10 @@ def _offset(page_token: str) -> int:
 
 def _conversation(entry: ConversationEntry, last: Message | None, read_seq: int) -> Conversation:
     last_seq = last.seq if last is not None else 0
+    hidden_seq = unseen(entry)
+    read_seq = max(read_seq, min(last_seq, hidden_seq))
+    if last_seq <= hidden_seq:
+        last = None
     return Conversation(
         conversationId=entry.conversation_id,
         kind=entry.kind,  # type: ignore[arg-type]

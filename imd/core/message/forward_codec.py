@@ -35,6 +35,7 @@ def encode_send(into: ForwardedSend, forward_id: int, send: PendingSend) -> None
     into.isMedia = send.is_media
     into.peerUserId = send.peer_user_id
     into.version = send.version
+    into.right = send.right  # type: ignore[assignment]
     into.mayBeStored = send.outcome_unknown
     if send.revokes is not None:
         into.revokesSeq, into.revokedBody = send.revokes
@@ -56,6 +57,7 @@ def decode_send(given: ForwardedSend, node_id: int, submitter: Submitter) -> Pen
         peer_user_id=given.peerUserId,
         revokes=(given.revokesSeq, given.revokedBody) if given.revokesSeq else None,
         version=given.version,
+        right=given.right,
     )
     send.outcome_unknown = given.mayBeStored
     return send

@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from imd.core.directory import Directory, Membership
-from imd.core.directory_bus import MembershipCache
 from imd.core.message.ports import MessageLog
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import LocalSessions, Recipient
+from imd.core.permission.decide import not_member
+from imd.core.permission.snapshots import MembershipCache
 from imd.kernel.sharing import SharedQuestions
 from imd.kernel.token_bucket import TokenBucket
 
@@ -134,6 +135,16 @@ class LiveConversations:
             return live
         return await self._loading.ask(conversation_id, lambda: self._load(conversation_id))
 
+    async def of_member(self, conversation_id: str, user_id: int) -> LiveConversation:
+        """The conversation, hot, for somebody who is in it.
+
+        :raises Forbidden: this user is not, or there is no such conversation.
+        """
+        live = self.hot(conversation_id) or await self.load(conversation_id)
+        if live is None or live.membership is None or user_id not in live.membership.roles:
+            raise not_member()
+        return live
+
     async def _load(self, conversation_id: str) -> LiveConversation | None:
         if await self._members.get(conversation_id) is None:
             self._forget(conversation_id)
@@ -207,6 +218,10 @@ class LiveConversations:
     def at_least(self, conversation_id: str, version: int) -> None:
         """Its membership has reached this version: whoever is asked about it from now on must know that."""
         self._members.invalidate(conversation_id, version)
+
+    def missed(self) -> None:
+        """Changes of memberships may have been told that this node hears of only now."""
+        self._members.missed()
 
     def expect(self, conversation_id: str) -> LiveConversation:
         """The conversation, known from now on, if only by name: somebody here is to be told of it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from imd.core.directory import ADMIN
+from imd.core.directory import CONTROL, RECALL_OTHERS, Membership
 from imd.core.message.content import Origin, recall_body, revoked_body
 from imd.core.message.live import LiveConversations
 from imd.core.message.ports import MessageLog
 from imd.core.message.recipients import Recipient
 from imd.core.message.sends import PendingSend, SendKey, Submitter
+from imd.core.message.visible import first_visible
+from imd.core.permission.decide import refusal
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Forbidden, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, is_client_msg_id
@@ -45,14 +47,9 @@ class Recaller:
             raise PayloadInvalid("clientMsgId is missing or malformed", field="recall.clientMsgId")
         if request.seq < 1:
             raise PayloadInvalid("seq starts at 1", field="recall.seq")
-        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
-        role = None
-        if live is not None and live.membership is not None:
-            role = live.membership.roles.get(recipient.user_id)
-        if role is None:
-            raise Forbidden("this conversation does not exist or you are not in it")
+        live = await self._live.of_member(conversation_id, recipient.user_id)
         key = SendKey(conversation_id, recipient.user_id, request.clientMsgId)
-        target = await self._target(key, request.seq, role)
+        target = await self._target(live.membership, key, request.seq)
         now_ms = self._wall_clock()
         origin = Origin(*key[:2], recipient.device_id, key.client_msg_id, self._ids.next(), now_ms)
         return PendingSend(
@@ -64,14 +61,17 @@ class Recaller:
             submitter=submitter,
             recipient=recipient,
             revokes=(target.seq, revoked_body(target)),
+            right=_needed(target, key),
         )
 
-    async def _target(self, key: SendKey, seq: int, role: int) -> Message:
+    async def _target(self, membership: Membership | None, key: SendKey, seq: int) -> Message:
         body = await self._log.read_one(key.conversation_id, seq)
         target = Message.FromString(body) if body is not None else None
         if target is None or target.type in (RECALL, SYSTEM):
             raise Forbidden(_NOT_YOURS)
-        if target.senderId != key.sender_id and role < ADMIN:
+        if seq < first_visible(membership, key.sender_id) or (
+            refusal(membership, key.sender_id, _needed(target, key), self._wall_clock()) is not None
+        ):
             raise Forbidden(_NOT_YOURS)
         if target.status == REVOKED:
             # A resend of the recall that did it finds its own first result under its key.
@@ -81,3 +81,7 @@ class Recaller:
         elif self._wall_clock() - target.serverTime > self._window_ms:
             raise Forbidden(f"a message can be recalled for {self._window_ms // 1000} s")
         return target
+
+
+def _needed(target: Message, key: SendKey) -> int:
+    return CONTROL if target.senderId == key.sender_id else RECALL_OTHERS

@@ -18,8 +18,9 @@ from imd.core.message.model import CursorRow
 from imd.core.message.neighbours import Neighbours
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recipients import LocalSessions, Recipient
+from imd.core.message.visible import first_visible
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
@@ -78,9 +79,7 @@ class Receipts:
 
         :raises Forbidden: not its conversation. PayloadInvalid: a seq that does not exist.
         """
-        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
-        if live is None or live.membership is None or recipient.user_id not in live.membership.roles:
-            raise Forbidden("this conversation does not exist or you are not in it")
+        live = await self._live.of_member(conversation_id, recipient.user_id)
         if min(delivered, read) < 0 or not await self._exists(live, max(delivered, read)):
             raise PayloadInvalid("there is no message with this seq yet", field="seq")
         self.advance(conversation_id, recipient.user_id, delivered=max(delivered, read), read=read)
@@ -97,16 +96,18 @@ class Receipts:
 
         :raises Forbidden: not the caller's conversation.
         """
-        live = self._live.hot(conversation_id) or await self._live.load(conversation_id)
-        if live is None or live.membership is None or user_id not in live.membership.roles:
-            raise Forbidden("this conversation does not exist or you are not in it")
+        live = await self._live.of_member(conversation_id, user_id)
         if live.member_count > self._max_members:
             rows = list((await self._cursors.of_user(user_id, [conversation_id])).values())
         else:
             rows = list(await self._cursors.of_conversation(conversation_id, self._max_members))
         roles = live.membership.roles if live.membership is not None else {}
+        first_seq = first_visible(live.membership, user_id)
         # What is not written yet is on its way, and told by itself.
-        return _payload(conversation_id, [row for row in rows if row.user_id in roles])
+        return _payload(
+            conversation_id,
+            [row for row in rows if row.user_id in roles and row.delivered_seq >= first_seq],
+        )
 
     def advance(self, conversation_id: str, user_id: int, *, delivered: int, read: int) -> None:
         """Raise a cursor that is known to be right (who writes has read what came before)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from imd.core.directory import MEDIA, MESSAGE
 from imd.core.message.live import LiveConversation
 from imd.core.message.recipients import Recipient
 from imd.kernel.errors import ImError
@@ -47,9 +48,9 @@ class PendingSend:
     ``body`` is the stored form without its seq, ``stored_body`` with it. ``revokes`` is (seq,
     body) of the message that this one takes back. ``twins`` are resends that came while this one
     was being written. ``live`` is set at admission. ``version`` is that of a membership which must
-    be known before the sender is judged. ``outcome_unknown``: an attempt was made that may have
-    stored it, here or at another node. ``taken_elsewhere``: another node has it too, and may store it
-    at any time; that it is not there yet proves nothing.
+    be known before the sender is judged, ``right`` what the sender needs. ``outcome_unknown``: an
+    attempt was made that may have stored it, here or at another node. ``taken_elsewhere``: another
+    node has it too, and may store it at any time; that it is not there yet proves nothing.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class PendingSend:
         "priority",
         "recipient",
         "revokes",
+        "right",
         "seq",
         "server_msg_id",
         "server_time_ms",
@@ -89,6 +91,7 @@ class PendingSend:
         peer_user_id: int = 0,
         revokes: tuple[int, bytes] | None = None,
         version: int = 0,
+        right: int = 0,
     ) -> None:
         self.key = key
         self.body = body
@@ -101,6 +104,7 @@ class PendingSend:
         self.peer_user_id = peer_user_id
         self.revokes = revokes
         self.version = version
+        self.right = right or (MEDIA if is_media else MESSAGE)
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -14,10 +14,19 @@ from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.directory import GROUP, MEMBER, Membership
 from imd.core.gateway import registry
 from imd.core.gateway.revocations import Revocations
-from imd.pb.bus_pb2 import Invalidation, RevokedSessions
+from imd.pb.bus_pb2 import BannedDevice, ChangedConversations, Invalidation, RevokedSessions
 from imd.pb.connection_pb2 import AUTH_FAILED, RefreshToken
 from imd.pb.envelope_pb2 import Envelope
 from tests.core.gateway.world import World, connect
+
+
+class Invalidated(NamedTuple):
+    """What the cache was told."""
+
+    conversation_id: str
+    version: int
+    removed_ids: Sequence[int] = ()
+    restricted_ids: Sequence[int] = ()
 
 
 class Consumed:
@@ -25,7 +34,7 @@ class Consumed:
 
     def __init__(self) -> None:
         self.handle: Callable[[str, bytes], Awaitable[None]] | None = None
-        self.invalidated_: list[bytes] = []
+        self.invalidated: list[Invalidated] = []
         self.known: Membership | None = None
 
     def peek(self, conversation_id: str) -> Membership | None:
@@ -35,8 +44,17 @@ class Consumed:
         assert (subject, name) == (AUTH_INVALIDATE, "core-3")
         self.handle = subscriber
 
-    async def invalidated(self, subject: str, payload: bytes) -> None:
-        self.invalidated_.append(payload)
+    def invalidate(
+        self,
+        conversation_id: str,
+        version: int,
+        *,
+        removed_ids: Iterable[int] = (),
+        restricted_ids: Iterable[int] = (),
+    ) -> None:
+        self.invalidated.append(
+            Invalidated(conversation_id, version, list(removed_ids), list(restricted_ids))
+        )
 
 
 class RevocationsTests(SynchronousTestCase):
@@ -66,7 +84,7 @@ class RevocationsTests(SynchronousTestCase):
         event = Invalidation(revoked=revoked, timestamp=self.world.wall_clock())
         self.event(event.SerializeToString())
         self.assertEqual(link.last().kicked.reason, "logged_out")
-        self.assertEqual(self.behind.invalidated_, [])
+        self.assertEqual(self.behind.invalidated, [])
 
     def test_revoked_by_name(self) -> None:
         """Logins that are named end whatever the clocks say, and no other of the same device."""
@@ -121,7 +139,7 @@ class RevocationsTests(SynchronousTestCase):
             left = link.last().conversationLeft
             self.assertEqual((left.conversationId, left.reason), ("g_1", "kicked"))
         self.assertEqual(other.heard(), [])
-        self.assertEqual(len(self.behind.invalidated_), 1)
+        self.assertEqual(len(self.behind.invalidated), 1)
 
     def test_removed_and_back(self) -> None:
         """Who has been invited again by the time the event comes is not told of having been out."""
@@ -143,9 +161,46 @@ class RevocationsTests(SynchronousTestCase):
 
     def test_membership(self) -> None:
         """A changed conversation goes to the cache."""
-        payload = Invalidation(conversationId="g_1", version=2).SerializeToString()
-        self.event(payload)
-        self.assertEqual(self.behind.invalidated_, [payload])
+        event = Invalidation(conversationId="g_1", version=2, removedIds=[4], restrictedIds=[5, 6])
+        self.event(event.SerializeToString())
+        self.assertEqual(self.behind.invalidated, [Invalidated("g_1", 2, [4], [5, 6])])
+
+    def test_several(self) -> None:
+        """A relation that changed concerns several conversations, each at its own version."""
+        changed = ChangedConversations(conversationIds=["p_1", "p_2"], versions=[3, 0], restrictedIds=[4])
+        self.event(Invalidation(changed=changed).SerializeToString())
+        self.assertEqual(
+            self.behind.invalidated, [Invalidated("p_1", 3, [], [4]), Invalidated("p_2", 0, [], [4])]
+        )
+
+    def test_banned_device(self) -> None:
+        """Whoever is on a device that is kept out is out; who came after it was let in again stays."""
+        stolen, other = self.world.live(4, "phone"), self.world.live(4, "tablet")
+        stranger = self.world.live(5, "phone")
+        self.world.clock.advance(1)
+        self.world.now_ms += 1_000
+        event = Invalidation(banned=BannedDevice(deviceId="phone"), timestamp=self.world.wall_clock())
+        self.world.clock.advance(1)
+        self.world.now_ms += 1_000
+        later = self.world.live(6, "phone")
+        self.event(event.SerializeToString())
+        self.assertEqual(
+            [stolen.heard(), other.heard(), stranger.heard(), later.heard()],
+            [["kicked"], [], ["kicked"], []],
+        )
+        self.assertEqual(stolen.last().kicked.reason, "device_banned")
+
+    def test_banned_for_some(self) -> None:
+        """A ban that names users ends theirs alone."""
+        mine, yours = self.world.live(4, "phone"), self.world.live(5, "phone")
+        event = Invalidation(
+            banned=BannedDevice(deviceId="phone", userIds=[4]),
+            timestamp=self.world.wall_clock(),
+            reason="too_many_failures",
+        )
+        self.event(event.SerializeToString())
+        self.assertEqual(mine.last().kicked.reason, "too_many_failures")
+        self.assertEqual(yours.heard(), [])
 
     def test_garbage(self) -> None:
         """What is no event is logged and dropped, so that those behind it are not held up."""
@@ -158,5 +213,5 @@ class RevocationsTests(SynchronousTestCase):
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.event(b"\xff\xff\xff")
-        self.assertEqual(self.behind.invalidated_, [])
+        self.assertEqual(self.behind.invalidated, [])
         self.assertIn("an event of {size} bytes on {subject} is no Invalidation; it is dropped", said)

@@ -163,7 +163,7 @@ class Pipeline:
         self.conversation = LiveConversation("c")
         self.broadcasts = 0
 
-    def hot(self, conversation_id: str) -> LiveConversation:
+    async def of_member(self, conversation_id: str, user_id: int) -> LiveConversation:
         return self.conversation
 
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Session) -> None:

@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.local import LocalBus
 from imd.bus.port import Bus, BusRefused, NoResponder, Responder, Subscriber
-from imd.core.directory_bus import MembershipCache
 from imd.core.message.append import Appender
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.fanout import Fanout
@@ -18,11 +17,13 @@ from imd.core.message.forwarded import ForwardedHere
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import NodeNeighbours
 from imd.core.message.receipts import Receipts
+from imd.core.message.refuse import Refusals
 from imd.core.message.sends import PendingSend, SendKey
 from imd.core.message.told import ToldHere
 from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.memory import MemoryNodeRegistry, MemoryShardLeases
 from imd.core.nodes.ownership import Ownership
+from imd.core.permission.snapshots import MembershipCache
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from tests.core.message.harness import GROUP_ID, Answers, Device, PipelineCase
@@ -164,11 +165,13 @@ class ClusterNode:
             clock=clock,
             max_members=50,
         )
+        self.refusals = Refusals(logs=[case.log], partition_of=lambda _: 0, tasks=self.tasks, clock=clock)
         self.appender = Appender(
             live=self.live,
             fanout=self.fanout,
             neighbours=self.neighbours,
             receipts=self.receipts,
+            refusals=self.refusals,
             logs=[case.log],
             partition_of=lambda _: 0,
             tasks=self.tasks,

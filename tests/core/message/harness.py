@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.directory_bus import MembershipCache
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
@@ -19,9 +18,11 @@ from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
+from imd.core.message.refuse import Refusals
 from imd.core.message.sends import PendingSend, SendKey, Submitter
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.message.sweep import TailSweep
+from imd.core.permission.snapshots import MembershipCache
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from imd.pb.message_pb2 import TEXT, Message, SendMessageReq
@@ -78,11 +79,15 @@ class Pipeline:
             clock=case.clock,
             max_members=5,
         )
+        self.refusals = Refusals(
+            logs=[case.log], partition_of=lambda _: 0, tasks=self.tasks, clock=case.clock
+        )
         self.appender = Appender(
             live=self.live,
             fanout=self.fanout,
             neighbours=NoNeighbours(),
             receipts=self.receipts,
+            refusals=self.refusals,
             logs=[case.log],
             partition_of=lambda _: 0,
             tasks=self.tasks,

@@ -140,6 +140,8 @@ class Answers:
 
     def __init__(self) -> None:
         self.told: list[Told] = []
+        #: Why those failed that did.
+        self.reasons: dict[str, str] = {}
         self.breaks = False
 
     def accepted(self, send: PendingSend) -> None:
@@ -151,6 +153,7 @@ class Answers:
         self.told.append(Told("duplicate" if duplicate else "stored", send.key.client_msg_id, send.seq))
 
     def failed(self, send: PendingSend, error: ImError) -> None:
+        self.reasons[send.key.client_msg_id] = error.reason
         self.told.append(Told("failed", send.key.client_msg_id, code=int(error.code)))
 
     def delayed(self, send: PendingSend) -> None:
