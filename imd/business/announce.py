@@ -26,6 +26,8 @@ _EVENT_RETRY_S = (0.5, 2.0, 5.0)
 #: Events that wait for the bus, at some 300 bytes each; changes come with REST requests, so this is an outage
 #: of hours. The oldest are given up: what they tell of ends by the time-outs of those who cache it.
 MAX_LATE_EVENTS = 50_000
+#: People whom a notice names, and not only counts: every member is sent it, and a group may begin with 10,000.
+MAX_SUBJECTS = 1_000
 
 
 class BusAnnouncements:
@@ -52,7 +54,13 @@ class BusAnnouncements:
         await self._record(event.SerializeToString())
 
     async def membership_changed(
-        self, conversation_id: str, version: int, *, removed_ids: Sequence[int] = (), reason: str = ""
+        self,
+        conversation_id: str,
+        version: int,
+        *,
+        removed_ids: Sequence[int] = (),
+        reason: str = "",
+        restricted_ids: Sequence[int] = (),
     ) -> None:
         event = Invalidation(
             conversationId=conversation_id,
@@ -60,6 +68,7 @@ class BusAnnouncements:
             timestamp=self._wall_clock(),
             removedIds=removed_ids,
             reason=reason,
+            restrictedIds=restricted_ids,
         )
         await self._record(event.SerializeToString())
 
@@ -72,8 +81,16 @@ class BusAnnouncements:
         actor_id: int,
         subject_ids: Sequence[int] = (),
         text: str = "",
+        until_ms: int = 0,
     ) -> None:
-        notice = SystemNotice(event=event, actorId=actor_id, subjectIds=subject_ids, text=text)
+        notice = SystemNotice(
+            event=event,
+            actorId=actor_id,
+            subjectIds=subject_ids[:MAX_SUBJECTS],
+            subjectCount=len(subject_ids),
+            text=text,
+            until=until_ms,
+        )
         request = SystemAppend(
             # The version names the change, so that a repeat of this request writes nothing twice.
             conversationId=conversation_id,

@@ -107,16 +107,20 @@ class RecallNotice(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ...) -> None: ...
 
 class SystemNotice(_message.Message):
-    __slots__ = ("event", "actorId", "subjectIds", "text")
+    __slots__ = ("event", "actorId", "subjectIds", "text", "subjectCount", "until")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     ACTORID_FIELD_NUMBER: _ClassVar[int]
     SUBJECTIDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTCOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     event: str
     actorId: int
     subjectIds: _containers.RepeatedScalarFieldContainer[int]
     text: str
-    def __init__(self, event: _Optional[str] = ..., actorId: _Optional[int] = ..., subjectIds: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ...) -> None: ...
+    subjectCount: int
+    until: int
+    def __init__(self, event: _Optional[str] = ..., actorId: _Optional[int] = ..., subjectIds: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ..., subjectCount: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("conversationId", "seq", "serverMsgId", "clientMsgId", "senderId", "senderDeviceId", "type", "textContent", "mediaRef", "binaryContent", "recall", "system", "meta", "serverTime", "status")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TypeVar
 
-from imd.business.groups.model import Change
 from imd.business.groups.ports import Announcements
 from imd.kernel.errors import OutcomeUnknown
 
+T = TypeVar("T")
 
-async def told_if_in_doubt(
-    announcements: Announcements, conversation_id: str, change: Awaitable[Change]
-) -> Change:
+
+async def told_if_in_doubt(announcements: Announcements, conversation_id: str, change: Awaitable[T]) -> T:
     """``change``'s result; in doubt, without a version, so that it counts as newer than what is known."""
     try:
         return await change

@@ -25,12 +25,13 @@ from imd.business.groups.model import (
     MEMBER,
     VISIBLE_GROUP_MEMBERS,
     Conversation,
+    Group,
     Member,
     Membership,
     Standing,
 )
 from imd.business.groups.ports import Directs, Memberships
-from imd.business.groups.sql import read_standing
+from imd.business.groups.sql_steps import read_group, read_standing
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import direct_conversations, users
 from imd.kernel.errors import Forbidden
@@ -50,6 +51,13 @@ class SqlMemberships:
         page = {"group": conversation_id, "after": after, "most": limit}
         rows = await self._database.read(lambda c: c.execute(_MEMBERS, page).all())
         return [Member(*row) for row in rows]
+
+    async def pair(self, conversation_id: str) -> Sequence[Member]:
+        rows = await self._database.read(lambda c: c.execute(_TWO, {"conversation": conversation_id}).all())
+        return [Member(*row) for row in rows]
+
+    async def group(self, conversation_id: str) -> Group | None:
+        return await self._database.read(lambda c: read_group(c, conversation_id))
 
     async def membership(self, conversation_id: str) -> Membership | None:
         key = {"conversation": conversation_id}
@@ -144,7 +152,14 @@ _CONVERSATIONS = _conversations()
 _VISIBLE = _visible()
 _MEMBERS = (
     select(
-        users.c.id, users.c.handle, users.c.display_name, group_members.c.role, group_members.c.joined_at_ms
+        users.c.id,
+        users.c.handle,
+        users.c.display_name,
+        group_members.c.role,
+        group_members.c.joined_at_ms,
+        group_members.c.nickname,
+        group_members.c.title,
+        group_members.c.muted_until_ms,
     )
     .join_from(group_members, users)
     .where(group_members.c.group_id == bindparam("group"), group_members.c.user_id > bindparam("after"))
@@ -153,6 +168,22 @@ _MEMBERS = (
 )
 _PAIR = select(direct_conversations.c.user_low, direct_conversations.c.user_high).where(
     direct_conversations.c.id == bindparam("conversation")
+)
+_TWO = (
+    select(
+        users.c.id,
+        users.c.handle,
+        users.c.display_name,
+        literal(MEMBER),
+        direct_conversations.c.created_at_ms,
+    )
+    .join_from(
+        direct_conversations,
+        users,
+        or_(users.c.id == direct_conversations.c.user_low, users.c.id == direct_conversations.c.user_high),
+    )
+    .where(direct_conversations.c.id == bindparam("conversation"))
+    .order_by(users.c.id)
 )
 _LIVING_GROUP = select(group_conversations.c.version, group_conversations.c.title).where(
     group_conversations.c.id == bindparam("conversation"), group_conversations.c.dissolved_at_ms == 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
-
-from imd.business.groups.model import MEMBERS_PER_REQUEST
+from msgspec import Meta, Struct
 
 UserId = Annotated[str, Meta(pattern="^[1-9][0-9]{0,18}$", description="A user's id.")]
 ConversationId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -16,9 +14,7 @@ DeviceId = Annotated[
 Handle = Annotated[str, Meta(min_length=3, max_length=32)]
 #: The exact limit is configured and checked with a message of its own; this one bounds the work.
 Password = Annotated[str, Meta(min_length=1, max_length=256)]
-Title = Annotated[str, Meta(min_length=1, max_length=128)]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970.")]
-Role = Literal["member", "admin", "owner"]
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -63,37 +59,6 @@ class DirectBody(Request):
 
     userId: UserId | None = None
     handle: Handle | None = None
-
-
-class NewGroupBody(Request):
-    """A group of the caller and these."""
-
-    title: Title
-    memberIds: Annotated[list[UserId], Meta(max_length=MEMBERS_PER_REQUEST)] = field(default_factory=list)
-
-
-class GroupChangeBody(Request):
-    """What is to be different."""
-
-    title: Title
-
-
-class MemberIdsBody(Request):
-    """Whom to add or remove."""
-
-    userIds: Annotated[list[UserId], Meta(min_length=1, max_length=MEMBERS_PER_REQUEST)]
-
-
-class RoleBody(Request):
-    """Ownership is given away by transfer only."""
-
-    role: Literal["member", "admin"]
-
-
-class TransferBody(Request):
-    """The next owner."""
-
-    userId: UserId
 
 
 class SessionAnswer(Struct):
@@ -162,42 +127,6 @@ class ConversationsAnswer(Struct):
 
     conversations: list[ConversationAnswer]
     next: str
-
-
-class GroupAnswer(Struct):
-    """A group the caller is in. ``version`` rises with every change."""
-
-    conversationId: ConversationId
-    title: str
-    memberCount: int
-    version: int
-    role: Role
-    createdAt: Milliseconds
-
-
-class MemberAnswer(Struct):
-    """Somebody in a group."""
-
-    userId: UserId
-    handle: str
-    displayName: str
-    role: Role
-    joinedAt: Milliseconds
-
-
-class MembersAnswer(Struct):
-    """A page, by id; ``next`` goes into ``after``, empty: that was all."""
-
-    members: list[MemberAnswer]
-    next: str
-
-
-class MembersChangedAnswer(Struct):
-    """Whom the change really touched; who was in, or out, already is not among them."""
-
-    userIds: list[UserId]
-    memberCount: int
-    version: int
 
 
 class Done(Struct):

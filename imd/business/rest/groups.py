@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from imd.business.accounts.model import Account
 from imd.business.accounts.profile import Profiles
 from imd.business.groups.direct import OpenDirect
@@ -16,48 +14,49 @@ from imd.business.groups.model import (
     MEMBERS_PER_PAGE,
     OWNER,
     UNKNOWN,
-    Change,
     Conversation,
     Standing,
 )
 from imd.business.groups.people import GroupPeople
 from imd.business.groups.ports import Memberships
+from imd.business.groups.wanted import Wanted
 from imd.business.rest.bodies import (
     ConversationAnswer,
     ConversationsAnswer,
     DirectAnswer,
     DirectBody,
     Done,
+    UserAnswer,
+)
+from imd.business.rest.group_bodies import (
     GroupAnswer,
     GroupChangeBody,
-    MemberAnswer,
     MemberIdsBody,
     MembersAnswer,
     MembersChangedAnswer,
     NewGroupBody,
     RoleBody,
     TransferBody,
-    UserAnswer,
 )
-from imd.business.rest.operation import Asked, Operation, Parameter
+from imd.business.rest.group_parts import (
+    AFTER,
+    GROUP_ID,
+    KINDS,
+    LIMIT,
+    POLICIES,
+    USER_ID,
+    after_conversation,
+    after_user,
+    changed_answer,
+    conversation_id_of,
+    group_answer,
+    limit_of,
+    member_answer,
+    user_id_of,
+    user_ids_of,
+)
+from imd.business.rest.operation import Asked, Operation
 from imd.kernel.errors import Forbidden, PayloadInvalid
-from imd.kernel.ids import is_id
-
-_MAX_ID = (1 << 63) - 1
-_ROLE_NAMES: dict[int, Literal["member", "admin", "owner"]] = {
-    MEMBER: "member",
-    ADMIN: "admin",
-    OWNER: "owner",
-}
-
-GROUP_ID = Parameter("id", {"type": "string"}, "A group's conversation id.")
-USER_ID = Parameter("userId", {"type": "string"}, "A user's id.")
-AFTER = Parameter("after", {"type": "string"}, "The page's ``next`` of the page before.")
-LIMIT = Parameter(
-    "limit",
-    {"type": "integer", "minimum": 1, "maximum": min(MEMBERS_PER_PAGE, CONVERSATIONS_PER_PAGE)},
-    "At most so many.",
-)
 
 
 class GroupApi:
@@ -91,14 +90,14 @@ class GroupApi:
                       self.create, GroupAnswer, body=NewGroupBody, status=201),
             Operation("GET", one, "group", "A group the caller is in",
                       self.group, GroupAnswer, path_parameters=group),
-            Operation("PATCH", one, "renameGroup", "Rename a group; owner and admins",
-                      self.rename, GroupAnswer, body=GroupChangeBody, path_parameters=group),
+            Operation("PATCH", one, "changeGroup", "Change title and rules of a group; owner and admins",
+                      self.change, GroupAnswer, body=GroupChangeBody, path_parameters=group),
             Operation("DELETE", one, "dissolveGroup", "End a group; the owner",
                       self.dissolve, Done, path_parameters=group),
             Operation("GET", members, "members", "Who is in a group", self.members, MembersAnswer,
                       path_parameters=group, query_parameters=(AFTER, LIMIT)),
-            Operation("POST", members, "invite", "Add people, all or none; owner and admins",
-                      self.invite, MembersChangedAnswer, body=MemberIdsBody, path_parameters=group),
+            Operation("POST", members, "addMembers", "Add people, all or none; owner and admins",
+                      self.add, MembersChangedAnswer, body=MemberIdsBody, path_parameters=group),
             Operation("DELETE", members, "kickMany", "Remove people, all or none; those below the caller",
                       self.kick_many, MembersChangedAnswer, body=MemberIdsBody, path_parameters=group),
             Operation("DELETE", members + "/{userId}", "kick", "Remove somebody below the caller",
@@ -119,127 +118,93 @@ class GroupApi:
         if body.handle is not None:
             peer = await self._profiles.find(asked.caller, body.handle)
         else:
-            peer = await self._profiles.of(asked.caller, _user_id(body.userId or "", "userId"))
+            peer = await self._profiles.of(asked.caller, user_id_of(body.userId or "", "userId"))
         conversation_id = await self._open_direct(asked.caller.user_id, peer.user_id)
         return DirectAnswer(conversation_id, UserAnswer(str(peer.user_id), peer.handle, peer.display_name))
 
     async def conversations(self, asked: Asked) -> ConversationsAnswer:
-        after = asked.query.get("after", "")
-        if after and not is_id(after):
-            raise PayloadInvalid("after is no conversation id", field="after")
-        limit = _limit(asked, CONVERSATIONS_PER_PAGE)
-        found = await self._memberships.conversations_of(asked.caller.user_id, after=after, limit=limit + 1)
+        limit = limit_of(asked, CONVERSATIONS_PER_PAGE)
+        found = await self._memberships.conversations_of(
+            asked.caller.user_id, after=after_conversation(asked), limit=limit + 1
+        )
         page = [_conversation(one) for one in found[:limit]]
         return ConversationsAnswer(page, page[-1].conversationId if len(found) > limit else "")
 
     async def create(self, asked: Asked) -> GroupAnswer:
         body: NewGroupBody = asked.body
-        member_ids = [_user_id(one, "memberIds") for one in body.memberIds]
-        change = await self._manage.create(asked.caller.user_id, body.title, member_ids)
-        return _group(Standing(change.group, OWNER))
+        member_ids = user_ids_of(body.memberIds, "memberIds")
+        change = await self._manage.create(
+            asked.caller.user_id, body.title, member_ids, wanted=Wanted(kind=KINDS[body.kind])
+        )
+        return group_answer(Standing(change.group, OWNER))
 
     async def group(self, asked: Asked) -> GroupAnswer:
-        return _group(await self._standing(asked))
+        return group_answer(await self._standing(asked))
 
-    async def rename(self, asked: Asked) -> GroupAnswer:
+    async def change(self, asked: Asked) -> GroupAnswer:
         body: GroupChangeBody = asked.body
-        await self._manage.rename(asked.caller.user_id, _group_id(asked), body.title)
-        return _group(await self._standing(asked))
+        wanted = Wanted(
+            title=body.title,
+            join_policy=None if body.joinPolicy is None else POLICIES[body.joinPolicy],
+            question=body.question,
+            answer=body.answer,
+            members_invite=body.membersInvite,
+            consent=body.consent,
+            history_from_join=None if body.history is None else body.history == "from_join",
+        )
+        await self._manage.change(asked.caller.user_id, conversation_id_of(asked), wanted)
+        return group_answer(await self._standing(asked))
 
     async def dissolve(self, asked: Asked) -> Done:
-        await self._manage.dissolve(asked.caller.user_id, _group_id(asked))
+        await self._manage.dissolve(asked.caller.user_id, conversation_id_of(asked))
         return Done()
 
     async def members(self, asked: Asked) -> MembersAnswer:
         standing = await self._standing(asked)
-        after = asked.query.get("after", "")
-        limit = _limit(asked, MEMBERS_PER_PAGE)
-        found = await self._memberships.members(
-            standing.group.conversation_id, after=_user_id(after, "after") if after else 0, limit=limit + 1
-        )
-        page = [
-            MemberAnswer(
-                str(one.user_id), one.handle, one.display_name, _ROLE_NAMES[one.role], one.joined_at_ms
-            )
-            for one in found[:limit]
-        ]
+        after, limit = after_user(asked), limit_of(asked, MEMBERS_PER_PAGE)
+        found = await self._memberships.members(standing.group.conversation_id, after=after, limit=limit + 1)
+        page = [member_answer(one) for one in found[:limit]]
         return MembersAnswer(page, page[-1].userId if len(found) > limit else "")
 
-    async def invite(self, asked: Asked) -> MembersChangedAnswer:
+    async def add(self, asked: Asked) -> MembersChangedAnswer:
         body: MemberIdsBody = asked.body
-        user_ids = [_user_id(one, "userIds") for one in body.userIds]
-        return _changed(await self._people.invite(asked.caller.user_id, _group_id(asked), user_ids))
+        user_ids = user_ids_of(body.userIds)
+        change = await self._people.add(asked.caller.user_id, conversation_id_of(asked), user_ids)
+        return changed_answer(change)
 
     async def kick_many(self, asked: Asked) -> MembersChangedAnswer:
         body: MemberIdsBody = asked.body
-        user_ids = [_user_id(one, "userIds") for one in body.userIds]
-        return _changed(await self._people.kick(asked.caller.user_id, _group_id(asked), user_ids))
+        user_ids = user_ids_of(body.userIds)
+        change = await self._people.kick(asked.caller.user_id, conversation_id_of(asked), user_ids)
+        return changed_answer(change)
 
     async def kick(self, asked: Asked) -> MembersChangedAnswer:
-        user_ids = [_user_id(asked.path["userId"], "userId")]
-        return _changed(await self._people.kick(asked.caller.user_id, _group_id(asked), user_ids))
+        user_ids = [user_id_of(asked.path["userId"], "userId")]
+        change = await self._people.kick(asked.caller.user_id, conversation_id_of(asked), user_ids)
+        return changed_answer(change)
 
     async def set_role(self, asked: Asked) -> GroupAnswer:
         body: RoleBody = asked.body
-        user_id = _user_id(asked.path["userId"], "userId")
+        user_id = user_id_of(asked.path["userId"], "userId")
         role = ADMIN if body.role == "admin" else MEMBER
-        change = await self._manage.set_role(asked.caller.user_id, _group_id(asked), user_id, role)
-        return _group(Standing(change.group, OWNER))
+        change = await self._manage.set_role(asked.caller.user_id, conversation_id_of(asked), user_id, role)
+        return group_answer(Standing(change.group, OWNER))
 
     async def leave(self, asked: Asked) -> Done:
-        await self._people.leave(asked.caller.user_id, _group_id(asked))
+        await self._people.leave(asked.caller.user_id, conversation_id_of(asked))
         return Done()
 
     async def transfer(self, asked: Asked) -> GroupAnswer:
         body: TransferBody = asked.body
-        user_id = _user_id(body.userId, "userId")
-        await self._manage.transfer(asked.caller.user_id, _group_id(asked), user_id)
-        return _group(await self._standing(asked))
+        user_id = user_id_of(body.userId, "userId")
+        await self._manage.transfer(asked.caller.user_id, conversation_id_of(asked), user_id)
+        return group_answer(await self._standing(asked))
 
     async def _standing(self, asked: Asked) -> Standing:
-        standing = await self._memberships.standing(_group_id(asked), asked.caller.user_id)
+        standing = await self._memberships.standing(conversation_id_of(asked), asked.caller.user_id)
         if standing is None:
             raise Forbidden(UNKNOWN)
         return standing
-
-
-def _group_id(asked: Asked) -> str:
-    conversation_id = asked.path["id"]
-    if not is_id(conversation_id):
-        raise Forbidden(UNKNOWN)
-    return conversation_id
-
-
-def _user_id(text: str, field: str) -> int:
-    # isdigit alone would take other scripts' digits, and int() far longer numbers than an id has.
-    if not (text.isascii() and text.isdigit() and len(text) <= 19) or not 0 < int(text) <= _MAX_ID:
-        raise PayloadInvalid(f"{field} is no user id", field=field)
-    return int(text)
-
-
-def _limit(asked: Asked, most: int) -> int:
-    text = asked.query.get("limit", str(most))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4) or not 1 <= int(text) <= most:
-        raise PayloadInvalid(f"limit must be 1 to {most}", field="limit")
-    return int(text)
-
-
-def _group(standing: Standing) -> GroupAnswer:
-    group = standing.group
-    return GroupAnswer(
-        group.conversation_id,
-        group.title,
-        group.member_count,
-        group.version,
-        _ROLE_NAMES[standing.role],
-        group.created_at_ms,
-    )
-
-
-def _changed(change: Change) -> MembersChangedAnswer:
-    return MembersChangedAnswer(
-        [str(user_id) for user_id in change.user_ids], change.group.member_count, change.group.version
-    )
 
 
 def _conversation(one: Conversation) -> ConversationAnswer:

@@ -108,7 +108,26 @@ group_departures = Table(
     Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
     Column("left_at_ms", Id, primary_key=True, autoincrement=False),
     Column("joined_at_ms", Id, nullable=False),
+    Column("role", SmallInteger, nullable=False),
+    # Who comes back while this lasts is still mute.
+    Column("muted_until_ms", Id, nullable=False),
+    Column("muted_at_ms", Id, nullable=False),
     Index(None, "left_at_ms"),
+    sqlite_with_rowid=False,
+    **MYSQL_TABLE,
+)
+
+# Mutes that are over, kept for a week for the same reason. User 0: all members.
+group_past_mutes = Table(
+    "group_past_mutes",
+    SCHEMA,
+    Column(
+        "group_id", String(40), ForeignKey("group_conversations.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("user_id", Id, primary_key=True, autoincrement=False),
+    Column("muted_at_ms", Id, primary_key=True, autoincrement=False),
+    Column("ended_at_ms", Id, nullable=False),
+    Index(None, "ended_at_ms"),
     sqlite_with_rowid=False,
     **MYSQL_TABLE,
 )

@@ -20,6 +20,7 @@ def upgrade() -> None:
     _blacklist()
     _admissions()
     _departures()
+    _past_mutes()
 
 
 def _rules() -> None:
@@ -134,6 +135,9 @@ def _departures() -> None:
         sa.Column("user_id", _ID, nullable=False),
         sa.Column("left_at_ms", _ID, autoincrement=False, nullable=False),
         sa.Column("joined_at_ms", _ID, nullable=False),
+        sa.Column("role", sa.SmallInteger(), nullable=False),
+        sa.Column("muted_until_ms", _ID, nullable=False),
+        sa.Column("muted_at_ms", _ID, nullable=False),
         sa.ForeignKeyConstraint(
             ["group_id"],
             ["group_conversations.id"],
@@ -146,3 +150,23 @@ def _departures() -> None:
         **_MYSQL,
     )
     op.create_index("ix_group_departures_left_at_ms", "group_departures", ["left_at_ms"])
+
+
+def _past_mutes() -> None:
+    op.create_table(
+        "group_past_mutes",
+        sa.Column("group_id", sa.String(40), nullable=False),
+        sa.Column("user_id", _ID, autoincrement=False, nullable=False),
+        sa.Column("muted_at_ms", _ID, autoincrement=False, nullable=False),
+        sa.Column("ended_at_ms", _ID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_id"],
+            ["group_conversations.id"],
+            name="fk_group_past_mutes_group_id_group_conversations",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("group_id", "user_id", "muted_at_ms", name="pk_group_past_mutes"),
+        sqlite_with_rowid=False,
+        **_MYSQL,
+    )
+    op.create_index("ix_group_past_mutes_ended_at_ms", "group_past_mutes", ["ended_at_ms"])
