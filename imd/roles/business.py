@@ -31,16 +31,13 @@ from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
 from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
-from imd.business.groups.manage import ManageGroups
-from imd.business.groups.people import GroupPeople
-from imd.business.groups.sql import SqlGroups
+from imd.business.groups.expire import Forgetting
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
 from imd.business.rest.accounts import AccountApi
 from imd.business.rest.api import Api
 from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
-from imd.business.rest.groups import GroupApi
 from imd.business.rest.openapi import with_description
 from imd.config.sections import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
@@ -48,6 +45,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
+from imd.roles.business_groups import Unrecorded, build_groups
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
 
@@ -92,6 +90,7 @@ class BusinessParts(NamedTuple):
     sessions: SessionCache
     authority: Authority
     board: GatewayBoard
+    forgetting: Forgetting
     api: Api
     request_factory: type[BoundedRequest] = BoundedRequest
 
@@ -140,6 +139,7 @@ def build_business(
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
         ("gateway board", parts.board),
+        ("forgetting", parts.forgetting),
         ("REST API", parts.api),
     ]
     return BusinessRole(stages, parts.api, parts.request_factory, database)
@@ -196,17 +196,20 @@ def assemble(
         clock=clock,
         wall_clock=wall_clock,
     )
-    groups = SqlGroups(
-        database,
-        max_members=config.accounts.group_max_members,
-        groups_per_user=config.accounts.groups_per_user,
-    )
-    group_api = GroupApi(
-        open_direct=open_direct,
-        manage=ManageGroups(groups=groups, announcements=announcements, ids=ids, wall_clock=wall_clock),
-        people=GroupPeople(groups=groups, announcements=announcements, wall_clock=wall_clock),
+    groups = build_groups(
+        config,
+        database=database,
+        secret=secret,
         memberships=memberships,
         profiles=profiles,
+        open_direct=open_direct,
+        announcements=announcements,
+        audit=Unrecorded(),
+        ids=ids,
+        bus=bus,
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
     )
     board = GatewayBoard(bus=bus, clock=clock)
     gateway_api = GatewayApi(
@@ -219,7 +222,7 @@ def assemble(
         ),
         random_hex=secrets.token_hex,
     )
-    operations = [*account_api.operations(), *group_api.operations(), *gateway_api.operations()]
+    operations = [*account_api.operations(), *groups.operations, *gateway_api.operations()]
     api = Api(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
@@ -235,7 +238,7 @@ def assemble(
     authority = Authority(
         bus=bus, authenticate=authenticate, memberships=memberships, open_direct=open_direct
     )
-    return BusinessParts(passwords, sessions, authority, board, api)
+    return BusinessParts(passwords, sessions, authority, board, groups.forgetting, api)
 
 
 def _account_api(

@@ -13,6 +13,7 @@ from imd.business.accounts.sql import SqlAccounts
 from imd.business.groups.model import ADMIN, OWNER, Change, Group
 from imd.business.groups.sql import SqlGroups
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
+from imd.business.groups.sql_steps import Admitting
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import logins, users
 from imd.kernel.errors import Forbidden, ServerBusy
@@ -90,7 +91,7 @@ class Conversations(RacingCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.groups = SqlGroups(self.database, max_members=6, groups_per_user=3)
+        self.groups = SqlGroups(self.database, admitting=Admitting(max_members=6, groups_per_user=3))
         self.directs = SqlDirects(self.database)
         self.memberships = SqlMemberships(self.database)
 
@@ -113,6 +114,10 @@ class Conversations(RacingCase):
 
     def make(self, name: str, owner: int, *members: int) -> None:
         self.run_(self.groups.create(Group(name, "", 1, 1, 0), owner, members))
+
+    async def rename(self, name: str, title: str) -> Change:
+        change, _ = await self.groups.change(name, 1, lambda group: group._replace(title=title))
+        return change
 
     def check(self, name: str) -> tuple[int, list[tuple[int, int]]]:
         """The group's version and roles; what it says of itself is true."""
@@ -157,7 +162,7 @@ class Conversations(RacingCase):
     def test_versions(self) -> None:
         """Every change has a version of its own, and none is lost."""
         self.make("g_1", 1, 2, 3)
-        works = [self.groups.rename("g_1", 1, f"title {number}") for number in range(4)]
+        works: list[Any] = [self.rename("g_1", f"title {number}") for number in range(4)]
         works += [self.groups.add("g_1", 1, [user_id], 0) for user_id in (4, 5, 6)]
         works += [self.groups.leave("g_1", user_id, 9) for user_id in (2, 3)]
         changes = self.race(*works)

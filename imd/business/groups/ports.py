@@ -7,6 +7,7 @@ from typing import Protocol
 
 from imd.business.groups.joining import Admission, ApplicationInput, InvitationInput
 from imd.business.groups.model import (
+    OPERATOR,
     Barred,
     Change,
     Conversation,
@@ -32,7 +33,9 @@ class Groups(Protocol):
     The actor ``OPERATOR`` stands in every group where its owner does.
     """
 
-    async def create(self, group: Group, owner_id: int, member_ids: Sequence[int], *, by_id: int) -> Change:
+    async def create(
+        self, group: Group, owner_id: int, member_ids: Sequence[int], *, by_id: int = OPERATOR
+    ) -> Change:
         """Who is brought in is brought in by ``by_id``."""
         ...
 
@@ -43,7 +46,13 @@ class Groups(Protocol):
         ...
 
     async def add(
-        self, conversation_id: str, actor_id: int, user_ids: Sequence[int], now_ms: int, *, visible_from: int
+        self,
+        conversation_id: str,
+        actor_id: int,
+        user_ids: Sequence[int],
+        now_ms: int,
+        *,
+        visible_from: int = 0,
     ) -> Change:
         """Whoever was in already is not among ``user_ids`` of the change.
 
@@ -185,6 +194,14 @@ class StandingsAt(Protocol):
 
     async def standing_at(self, conversation_id: str, user_id: int, at_ms: int) -> StandingAt:
         """At a time of the last seven days; of a 1:1 conversation only whether it is theirs."""
+        ...
+
+
+class Past(Protocol):
+    """What is kept for a while only."""
+
+    async def forget(self, now_ms: int) -> int:
+        """Drop what is too old by now; how much. Failures as in ``Groups``."""
         ...
 
 

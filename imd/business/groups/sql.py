@@ -51,7 +51,9 @@ class SqlGroups:
         self._database = database
         self._admitting = admitting
 
-    async def create(self, group: Group, owner_id: int, member_ids: Sequence[int], *, by_id: int) -> Change:
+    async def create(
+        self, group: Group, owner_id: int, member_ids: Sequence[int], *, by_id: int = OPERATOR
+    ) -> Change:
         others = sorted(set(member_ids) - {owner_id})
 
         def work(connection: Connection) -> Change:
@@ -81,7 +83,13 @@ class SqlGroups:
         return await self._database.write(work)
 
     async def add(
-        self, conversation_id: str, actor_id: int, user_ids: Sequence[int], now_ms: int, *, visible_from: int
+        self,
+        conversation_id: str,
+        actor_id: int,
+        user_ids: Sequence[int],
+        now_ms: int,
+        *,
+        visible_from: int = 0,
     ) -> Change:
         def work(connection: Connection) -> Change:
             standing = lock(connection, conversation_id, actor_id)

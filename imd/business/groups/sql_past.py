@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, literal, select
+from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
-from imd.business.groups.model import MEMBER, Group
-from imd.business.tables.groups import group_departures, group_members, group_past_mutes
-from imd.storage.sql import ROWS_PER_STATEMENT, insert_ignore
+from imd.business.groups.joining import APPLICATION, INVITATION, PENDING_MS, ApplicationState, InvitationState
+from imd.business.groups.ports import Past
+from imd.business.tables.groups import group_admissions, group_departures, group_members, group_past_mutes
+from imd.storage.sql import ROWS_PER_STATEMENT, Database, insert_ignore
 
 #: As long as the bus keeps what may still have to be judged.
 KEPT_MS = 7 * 24 * 3600 * 1000
+#: Of applications and invitations: whoever asked has read the answer by then.
+SETTLED_KEPT_MS = 30 * 24 * 3600 * 1000
 #: In ``group_past_mutes``: all members.
 EVERYBODY = 0
 
@@ -39,12 +42,32 @@ _LEFT_BEFORE = (
     .where(group_departures.c.group_id == bindparam("group"), group_departures.c.user_id.in_(_SOME))
     .order_by(group_departures.c.left_at_ms)
 )
-_FORGET_DEPARTURES = delete(group_departures).where(
-    group_departures.c.left_at_ms < bindparam("before_ms"),
-    # Who is still mute comes back mute, however late.
-    group_departures.c.muted_until_ms < bindparam("now_ms"),
+_FORGET = (
+    delete(group_departures).where(
+        group_departures.c.left_at_ms < bindparam("before_ms"),
+        # Who is still mute comes back mute, however late.
+        group_departures.c.muted_until_ms < bindparam("now_ms"),
+    ),
+    delete(group_past_mutes).where(group_past_mutes.c.ended_at_ms < bindparam("before_ms")),
+    update(group_admissions)
+    .where(
+        group_admissions.c.kind == APPLICATION,
+        group_admissions.c.state == ApplicationState.PENDING,
+        group_admissions.c.created_at_ms <= bindparam("open_before_ms"),
+    )
+    .values(state=ApplicationState.EXPIRED, decided_at_ms=bindparam("now_ms")),
+    update(group_admissions)
+    .where(
+        group_admissions.c.kind == INVITATION,
+        group_admissions.c.state == InvitationState.PENDING,
+        group_admissions.c.created_at_ms <= bindparam("open_before_ms"),
+    )
+    .values(state=InvitationState.EXPIRED, decided_at_ms=bindparam("now_ms")),
+    delete(group_admissions).where(
+        group_admissions.c.state != ApplicationState.PENDING,
+        group_admissions.c.decided_at_ms < bindparam("settled_before_ms"),
+    ),
 )
-_FORGET_MUTES = delete(group_past_mutes).where(group_past_mutes.c.ended_at_ms < bindparam("before_ms"))
 
 
 def write_departures(
@@ -88,15 +111,24 @@ def write_past_mutes(
         insert_ignore(connection, group_past_mutes, rows[start : start + ROWS_PER_STATEMENT])
 
 
-def forget_past(connection: Connection, now_ms: int) -> int:
-    """Drop what is older than it has to be; how much."""
-    times = {"before_ms": now_ms - KEPT_MS, "now_ms": now_ms}
-    return (
-        connection.execute(_FORGET_DEPARTURES, times).rowcount
-        + connection.execute(_FORGET_MUTES, times).rowcount
-    )
+class SqlPast:
+    """See ``Past``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def forget(self, now_ms: int) -> int:
+        times = {
+            "before_ms": now_ms - KEPT_MS,
+            "now_ms": now_ms,
+            "settled_before_ms": now_ms - SETTLED_KEPT_MS,
+            "open_before_ms": now_ms - PENDING_MS,
+        }
+
+        def work(connection: Connection) -> int:
+            return sum(connection.execute(statement, times).rowcount for statement in _FORGET)
+
+        return await self._database.write(work)
 
 
-def is_mute(group: Group, role: int, muted_until_ms: int, now_ms: int) -> bool:
-    """Whether somebody of this role is silent now, by themselves or with all."""
-    return muted_until_ms > now_ms or (role == MEMBER and group.all_muted_until_ms > now_ms)
+_: type[Past] = SqlPast

@@ -7,22 +7,24 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from imd.business.rest.problems import Unanswerable, problem_of
-from imd.business.rest.reading import MAX_BODY_BYTES
+from imd.business.rest.reading import MAX_BODY_BYTES, max_body_bytes
 
 
 class BoundedRequest(Request):
-    """Refuses a body over ``max_body_bytes``: from its declared length, or when the stream exceeds it.
+    """Refuses a body over what its path may have: from its declared length, or when the stream exceeds it.
 
     The answer goes out at once and the connection ends; nothing of the body is kept.
     """
 
-    max_body_bytes = MAX_BODY_BYTES
+    _max_body_bytes = MAX_BODY_BYTES
     _received_bytes = 0
     _refused = False
 
     def gotLength(self, length: int | None) -> None:
         """The header is complete."""
-        if length is not None and length > self.max_body_bytes:
+        # Of the request line, which twisted.web hands out with the body only.
+        self._max_body_bytes = max_body_bytes(getattr(self.channel, "_path", b""))
+        if length is not None and length > self._max_body_bytes:
             super().gotLength(0)  # type: ignore[no-untyped-call]
             self._refuse()
             return
@@ -34,7 +36,7 @@ class BoundedRequest(Request):
         if self._refused:
             return
         self._received_bytes += len(data)
-        if self._received_bytes > self.max_body_bytes:
+        if self._received_bytes > self._max_body_bytes:
             self._refuse()
             return
         super().handleContentChunk(data)  # type: ignore[no-untyped-call]
@@ -50,7 +52,7 @@ class BoundedRequest(Request):
 
     def _refuse(self) -> None:
         self._refused = True
-        error = Unanswerable(413, f"the body is over {self.max_body_bytes} bytes")
+        error = Unanswerable(413, f"the body is over {self._max_body_bytes} bytes")
         body = msgspec.json.encode(problem_of(error))
         channel = self.channel
         assert isinstance(channel, HTTPChannel) and channel.transport is not None

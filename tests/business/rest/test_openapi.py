@@ -11,7 +11,7 @@ from imd.bus.subjects import NODE_REPORT
 from imd.config.sections import Config, Limits
 from imd.kernel.errors import Code
 from imd.pb.bus_pb2 import NodeReport
-from tests.business.world import PASSWORD, Reply, World
+from tests.business.world import OPERATOR_TOKEN, PASSWORD, Reply, World
 
 Operations = dict[tuple[str, str], dict[str, Any]]
 
@@ -92,6 +92,60 @@ class Described(SynchronousTestCase):
         self.drive("GET", "/conversations", token=bob, query="?limit=1")
         self.drive("DELETE", one, token=bob, **names)
 
+    def doors(self) -> None:
+        (_, ann), (bea_id, bea), (cid_id, cid) = (self.enter(name) for name in ("ann", "bea", "cid"))
+        group = self.drive("POST", "/groups", {"title": "Door"}, token=ann).json["conversationId"]
+        one, names = "/groups/{id}", {"id": group}
+        door = {"joinPolicy": "approval", "question": "Who?", "answer": "me"}
+        self.drive("PATCH", one, door, token=ann, **names)
+        self.drive("GET", one + "/door", token=bea, **names)
+        application, mine = one + "/applications/{userId}", "/me/applications/{id}"
+        self.drive("POST", one + "/join", {"message": "Hello"}, token=bea, **names)
+        self.drive("GET", "/me/applications", token=bea)
+        self.drive("DELETE", mine, token=bea, **names)
+        self.drive("POST", one + "/join", token=bea, **names)
+        self.drive("POST", one + "/join", token=cid, **names)
+        self.drive("GET", one + "/applications", token=ann, query="?limit=1", **names)
+        self.drive("POST", application + "/approve", token=ann, userId=bea_id, **names)
+        self.drive("POST", application + "/refuse", token=ann, userId=cid_id, **names)
+        for answer in ("refuse", "accept"):
+            body = {"userIds": [cid_id], "message": "Come"}
+            self.drive("POST", one + "/invitations", body, token=ann, **names)
+            self.drive("GET", "/me/invitations", token=cid)
+            self.drive("POST", "/me/invitations/{id}/" + answer, token=cid, **names)
+
+    def order(self) -> None:
+        (_, dan), (eva_id, eva), (fay_id, _) = (self.enter(name) for name in ("dan", "eva", "fay"))
+        group = self.drive("POST", "/groups", {"title": "Order", "memberIds": [eva_id]}, token=dan).json
+        names = {"id": group["conversationId"]}
+        conv, one, text = "/conv/{id}", "/groups/{id}", {"text": "Read\nthis"}
+        self.drive("GET", conv + "/members", token=eva, query="?limit=1", **names)
+        self.drive("GET", conv + "/role/me", token=eva, **names)
+        self.drive("POST", conv + "/mute", {"userIds": [eva_id], "seconds": 60}, token=dan, **names)
+        self.drive("POST", conv + "/mute", {"everybody": True}, token=dan, **names)
+        self.drive("POST", conv + "/blacklist", {"userIds": [fay_id], "reason": "Noise"}, token=dan, **names)
+        self.drive("GET", conv + "/blacklist", token=dan, **names)
+        self.drive("DELETE", conv + "/blacklist/{userId}", token=dan, userId=fay_id, **names)
+        self.drive(
+            "PUT", one + "/members/{userId}/title", {"title": "Chef"}, token=dan, userId=eva_id, **names
+        )
+        self.drive("PUT", one + "/announcement", text, token=dan, **names)
+        self.drive("DELETE", one + "/announcement", token=dan, **names)
+        self.drive("GET", one + "/me", token=eva, **names)
+        self.drive("PATCH", one + "/me", {"nickname": "E", "pinned": True}, token=eva, **names)
+
+    def operators(self) -> None:
+        (gil_id, _), (hal_id, _) = (self.enter(name) for name in ("gil", "hal"))
+        body = {"title": "All", "ownerId": gil_id, "kind": "official", "sensitive": True}
+        made = self.drive("POST", "/operator/groups", body, token=OPERATOR_TOKEN).json
+        one, token, names = "/operator/groups/{id}", OPERATOR_TOKEN, {"id": made["conversationId"]}
+        self.drive("GET", one, token=token, **names)
+        self.drive("PATCH", one, {"kind": "normal", "sensitive": False}, token=token, **names)
+        self.drive("POST", one + "/members", {"userIds": [hal_id]}, token=token, **names)
+        self.drive("POST", one + "/transfer", {"userId": hal_id}, token=token, **names)
+        self.drive("DELETE", one + "/members", {"userIds": [gil_id]}, token=token, **names)
+        self.drive("DELETE", one, token=token, **names)
+
     def gateways(self) -> None:
         report = NodeReport(ready=True, maxConnections=9, weight=1, ws="ws://h/ws")
         self.world.bus.publish(NODE_REPORT, report.SerializeToString())
@@ -102,6 +156,9 @@ class Described(SynchronousTestCase):
         """Each operation works as described, and none is missing from this test."""
         self.accounts()
         self.groups()
+        self.doors()
+        self.order()
+        self.operators()
         self.gateways()
         self.assertEqual(self.driven, set(self.operations))
 
