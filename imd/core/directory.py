@@ -45,6 +45,15 @@ class Claims(NamedTuple):
     expires_at_ms: int
     scopes: frozenset[str]
     login_id: str
+    #: Proves to the authority that whoever shows it asks for this user.
+    ticket: bytes = b""
+
+
+class Speaker(NamedTuple):
+    """On whose behalf something is asked, and the ticket of theirs that proves it."""
+
+    user_id: int
+    ticket: bytes
 
 
 class Membership(NamedTuple):
@@ -90,7 +99,8 @@ class Directory(Protocol):
     """The business role, as core sees it.
 
     All methods raise ``ServerBusy`` when the authority does not answer in time; what that means
-    for a message is the caller's policy. ``AuthFailed`` and ``Forbidden`` are its considered no.
+    for a message is the caller's policy. ``AuthFailed`` and ``Forbidden`` are its considered no. A ``Speaker``
+    whose ticket is not good for them is ``AuthFailed``, too.
     """
 
     async def verify(self, token: str, device_id: str) -> Claims:
@@ -101,14 +111,14 @@ class Directory(Protocol):
         """Who is in it; None if it does not exist (any more)."""
         ...
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
         """The id of the 1:1 conversation, made if need be; Forbidden if there is no such peer."""
         ...
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
-        """Every conversation the user is in."""
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
+        """Every conversation the speaker is in."""
         ...
 
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
-        """Those of the targets whose presence the user may see."""
+    async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
+        """Those of the targets whose presence the speaker may see."""
         ...

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from imd.bus import subjects
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
-from imd.core.directory import Claims, ConversationEntry, Membership
+from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
 from imd.core.permission.codec import decode_membership
 from imd.kernel.errors import ServerBusy
 from imd.pb.bus_pb2 import (
@@ -63,6 +63,7 @@ class BusDirectory:
             expires_at_ms=verdict.expiresAt,
             scopes=frozenset(verdict.scopes),
             login_id=verdict.loginId,
+            ticket=verdict.ticket,
         )
 
     async def membership(self, conversation_id: str) -> Membership | None:
@@ -72,13 +73,13 @@ class BusDirectory:
         )
         return decode_membership(conversation_id, answer) if answer.found else None
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
-        query = DirectQuery(userId=user_id, peerUserId=peer_user_id)
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
+        query = DirectQuery(userId=speaker.user_id, peerUserId=peer_user_id, ticket=speaker.ticket)
         return (await self._ask(subjects.AUTH_DIRECT, query, DirectAnswer())).conversationId
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         entries: list[ConversationEntry] = []
-        query = ConversationsQuery(userId=user_id)
+        query = ConversationsQuery(userId=speaker.user_id, ticket=speaker.ticket)
         for _ in range(_MAX_PAGES):
             answer = await self._ask(subjects.AUTH_CONVERSATIONS, query, ConversationsAnswer())
             entries += [
@@ -95,11 +96,13 @@ class BusDirectory:
             if not answer.next:
                 return entries
             query.after = answer.next
-        self._log.warn("user {user_id} has too many conversations; some are not shown", user_id=user_id)
+        self._log.warn(
+            "user {user_id} has too many conversations; some are not shown", user_id=speaker.user_id
+        )
         return entries
 
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
-        query = VisibleQuery(userId=user_id, targetIds=target_ids)
+    async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
+        query = VisibleQuery(userId=speaker.user_id, targetIds=target_ids, ticket=speaker.ticket)
         answer = await self._ask(subjects.AUTH_VISIBLE, query, VisibleAnswer())
         return frozenset(answer.visibleIds)
 

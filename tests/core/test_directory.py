@@ -11,7 +11,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus import subjects
 from imd.bus.local import LocalBus
-from imd.core.directory import ADMIN, GROUP, MEMBER, P2P, Claims, ConversationEntry, Directory, Membership
+from imd.core.directory import (
+    ADMIN,
+    GROUP,
+    MEMBER,
+    P2P,
+    Claims,
+    ConversationEntry,
+    Directory,
+    Membership,
+    Speaker,
+)
 from imd.core.directory_bus import BusDirectory
 from imd.kernel.errors import AuthFailed, Forbidden, InternalError, ServerBusy
 from imd.pb.bus_pb2 import ConversationEntry as EntryPayload
@@ -28,6 +38,8 @@ from imd.pb.bus_pb2 import (
     VisibleQuery,
 )
 from tests.contract.driving import drive
+
+ONE = Speaker(1, b"ticket")
 
 
 class BusDirectoryTests(SynchronousTestCase):
@@ -53,10 +65,12 @@ class BusDirectoryTests(SynchronousTestCase):
 
     def test_verify(self) -> None:
         """A good token becomes claims."""
-        verdict = TokenVerdict(userId=7, deviceId="phone", expiresAt=99, scopes=["a", "b"], loginId="L")
+        verdict = TokenVerdict(
+            userId=7, deviceId="phone", expiresAt=99, scopes=["a", "b"], loginId="L", ticket=b"T"
+        )
         self.answer(subjects.AUTH_TOKEN, verdict)
         claims = drive(self.clock, self.directory.verify("secret", "phone"))
-        self.assertEqual(claims, Claims(7, "phone", 99, frozenset({"a", "b"}), "L"))
+        self.assertEqual(claims, Claims(7, "phone", 99, frozenset({"a", "b"}), "L", b"T"))
         self.assertEqual(TokenCheck.FromString(self.asked[0]), TokenCheck(token="secret", deviceId="phone"))
 
     def test_membership(self) -> None:
@@ -76,8 +90,10 @@ class BusDirectoryTests(SynchronousTestCase):
     def test_open_direct(self) -> None:
         """The 1:1 conversation of two users has an id."""
         self.answer(subjects.AUTH_DIRECT, DirectAnswer(conversationId="p_12"))
-        self.assertEqual(drive(self.clock, self.directory.open_direct(1, 2)), "p_12")
-        self.assertEqual(DirectQuery.FromString(self.asked[0]), DirectQuery(userId=1, peerUserId=2))
+        self.assertEqual(drive(self.clock, self.directory.open_direct(ONE, 2)), "p_12")
+        self.assertEqual(
+            DirectQuery.FromString(self.asked[0]), DirectQuery(userId=1, peerUserId=2, ticket=b"ticket")
+        )
 
     def test_conversations_of(self) -> None:
         """A user's conversations come in the order of the answer."""
@@ -86,7 +102,7 @@ class BusDirectoryTests(SynchronousTestCase):
             EntryPayload(conversationId="g_1", kind="GROUP", title="All", memberCount=9),
         ]
         self.answer(subjects.AUTH_CONVERSATIONS, ConversationsAnswer(conversations=entries))
-        found = drive(self.clock, self.directory.conversations_of(1))
+        found = drive(self.clock, self.directory.conversations_of(ONE))
         expected = [ConversationEntry("p_12", P2P, 2, "Bo", 2), ConversationEntry("g_1", GROUP, 0, "All", 9)]
         self.assertEqual(found, expected)
 
@@ -101,14 +117,16 @@ class BusDirectoryTests(SynchronousTestCase):
             return pages[ConversationsQuery.FromString(payload).after].SerializeToString()
 
         self.bus.respond(subjects.AUTH_CONVERSATIONS, page)
-        found = drive(self.clock, self.directory.conversations_of(1))
+        found = drive(self.clock, self.directory.conversations_of(ONE))
         self.assertEqual([entry.conversation_id for entry in found], ["a", "b"])
 
     def test_visible(self) -> None:
         """Those whom the user may see."""
         self.answer(subjects.AUTH_VISIBLE, VisibleAnswer(visibleIds=[2]))
-        self.assertEqual(drive(self.clock, self.directory.visible(1, [2, 3])), frozenset({2}))
-        self.assertEqual(VisibleQuery.FromString(self.asked[0]), VisibleQuery(userId=1, targetIds=[2, 3]))
+        self.assertEqual(drive(self.clock, self.directory.visible(ONE, [2, 3])), frozenset({2}))
+        self.assertEqual(
+            VisibleQuery.FromString(self.asked[0]), VisibleQuery(userId=1, targetIds=[2, 3], ticket=b"ticket")
+        )
 
     def test_considered_no(self) -> None:
         """A failure in the answer is raised as what it is, with its message."""
@@ -116,10 +134,10 @@ class BusDirectoryTests(SynchronousTestCase):
         self.answer(subjects.AUTH_TOKEN, TokenVerdict(failure=refused, userId=7))
         self.assertEqual(self.fails(self.directory.verify("t", "d"), AuthFailed).message, "revoked")
         self.answer(subjects.AUTH_DIRECT, DirectAnswer(failure=Failure(code="FORBIDDEN")))
-        self.fails(self.directory.open_direct(1, 2), Forbidden)
+        self.fails(self.directory.open_direct(ONE, 2), Forbidden)
         unknown: Any = 1998
         self.answer(subjects.AUTH_VISIBLE, VisibleAnswer(failure=Failure(code=unknown)))
-        self.fails(self.directory.visible(1, [2]), InternalError)
+        self.fails(self.directory.visible(ONE, [2]), InternalError)
 
     def test_nobody_there(self) -> None:
         """Without a business role the directory is busy, at once."""
@@ -144,5 +162,5 @@ class BusDirectoryTests(SynchronousTestCase):
         self.answer(subjects.AUTH_TOKEN, RuntimeError("planted"))
         self.fails(self.directory.verify("t", "d"), ServerBusy)
         self.answer(subjects.AUTH_VISIBLE, b"\xff\xff")
-        self.fails(self.directory.visible(1, [2]), ServerBusy)
+        self.fails(self.directory.visible(ONE, [2]), ServerBusy)
         self.assertEqual(len(self.flushLoggedErrors()), 2)

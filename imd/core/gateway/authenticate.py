@@ -132,6 +132,7 @@ class Authenticator:
         session.expires_at_ms = claims.expires_at_ms
         session.acks_final_only = connect.acks == ACK_FINAL_ONLY
         session.may_send = SEND_SCOPE in claims.scopes
+        session.ticket = claims.ticket
         old = registry.find(claims.user_id, claims.device_id)
         if old is not None:
             self._replies.kick(old, "same_device")
@@ -159,14 +160,14 @@ class Authenticator:
 
     async def _first_sync(self, session: Session, connect: Connect) -> None:
         """Listen to one's conversations first, then see what is missing: nothing falls in between."""
-        entries = await self._directory.conversations_of(session.user_id)
+        entries = await self._directory.conversations_of(session.speaker)
         if not _is_live(session):
             return
         self._live.arrived(session, [entry.conversation_id for entry in entries])
         await self._watching.announced(session)
         if not _is_live(session):
             return
-        answer = await self._catch_up.sync(session.user_id, SyncReq(cursors=connect.cursors), entries=entries)
+        answer = await self._catch_up.sync(session.speaker, SyncReq(cursors=connect.cursors), entries=entries)
         session.push(control(Envelope(syncResp=answer)))
         if self._second_look is not None:
             self._second_look.arrived(session, entries, connect.cursors, answer)
@@ -182,6 +183,7 @@ class Authenticator:
         session.login_id = claims.login_id
         session.expires_at_ms = claims.expires_at_ms
         session.may_send = SEND_SCOPE in claims.scopes
+        session.ticket = claims.ticket
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
         session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))
 

@@ -159,6 +159,7 @@ class Requests:
             recipient=session,
             is_media=is_media,
             peer_user_id=request.peerUserId,
+            ticket=session.ticket,
         )
         if self._quick is None or not self._quick.refused(send):
             self._submit.submit(send)
@@ -209,7 +210,7 @@ class Requests:
         session.push(with_raw_payload(envelope.header.requestId, Envelope.HISTORYRESP_FIELD_NUMBER, payload))
 
     async def _sync(self, session: Session, envelope: Envelope) -> None:
-        answer = await self._catch_up.sync(session.user_id, envelope.syncReq)
+        answer = await self._catch_up.sync(session.speaker, envelope.syncReq)
         session.push(control(Envelope(header=same_request(envelope), syncResp=answer)))
 
     async def _status(self, session: Session, envelope: Envelope) -> None:
@@ -222,7 +223,7 @@ class Requests:
         session.push(control(Envelope(header=same_request(envelope), receiptNotice=answer)))
 
     async def _conversations(self, session: Session, envelope: Envelope) -> None:
-        answer = await self._catch_up.conversations(session.user_id, envelope.conversationListReq)
+        answer = await self._catch_up.conversations(session.speaker, envelope.conversationListReq)
         session.push(control(Envelope(header=same_request(envelope), conversationListResp=answer)))
 
     async def _recall(self, session: Session, envelope: Envelope) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from imd.core.directory import Speaker
 from imd.core.gateway.limits import Address, UserRates
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.delivery_pb2 import Resync
@@ -98,6 +99,7 @@ class Session:
         "queued_to_flush",
         "requests",
         "session_id",
+        "ticket",
         "user",
         "user_id",
         "watcher",
@@ -142,8 +144,14 @@ class Session:
         self.expires_at_ms = 0
         self.acks_final_only = False
         self.may_send = False
+        self.ticket = b""
         self.user: User | None = None
         self.watcher: object | None = None
+
+    @property
+    def speaker(self) -> Speaker:
+        """Whoever is connected, as the authority is shown them."""
+        return Speaker(self.user_id, self.ticket)
 
     def push(self, outbound: Outbound) -> None:
         """Queue for the next flush; a peer that does not read has its queue dropped instead."""

@@ -64,7 +64,7 @@ class Watching:
         if not isinstance(watcher, SessionWatcher):
             watcher = session.watcher = SessionWatcher(session)
         user_ids = list(envelope.presenceSubscribeReq.userIds)
-        states = await self._presence.subscribe(watcher, session.user_id, user_ids)
+        states = await self._presence.subscribe(watcher, session.speaker, user_ids)
         if session.user is None:
             self._presence.unsubscribe(watcher)
             return

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from imd.core.directory import Speaker
 from imd.core.message.fanout import Fanout
 from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.group_commit import GroupCommit
@@ -134,7 +135,7 @@ class Appender:
             send = waiting[0]
             sender_id = send.key.sender_id
             if live is None and error is None and send.peer_user_id and sender_id not in refused:
-                opening = self._live.open_direct(sender_id, send.peer_user_id)
+                opening = self._live.open_direct(Speaker(sender_id, send.ticket), send.peer_user_id)
                 live, refused[sender_id] = await self._learn(opening)
             waiting.popleft()
             self._waiting_count -= 1

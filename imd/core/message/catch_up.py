@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from imd.core.directory import ConversationEntry, Directory
+from imd.core.directory import ConversationEntry, Directory, Speaker
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow, Page, StoredKey
 from imd.core.message.ports import Cursors, MessageLog
@@ -121,19 +121,19 @@ class CatchUp:
 
     async def sync(
         self,
-        user_id: int,
+        speaker: Speaker,
         request: SyncReq,
         entries: Sequence[ConversationEntry] | None = None,
     ) -> SyncResp:
         """The conversations in which the server is ahead of the client's cursors, a page of them.
 
-        :param entries: the user's conversations, if the caller has just asked for them.
+        :param entries: the speaker's conversations, if the caller has just asked for them.
         """
         if len(request.cursors) > MAX_SYNC_CURSORS:
             raise PayloadInvalid(f"at most {MAX_SYNC_CURSORS} cursors a request", field="syncReq.cursors")
         held = {cursor.conversationId: cursor.lastSeq for cursor in request.cursors}
         if entries is None:
-            entries = await self._directory.conversations_of(user_id)
+            entries = await self._directory.conversations_of(speaker)
         hidden = {
             entry.conversation_id: unseen(entry)
             for entry in entries
@@ -148,7 +148,7 @@ class CatchUp:
             if last_seqs.get(conversation_id, 0) > max(held.get(conversation_id, 0), hidden[conversation_id])
         ]
         page = behind[:SYNC_PAGE]
-        cursors = await self._read_cursors(user_id, [conversation_id for conversation_id, _ in page])
+        cursors = await self._read_cursors(speaker.user_id, [conversation_id for conversation_id, _ in page])
         states = [
             ConversationState(
                 conversationId=conversation_id,
@@ -180,19 +180,19 @@ class CatchUp:
         acks = [_status_ack(conversation_id, each, found.get(each)) for each in ids]
         return QueryMessageStatusResp(conversationId=conversation_id, acks=acks)
 
-    async def conversations(self, user_id: int, request: ConversationListReq) -> ConversationListResp:
+    async def conversations(self, speaker: Speaker, request: ConversationListReq) -> ConversationListResp:
         """The caller's conversations, newest first, with last message and unread count."""
         if not 0 <= request.limit <= LIST_PAGE:
             raise PayloadInvalid(f"limit must be 1 to {LIST_PAGE}", field="conversationListReq.limit")
         start = _offset(request.pageToken)
         limit = request.limit or LIST_DEFAULT
-        entries = list(await self._directory.conversations_of(user_id))
+        entries = list(await self._directory.conversations_of(speaker))
         newest = await _in_batches(self._log.newest, [entry.conversation_id for entry in entries])
         entries.sort(key=lambda entry: -newest.get(entry.conversation_id, 0))
         page = await self._with_last(entries[start : start + limit])
-        cursors = await self._read_cursors(user_id, [entry.conversation_id for entry, _ in page])
+        cursors = await self._read_cursors(speaker.user_id, [entry.conversation_id for entry, _ in page])
         rows = [
-            _conversation(entry, last, _read_by(user_id, last, _read(cursors, entry.conversation_id)))
+            _conversation(entry, last, _read_by(speaker.user_id, last, _read(cursors, entry.conversation_id)))
             for entry, last in page
         ]
         following = start + len(page)

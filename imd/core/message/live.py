@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from imd.core.directory import Directory, Membership
+from imd.core.directory import Directory, Membership, Speaker
 from imd.core.message.ports import MessageLog
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import LocalSessions, Recipient
@@ -170,12 +170,12 @@ class LiveConversations:
         self._rebuild(live, membership)
         return live
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> LiveConversation | None:
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> LiveConversation | None:
         """The 1:1 conversation of two users, made if need be, hot.
 
         :raises Forbidden: there is no such peer, or it may not be written to.
         """
-        conversation_id = await self._directory.open_direct(user_id, peer_user_id)
+        conversation_id = await self._directory.open_direct(speaker, peer_user_id)
         # Not only forgotten: an answer that is under way may be older than the conversation.
         self._members.invalidate(conversation_id, 0)
         return await self.load(conversation_id)

@@ -48,9 +48,10 @@ class PendingSend:
     ``body`` is the stored form without its seq, ``stored_body`` with it. ``revokes`` is (seq,
     body) of the message that this one takes back. ``twins`` are resends that came while this one
     was being written. ``live`` is set at admission. ``version`` is that of a membership which must
-    be known before the sender is judged, ``right`` what the sender needs. ``outcome_unknown``: an
-    attempt was made that may have stored it, here or at another node. ``taken_elsewhere``: another
-    node has it too, and may store it at any time; that it is not there yet proves nothing.
+    be known before the sender is judged, ``right`` what the sender needs, ``ticket`` what proves to
+    the authority that the sender's session stands behind it. ``outcome_unknown``: an attempt was made
+    that may have stored it, here or at another node. ``taken_elsewhere``: another node has it too, and
+    may store it at any time; that it is not there yet proves nothing.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class PendingSend:
         "stored_body",
         "submitter",
         "taken_elsewhere",
+        "ticket",
         "told_delayed",
         "twins",
         "version",
@@ -92,6 +94,7 @@ class PendingSend:
         revokes: tuple[int, bytes] | None = None,
         version: int = 0,
         right: int = 0,
+        ticket: bytes = b"",
     ) -> None:
         self.key = key
         self.body = body
@@ -105,6 +108,7 @@ class PendingSend:
         self.revokes = revokes
         self.version = version
         self.right = right or (MEDIA if is_media else MESSAGE)
+        self.ticket = ticket
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
 
-from imd.core.directory import Directory
+from imd.core.directory import Directory, Speaker
 from imd.core.presence.elsewhere import Elsewhere
 from imd.core.presence.last_seen import SeenTimes
 from imd.core.presence.model import Device, PresenceState
@@ -129,7 +129,7 @@ class Presence:
         self._seen.note(user_id, self._wall_clock())
 
     async def subscribe(
-        self, watcher: Watcher, watcher_user_id: int, user_ids: Sequence[int]
+        self, watcher: Watcher, speaker: Speaker, user_ids: Sequence[int]
     ) -> list[PresenceState]:
         """Watch these users instead of those before; what they are now, in the order of asking.
 
@@ -147,7 +147,7 @@ class Presence:
         question = self._asking[watcher] = object()
         kept: tuple[int, ...] = ()
         try:
-            visible = await self._directory.visible(watcher_user_id, wanted) if wanted else frozenset()
+            visible = await self._directory.visible(speaker, wanted) if wanted else frozenset()
             shown = tuple(user_id for user_id in wanted if user_id in visible)
             stored = await self._seen.load(shown)
             if self._elsewhere is not None and shown:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imd.core.directory import Claims, ConversationEntry
+from imd.core.directory import Claims, ConversationEntry, Speaker
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
 from imd.core.gateway.drain import Drain
@@ -145,7 +145,7 @@ class FakeDirectory:
         for turn in waiting:
             turn.callback(None)
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         return self.conversations
 
 
@@ -192,7 +192,7 @@ class Pipeline:
         if self.announcing is not None:
             await self.announcing
 
-    async def sync(self, user_id: int, request: object, *, entries: object = None) -> SyncResp:
+    async def sync(self, speaker: Speaker, request: object, *, entries: object = None) -> SyncResp:
         if self.sync_fails is not None:
             raise self.sync_fails
         return self.synced

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.local import LocalBus
 from imd.bus.port import Bus, BusRefused, NoResponder, Responder, Subscriber
+from imd.core.directory import Speaker
 from imd.core.message.append import Appender
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.fanout import Fanout
@@ -225,7 +226,7 @@ class ClusterNode:
     def connect(self, user_id: int, device_id: str = "phone") -> Device:
         device = Device(user_id, device_id)
         self.sessions.devices.append(device)
-        entries = self._case.wait(self._case.people.conversations_of(user_id))
+        entries = self._case.wait(self._case.people.conversations_of(Speaker(user_id, b"")))
         self.live.arrived(device, [entry.conversation_id for entry in entries])
         return device
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.directory import Speaker
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
@@ -155,7 +156,7 @@ class PipelineCase(SynchronousTestCase):
     def connect(self, user_id: int, device_id: str = "phone") -> Device:
         device = Device(user_id, device_id)
         self.sessions.devices.append(device)
-        entries = self.wait(self.people.conversations_of(user_id))
+        entries = self.wait(self.people.conversations_of(Speaker(user_id, b"")))
         self.now.live.arrived(device, [entry.conversation_id for entry in entries])
         return device
 

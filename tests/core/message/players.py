@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from imd.core.directory import GROUP, MEMBER, OWNER, P2P, Claims, ConversationEntry, Membership
+from imd.core.directory import GROUP, MEMBER, OWNER, P2P, Claims, ConversationEntry, Membership, Speaker
 from imd.core.message.sends import PendingSend
 from imd.kernel.errors import Forbidden, ImError, ServerBusy
 from imd.kernel.ids import direct_conversation_id
@@ -49,23 +49,23 @@ class People:
         await self._wait()
         return self.known.get(conversation_id)
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
         await self._wait()
-        if user_id in self.blocked:
+        if speaker.user_id in self.blocked:
             raise Forbidden("planted")
-        conversation_id = direct_conversation_id(user_id, peer_user_id)
+        conversation_id = direct_conversation_id(speaker.user_id, peer_user_id)
         if conversation_id not in self.known:
-            self.put(conversation_id, user_id, peer_user_id, kind=P2P)
+            self.put(conversation_id, speaker.user_id, peer_user_id, kind=P2P)
         return conversation_id
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         return [
             ConversationEntry(each.conversation_id, each.kind, 0, "", len(each.roles))
             for each in self.known.values()
-            if user_id in each.roles
+            if speaker.user_id in each.roles
         ]
 
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
+    async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
         return frozenset(target_ids)
 
     async def verify(self, token: str, device_id: str) -> Claims:

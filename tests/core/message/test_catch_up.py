@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imd.core.directory import Speaker
 from imd.core.message.catch_up import (
     BODIES_BATCH,
     HISTORY_PAGE,
@@ -105,7 +106,7 @@ class SyncTests(PipelineCase):
 
     def sync(self, held: dict[str, int] | None = None, **fields: Any) -> Any:
         cursors = [ConversationCursor(conversationId=each, lastSeq=seq) for each, seq in (held or {}).items()]
-        return self.wait(self.now.catch_up.sync(ANN, SyncReq(cursors=cursors, **fields)))
+        return self.wait(self.now.catch_up.sync(Speaker(ANN, b""), SyncReq(cursors=cursors, **fields)))
 
     def test_pages(self) -> None:
         """450 conversations come in three pages, each conversation once."""
@@ -181,7 +182,7 @@ class ConversationListTests(PipelineCase):
     """The list that a client opens with."""
 
     def page(self, **fields: Any) -> Any:
-        return self.wait(self.now.catch_up.conversations(ANN, ConversationListReq(**fields)))
+        return self.wait(self.now.catch_up.conversations(Speaker(ANN, b""), ConversationListReq(**fields)))
 
     def test_order_and_unread(self) -> None:
         """Newest first, those without a message last; with last message and unread count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.core.directory import Speaker
 from imd.core.message import receipts
 from imd.kernel.errors import Forbidden, PayloadInvalid
 from imd.kernel.ids import direct_conversation_id
@@ -160,7 +161,7 @@ class ReceiptTests(PipelineCase):
         """Who writes has read what came before, and has nothing unread."""
         self.assertEqual(self.cursor(ANN, GROUP_ID), (5, 5))
         self.assertEqual(self.cursor(BOB, GROUP_ID), (4, 4))
-        answer = self.wait(self.now.catch_up.conversations(BOB, ConversationListReq()))
+        answer = self.wait(self.now.catch_up.conversations(Speaker(BOB, b""), ConversationListReq()))
         self.assertEqual(
             {each.conversationId: each.unread for each in answer.conversations}, {GROUP_ID: 1, DIRECT: 2}
         )

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.directory import GROUP, MEMBER, MESSAGE, P2P, Claims, ConversationEntry, Membership
+from imd.core.directory import GROUP, MEMBER, MESSAGE, P2P, Claims, ConversationEntry, Membership, Speaker
 from imd.core.permission import versions
 from imd.core.permission.decide import refusal
 from imd.core.permission.known import Lifetimes
@@ -38,13 +38,13 @@ class ScriptedDirectory:
     async def verify(self, token: str, device_id: str) -> Claims:
         raise NotImplementedError
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
         raise NotImplementedError
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         raise NotImplementedError
 
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
+    async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
         raise NotImplementedError
 
 

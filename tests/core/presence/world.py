@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imd.core.directory import Claims, ConversationEntry, Membership
+from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
 from imd.core.presence.model import PresenceState
 from imd.core.presence.presence import Presence
 from imd.kernel.errors import ServerBusy
@@ -23,7 +23,7 @@ class Friends:
         self.gate: Deferred[None] | None = None
         self.busy = False
 
-    async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
+    async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
         if self.gate is not None:
             await self.gate
         if self.busy:
@@ -36,10 +36,10 @@ class Friends:
     async def membership(self, conversation_id: str) -> Membership | None:
         raise NotImplementedError
 
-    async def open_direct(self, user_id: int, peer_user_id: int) -> str:
+    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
         raise NotImplementedError
 
-    async def conversations_of(self, user_id: int) -> Sequence[ConversationEntry]:
+    async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         raise NotImplementedError
 
 
@@ -100,4 +100,4 @@ class World:
         return round(self.clock.seconds() * 1000)
 
     def ask(self, watch: Watch, *user_ids: int) -> Deferred[list[PresenceState]]:
-        return Deferred.fromCoroutine(self.presence.subscribe(watch, ANN, user_ids))
+        return Deferred.fromCoroutine(self.presence.subscribe(watch, Speaker(ANN, b""), user_ids))

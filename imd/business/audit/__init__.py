@@ -1,0 +1,1 @@
+"""Who did what: events of all roles, kept for a while, for operators to read."""
