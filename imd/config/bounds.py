@@ -105,9 +105,10 @@ BOUNDS = {
     "accounts.password_min_length": Range(1, 128),
     "accounts.hash_threads": Range(1, 64),
     "accounts.hash_queue": Range(1, 100_000),
-    # All members of a conversation travel in one answer on the bus, 12 bytes each of 1 MB.
-    "accounts.group_max_members": Range(2, 50_000),
+    # All members of a conversation travel in one answer on the bus, at most 30 bytes each of 1 MB.
+    "accounts.group_max_members": Range(2, 30_000),
     "accounts.groups_per_user": Range(1),
+    "audit.keep_days": Range(0, 36_500),
     "node.heartbeat_interval_s": Range(0.1, 60),
     "node.missed_heartbeats": Range(2, 100),
     "node.route_ttl_s": Range(10, DAY_S),

@@ -200,6 +200,13 @@ class Accounts(Section, frozen=True):
     groups_per_user: int = 500
 
 
+class Audit(Section, frozen=True):
+    """What is kept of who did what (GET /api/v1/operator/audit)."""
+
+    keep_days: int = 180
+    """Events older than this are dropped; 0: none are."""
+
+
 class Node(Section, frozen=True):
     """How this node stands among the others (spec 7)."""
 
@@ -244,6 +251,7 @@ class Config(Section, frozen=True):
     permission: Permission = Permission()
     presence: Presence = Presence()
     accounts: Accounts = Accounts()
+    audit: Audit = Audit()
 
 
 class CoreConfig(Section, frozen=True):
@@ -281,6 +289,7 @@ class BusinessConfig(Section, frozen=True):
     gateway: Access = Access()
     limits: BusinessLimits = BusinessLimits()
     accounts: Accounts = Accounts()
+    audit: Audit = Audit()
     nats: Nats = Nats()
     sql: Sql = Sql()
 
@@ -347,3 +356,6 @@ class BusinessSettings(Protocol):
 
     @property
     def accounts(self) -> Accounts: ...
+
+    @property
+    def audit(self) -> Audit: ...

@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
+from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.business.accounts.authenticate import Authenticate, Issue
 from imd.business.accounts.enter import LogIn, Refresh, Register
@@ -29,13 +30,17 @@ from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
 from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
+from imd.business.audit.keep import KeepAudit
+from imd.business.audit.sql import SqlAuditEvents
 from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.expire import Forgetting
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
+from imd.business.permission.tickets import Tickets
 from imd.business.rest.accounts import AccountApi
 from imd.business.rest.api import Api
+from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.openapi import with_description
@@ -88,6 +93,8 @@ class BusinessParts(NamedTuple):
 
     passwords: Passwords
     sessions: SessionCache
+    audit: AuditLog
+    keep_audit: KeepAudit
     authority: Authority
     board: GatewayBoard
     forgetting: Forgetting
@@ -136,6 +143,8 @@ def build_business(
         ("hash threads", Pool(hash_pool)),
         ("passwords", parts.passwords),
         ("background work", Background(tasks)),
+        ("audit log", parts.audit),
+        ("audit store", parts.keep_audit),
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
         ("gateway board", parts.board),
@@ -176,6 +185,14 @@ def assemble(
     tokens = Tokens(secret=secret, kind="access", wall_clock=wall_clock)
     sessions = SessionCache(accounts=accounts, clock=clock, tasks=tasks)
     authenticate = Authenticate(tokens=tokens, sessions=sessions)
+    audit = AuditLog(
+        bus=bus,
+        node=f"business-{config.node_id}",
+        clock=clock,
+        wall_clock=wall_clock,
+        random_hex=secrets.token_hex,
+    )
+    audit_events = SqlAuditEvents(database)
     announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
     memberships = SqlMemberships(database)
@@ -222,7 +239,12 @@ def assemble(
         ),
         random_hex=secrets.token_hex,
     )
-    operations = [*account_api.operations(), *groups.operations, *gateway_api.operations()]
+    operations = [
+        *account_api.operations(),
+        *groups.operations,
+        *gateway_api.operations(),
+        *AuditApi(events=audit_events).operations(),
+    ]
     api = Api(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
@@ -236,9 +258,22 @@ def assemble(
         origins=config.gateway.origins,
     )
     authority = Authority(
-        bus=bus, authenticate=authenticate, memberships=memberships, open_direct=open_direct
+        bus=bus,
+        authenticate=authenticate,
+        tickets=Tickets(secret=secret, sessions=sessions, wall_clock=wall_clock),
+        memberships=memberships,
+        open_direct=open_direct,
+        audit=audit,
     )
-    return BusinessParts(passwords, sessions, authority, board, groups.forgetting, api)
+    keep_audit = KeepAudit(
+        bus=bus,
+        events=audit_events,
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
+        keep_days=config.audit.keep_days,
+    )
+    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups.forgetting, api)
 
 
 def _account_api(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.config import sections
 from imd.config.sections import CoreSettings
@@ -111,6 +113,13 @@ def build_core(
     log, cursors = stores.log, stores.cursors
     registry = Registry(rates=rates, clock=clock)
     directory = BusDirectory(bus=bus)
+    audit = AuditLog(
+        bus=bus,
+        node=f"core-{config.node_id}",
+        clock=clock,
+        wall_clock=wall_clock,
+        random_hex=secrets.token_hex,
+    )
     members = MembershipCache(directory=directory, clock=clock, random=Random().random)
     live = LiveConversations(
         members=members, directory=directory, log=log, sessions=registry, told_by_others=cluster is not None
@@ -242,6 +251,7 @@ def build_core(
         ("protobuf", _FastProtobuf()),
         *stores.stages,
         ("presence", presence),
+        ("audit log", audit),
         ("background work", Background(tasks)),
         (
             "admitted messages",

@@ -23,11 +23,11 @@ from twisted.web.server import Site
 
 from imd.bus.local import LocalBus
 from imd.bus.port import NoResponder
-from imd.bus.subjects import AUTH_INVALIDATE, MESSAGE_SEND_ANY
+from imd.bus.subjects import AUTH_INVALIDATE, AUTH_TOKEN, MESSAGE_SEND_ANY
 from imd.business.schema import open_business
 from imd.config.sections import Config
 from imd.kernel.tasks import Tasks
-from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
+from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended, TokenCheck, TokenVerdict
 from imd.roles.business import BusinessParts, assemble
 from imd.storage.sql import Database
 from tests.contract.driving import drive
@@ -101,6 +101,8 @@ class World:
         await self.bus.start()
         await self.database.start()
         await self.parts.passwords.start()
+        await self.parts.audit.start()
+        await self.parts.keep_audit.start()
         await self.parts.authority.start()
         await self.parts.board.start()
         self.bus.consume(AUTH_INVALIDATE, "core", self._hear_invalidation)
@@ -135,6 +137,15 @@ class World:
         """What the authority answers on the bus."""
         payload = self.run(self.bus.request(subject, query.SerializeToString(), timeout_s=1.0))
         return answer.FromString(payload)  # type: ignore[attr-defined, no-any-return]
+
+    def ticket(self, session: Any) -> bytes:
+        """What a core node gets to show for the session of ``register`` or ``login``."""
+        check = TokenCheck(token=session["token"], deviceId=session["deviceId"])
+        return self.ask(AUTH_TOKEN, check, TokenVerdict).ticket
+
+    def operate(self, method: str, path: str, body: Any = None) -> Reply:
+        """``call`` by an operator; ``path`` is below /api/v1/operator."""
+        return self.call(method, f"/operator{path}", body, token=OPERATOR_TOKEN)
 
     def send(self, raw: bytes, *, address: IAddress | None = None) -> Reply:
         """The reply to these very bytes."""

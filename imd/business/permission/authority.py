@@ -1,4 +1,7 @@
-"""What core may ask: is this token good, who is in a conversation, who may see whom?"""
+"""What core may ask: is this token good, who is in a conversation, who may see whom?
+
+What is asked on somebody's behalf must come with their ticket; without, nothing is done, and the attempt is kept.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from imd.bus.audit import HIGH, REFUSED, AuditEntry
 from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
 from imd.business.accounts.authenticate import Authenticate
+from imd.business.audit.ports import Audit
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.ports import Memberships
+from imd.business.permission.tickets import TicketRefused, Tickets
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import is_id
 from imd.pb.bus_pb2 import (
@@ -46,12 +52,21 @@ class Authority:
     """Answers on the bus. An expected no is a ``Failure`` in the answer, never an exception."""
 
     def __init__(
-        self, *, bus: Bus, authenticate: Authenticate, memberships: Memberships, open_direct: OpenDirect
+        self,
+        *,
+        bus: Bus,
+        authenticate: Authenticate,
+        tickets: Tickets,
+        memberships: Memberships,
+        open_direct: OpenDirect,
+        audit: Audit,
     ) -> None:
         self._bus = bus
         self._authenticate = authenticate
+        self._tickets = tickets
         self._memberships = memberships
         self._open_direct = open_direct
+        self._audit = audit
 
     async def start(self) -> None:
         """From here on, core gets answers."""
@@ -91,6 +106,7 @@ class Authority:
             expiresAt=caller.expires_at_ms,
             scopes=caller.scopes,
             loginId=caller.login_id,
+            ticket=self._tickets.make(caller),
         )
 
     async def _members(self, query: MembersQuery) -> MembersAnswer:
@@ -109,10 +125,12 @@ class Authority:
         )
 
     async def _direct(self, query: DirectQuery) -> DirectAnswer:
+        await self._proven(query, AUTH_DIRECT, subject_id=query.peerUserId)
         conversation_id = await self._open_direct(query.userId, query.peerUserId)
         return DirectAnswer(conversationId=conversation_id)
 
     async def _conversations(self, query: ConversationsQuery) -> ConversationsAnswer:
+        await self._proven(query, AUTH_CONVERSATIONS)
         answer = ConversationsAnswer()
         found = await self._memberships.conversations_of(
             query.userId, after=query.after, limit=CONVERSATIONS_PER_PAGE + 1
@@ -133,5 +151,26 @@ class Authority:
     async def _visible(self, query: VisibleQuery) -> VisibleAnswer:
         if len(query.targetIds) > MAX_TARGETS:
             raise PayloadInvalid(f"at most {MAX_TARGETS} users at once", field="targetIds")
+        await self._proven(query, AUTH_VISIBLE)
         visible = await self._memberships.visible(query.userId, list(query.targetIds))
         return VisibleAnswer(visibleIds=sorted(visible))
+
+    async def _proven(
+        self, query: DirectQuery | ConversationsQuery | VisibleQuery, subject: str, *, subject_id: int = 0
+    ) -> None:
+        """Who asks is who it says: their ticket is there."""
+        try:
+            await self._tickets.holder(query.ticket, query.userId)
+        except TicketRefused as refused:
+            # A session whose login has just ended may be among them; whoever forges is as well.
+            self._audit.record(
+                AuditEntry(
+                    action=subject.removeprefix("im."),
+                    decision=REFUSED,
+                    reason=refused.why,
+                    actor_id=query.userId,
+                    subject_id=subject_id,
+                    level=HIGH,
+                )
+            )
+            raise

@@ -7,6 +7,7 @@ from typing import Any
 from openapi_schema_validator import OAS31Validator
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.bus.audit import DONE, AuditEntry
 from imd.bus.subjects import NODE_REPORT
 from imd.config.sections import Config, Limits
 from imd.kernel.errors import Code
@@ -152,6 +153,11 @@ class Described(SynchronousTestCase):
         self.world.clock.advance(0)
         self.drive("GET", "/gateways", query="?zone=z&version=2.1&device=phone")
 
+    def audit(self) -> None:
+        self.world.parts.audit.record(AuditEntry("group.mute", DONE))
+        self.world.clock.pump([0.0] * 6)
+        self.drive("GET", "/operator/audit", token=OPERATOR_TOKEN, query="?actor=0&limit=1")
+
     def test_every_operation(self) -> None:
         """Each operation works as described, and none is missing from this test."""
         self.accounts()
@@ -160,6 +166,7 @@ class Described(SynchronousTestCase):
         self.order()
         self.operators()
         self.gateways()
+        self.audit()
         self.assertEqual(self.driven, set(self.operations))
 
     def test_errors(self) -> None:
