@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imd.core.directory import ConversationEntry
+from imd.core.directory import ConversationEntry, Speaker
 from imd.kernel.errors import Forbidden
 from imd.pb.connection_pb2 import ConversationCursor
 from imd.pb.sync_pb2 import (
@@ -89,7 +89,7 @@ class OtherReadsTests(VisibleCase):
     def sync(self, held: int, first: int) -> list[tuple[int, int]]:
         request = SyncReq(cursors=[ConversationCursor(conversationId=GROUP_ID, lastSeq=held)])
         entries = [self.entries()[0]._replace(visible_from=first)]
-        answer = self.wait(self.now.catch_up.sync(CY, request, entries=entries))
+        answer = self.wait(self.now.catch_up.sync(Speaker(CY, b""), request, entries=entries))
         return [(state.lastSeq, state.readSeq) for state in answer.behind]
 
     def test_sync(self) -> None:
@@ -106,7 +106,7 @@ class OtherReadsTests(VisibleCase):
             return [entry]
 
         self.patch(self.people, "conversations_of", conversations_of)
-        answer = self.wait(self.now.catch_up.conversations(CY, ConversationListReq()))
+        answer = self.wait(self.now.catch_up.conversations(Speaker(CY, b""), ConversationListReq()))
         return answer.conversations[0]
 
     def test_conversation_list(self) -> None:
