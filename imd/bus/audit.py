@@ -115,9 +115,16 @@ class AuditLog:
             self._give_up(len(self._waiting))
             self._waiting.clear()
 
+    @property
+    def waiting(self) -> int:
+        """Events that the bus has not taken yet."""
+        return len(self._waiting)
+
     def record(self, entry: AuditEntry) -> None:
         """Have it kept; it gets its time here."""
-        if self._stopped or len(self._waiting) >= MAX_WAITING:
+        # Who lets something through unjudged does not when much waits; then there is room for it.
+        is_full = len(self._waiting) >= MAX_WAITING and entry.decision != RELEASED
+        if self._stopped or is_full:
             # The oldest stay: they show how it began.
             self._give_up(1)
             return

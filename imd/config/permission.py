@@ -24,6 +24,12 @@ class Permission(Section, frozen=True):
     """What happens while im-business is slow or gone (spec 5.4, 23.1). All of it can be changed while nodes run
     (/api/v1/settings of im-admin)."""
 
+    snapshot_s: float = 300.0
+    """How long what im-business said of a conversation is believed, should a change not be heard of."""
+    snapshot_hot_s: float = 600.0
+    """Of one that is asked for every second."""
+    snapshot_sensitive_s: float = 60.0
+    """Of a sensitive one."""
     degraded_above_ms: float = 100.0
     """Answers that take longer on average make the channel degraded."""
     timed_out_above_ms: float = 300.0

@@ -13,6 +13,7 @@ from imd.bus import subjects
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
+from imd.core.permission.asking import Asking
 from imd.core.permission.codec import decode_membership
 from imd.kernel.errors import ServerBusy
 from imd.pb.bus_pb2 import (
@@ -30,6 +31,8 @@ from imd.pb.bus_pb2 import (
 )
 
 _RETRY_AFTER_MS = 1_000
+#: Questions on which messages wait: by these it is judged whether the authority answers.
+_WAITED_FOR = frozenset({subjects.AUTH_MEMBERS, subjects.AUTH_DIRECT})
 #: Of conversations, a thousand each; one connection asks for all of them.
 _MAX_PAGES = 50
 
@@ -47,12 +50,16 @@ A = TypeVar("A", bound=_Answer)
 
 
 class BusDirectory:
-    """The business role behind ``im.auth.*``."""
+    """The business role behind ``im.auth.*``.
+
+    :param asking: puts the questions on which messages wait; None: they are simply put.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, bus: Bus) -> None:
+    def __init__(self, *, bus: Bus, asking: Asking | None = None) -> None:
         self._bus = bus
+        self._asking = asking
 
     async def verify(self, token: str, device_id: str) -> Claims:
         query = TokenCheck(token=token, deviceId=device_id)
@@ -110,6 +117,11 @@ class BusDirectory:
         self, subject: str, query: Message, answer: A, *, timeout_s: float = subjects.DEFAULT_TIMEOUT_S
     ) -> A:
         """The answer, filled in; or the error that it carries."""
+        if self._asking is None or subject not in _WAITED_FOR:
+            return await self._put(subject, query, answer, timeout_s)
+        return await self._asking(lambda: self._put(subject, query, answer, timeout_s))
+
+    async def _put(self, subject: str, query: Message, answer: A, timeout_s: float) -> A:
         try:
             answer.ParseFromString(
                 await self._bus.request(subject, query.SerializeToString(), timeout_s=timeout_s)

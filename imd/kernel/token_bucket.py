@@ -45,3 +45,9 @@ class TokenBucket:
         self._tokens = min(left, self.burst)
         self._updated_s = now_s
         self.rate_per_s = rate_per_s
+
+    def change(self, now_s: float, *, rate_per_s: float, burst: float) -> None:
+        """Another rate from now on; what is there stays, as far as there is room for it."""
+        left = self.left(now_s)
+        self.burst = burst
+        self.go_on(now_s, left=left, rate_per_s=rate_per_s)

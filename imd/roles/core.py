@@ -18,7 +18,6 @@ from imd.core.gateway.drain import Drain
 from imd.core.gateway.flush import FlushTick
 from imd.core.gateway.gateway import Gateway, GatewayLimits
 from imd.core.gateway.idle import IdleScan, IdleTimeouts
-from imd.core.gateway.limits import Rates
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
@@ -29,7 +28,7 @@ from imd.core.gateway.watching import Watching
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
 from imd.core.message.content import ContentLimits
-from imd.core.message.fanout import Fanout, HintThresholds
+from imd.core.message.fanout import Fanout
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import Neighbours, NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
@@ -49,8 +48,10 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Limits
+from imd.roles.core_in_force import CoreInForce, hint_thresholds, rates
 from imd.roles.neighbourhood import Cluster, Neighbourhood
 from imd.roles.stages import Background
+from imd.roles.standing import Standing
 from imd.wire.codec import require_fast_protobuf
 
 #: An Envelope may be so much longer than the largest content in it.
@@ -80,6 +81,8 @@ class CoreRole(NamedTuple):
     last_stages: list[tuple[str, Stage]]
     #: None: this node is alone.
     neighbourhood: Neighbourhood | None
+    #: Takes what changes of the configuration while the role runs.
+    in_force: CoreInForce
 
 
 class _FastProtobuf:
@@ -109,10 +112,9 @@ def build_core(
     messages = config.messages
     tasks = Tasks()
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
-    rates = _rates(config.limits)
+    at_first = rates(config.limits)
     log, cursors = stores.log, stores.cursors
-    registry = Registry(rates=rates, clock=clock)
-    directory = BusDirectory(bus=bus)
+    registry = Registry(rates=at_first, clock=clock)
     audit = AuditLog(
         bus=bus,
         node=f"core-{config.node_id}",
@@ -120,10 +122,19 @@ def build_core(
         wall_clock=wall_clock,
         random_hex=secrets.token_hex,
     )
-    members = MembershipCache(directory=directory, clock=clock, random=Random().random)
-    live = LiveConversations(
-        members=members, directory=directory, log=log, sessions=registry, told_by_others=cluster is not None
+    standing = Standing(config.permission, clock=clock)
+    directory = BusDirectory(bus=bus, asking=standing.asking)
+    members = MembershipCache(
+        directory=directory, clock=clock, random=Random().random, lifetimes=standing.lifetimes
     )
+    standing.complete(
+        members=members,
+        directory=directory,
+        trail=audit,
+        may_be_restricted=lambda _conversation_id, _user_id: False,
+        tasks=tasks,
+    )
+    live = LiveConversations(members=members, log=log, sessions=registry, told_by_others=cluster is not None)
     neighbourhood = (
         None
         if cluster is None
@@ -143,7 +154,7 @@ def build_core(
         live=live,
         tasks=tasks,
         clock=clock,
-        thresholds=_hint_thresholds(messages),
+        thresholds=hint_thresholds(messages),
         node_count=(lambda: 1) if neighbourhood is None else neighbourhood.node_count,
     )
     receipts = Receipts(
@@ -164,6 +175,7 @@ def build_core(
         neighbours=neighbours,
         receipts=receipts,
         refusals=refusals,
+        stand_in=standing.stand_in,
         logs=logs,
         partition_of=stores.partition_of,
         tasks=tasks,
@@ -212,6 +224,7 @@ def build_core(
         wall_clock=wall_clock,
         second_look=None if neighbourhood is None else SecondLook(log=log, clock=clock, tasks=tasks),
     )
+    recaller = Recaller(live=live, log=log, ids=ids, wall_clock=wall_clock, window_s=messages.recall_window_s)
     requests = Requests(
         submit=submit,
         acks=Acks(),
@@ -220,9 +233,7 @@ def build_core(
         neighbours=neighbours,
         receipts=receipts,
         catch_up=catch_up,
-        recaller=Recaller(
-            live=live, log=log, ids=ids, wall_clock=wall_clock, window_s=messages.recall_window_s
-        ),
+        recaller=recaller,
         others={
             "refreshToken": authenticator.refresh_token,
             "presenceSubscribeReq": watching.subscribe,
@@ -238,7 +249,7 @@ def build_core(
     )
     gateway = Gateway(
         limits=_gateway_limits(config.gateway),
-        rates=rates,
+        rates=at_first,
         registry=registry,
         flush=FlushTick(clock=clock, interval_s=config.gateway.flush_interval_ms / 1000),
         replies=replies,
@@ -253,6 +264,7 @@ def build_core(
         ("presence", presence),
         ("audit log", audit),
         ("background work", Background(tasks)),
+        ("permission channel", standing.watch),
         (
             "admitted messages",
             Settling(submit=submit, neighbours=neighbours, receipts=receipts, clock=clock),
@@ -304,27 +316,15 @@ def build_core(
     last_stages: list[tuple[str, Stage]] = []
     if neighbourhood is not None:
         last_stages.append(("shards", neighbourhood.readiness()))
-    return CoreRole(stages, gateway, last_stages, neighbourhood)
-
-
-def _rates(limits: sections.CoreLimits) -> Rates:
-    return Rates(
-        user_text_per_min=limits.user_text_per_min,
-        user_media_per_min=limits.user_media_per_min,
-        user_burst=limits.user_burst,
-        device_frames_per_s=limits.device_frames_per_s,
-        ip_frames_per_s=limits.ip_frames_per_s,
-        ip_connects_per_s=limits.ip_connects_per_s,
+    in_force = CoreInForce(
+        gateway=gateway,
+        appender=appender,
+        fanout=fanout,
+        recaller=recaller,
+        receipts=receipts,
+        standing=standing,
     )
-
-
-def _hint_thresholds(messages: sections.Messages) -> HintThresholds:
-    return HintThresholds(
-        members_online=messages.hint_members_online,
-        body_bytes=messages.hint_body_bytes,
-        fanout_s=messages.hint_fanout_ms / 1000,
-        small_group_members=messages.small_group_members,
-    )
+    return CoreRole(stages, gateway, last_stages, neighbourhood, in_force)
 
 
 def _greeting(config: CoreSettings, epoch: Callable[[], str]) -> Greeting:

@@ -63,6 +63,8 @@ def build(
         readiness=readiness,
         reactor=reactor,
     )
+    settings = SettingsSeen(bus=bus, node=name, config=config)
+    settings.on_changed(core.in_force.change)
     reporting = Tasks()
     reports = NodeReports(
         about=_about(config, incarnation=shared.cluster.incarnation),
@@ -77,7 +79,7 @@ def build(
     stages: list[tuple[str, Stage]] = [
         ("bus", bus),
         *_with_listeners(config, core=core, site=site, reactor=reactor),
-        ("settings", SettingsSeen(bus=bus, node=name, config=config)),
+        ("settings", settings),
         ("reporting", Background(reporting)),
         ("node reports", reports),
         *core.last_stages,

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config import permission as words
 from imd.config.permission import Cell, Permission, cell, problems_of
+from imd.core.permission.policy import Scene
 from imd.core.permission.values import (
     MATRIX,
     AuditLevel,
@@ -34,6 +35,7 @@ class PolicyValuesTests(SynchronousTestCase):
         self.assertEqual(words.COLUMNS, tuple(level.name.lower() for level in Level))
         self.assertEqual((*words.COLUMNS, words.AUDIT), Row._fields)
         self.assertEqual(words.LEVELS, tuple(level.name.lower() for level in AuditLevel))
+        self.assertEqual(words.SCENES, tuple(scene.value for scene in Scene))
 
     def test_cell(self) -> None:
         """A cell that is named is replaced, all others stay."""

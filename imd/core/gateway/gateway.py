@@ -57,7 +57,7 @@ class Gateway:
         tasks: Tasks,
     ) -> None:
         self._limits = limits
-        self._rates = rates
+        self._device_frames_per_s = rates.device_frames_per_s
         self._registry = registry
         self._flush = flush
         self._replies = replies
@@ -166,8 +166,8 @@ class Gateway:
     def _tokens_short(self, session: Session, now_s: float) -> TokenBucket | None:
         """The bucket in which a token for one more frame is missing."""
         tokens = session.device_bucket
-        if tokens is None and self._rates.device_frames_per_s:
-            tokens = session.device_bucket = bucket(self._rates.device_frames_per_s, now_s)
+        if tokens is None and self._device_frames_per_s:
+            tokens = session.device_bucket = bucket(self._device_frames_per_s, now_s)
         if tokens is not None and not tokens.take(now_s):
             return tokens
         shared = session.from_address.frames
@@ -212,6 +212,11 @@ class Gateway:
         for user_id in user_ids:
             for session in self._registry.of_user(user_id):
                 session.push(gone)
+
+    def change_rates(self, rates: Rates) -> None:
+        """From the next frame on these hold."""
+        self._device_frames_per_s = rates.device_frames_per_s
+        self._registry.change_rates(rates)
 
     def ban(self, device_id: str, *, user_ids: Sequence[int], reason: str, age_ms: int) -> None:
         """End the sessions on a device that are older than that: of these users, or of all if none is named."""

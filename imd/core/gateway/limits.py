@@ -6,7 +6,7 @@ those who use them, so that a frame costs no look-up.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from imd.kernel.token_bucket import TokenBucket
 
@@ -38,6 +38,21 @@ class Tokens(Protocol):
 
     def is_full(self, now_s: float) -> bool: ...
 
+    def change(self, now_s: float, *, rate_per_s: float, burst: float) -> None: ...
+
+
+T = TypeVar("T", bound=Tokens)
+
+
+def changed(
+    tokens: T | None, rate_per_s: float, now_s: float, *, burst: float = 0.0
+) -> T | TokenBucket | None:
+    """The same bucket at another rate; as ``bucket`` where there was none, or is to be none."""
+    if tokens is None or not rate_per_s:
+        return bucket(rate_per_s, now_s, burst=burst)
+    tokens.change(now_s, rate_per_s=rate_per_s, burst=burst or max(1.0, 2 * rate_per_s))
+    return tokens
+
 
 class UserRates:
     """What one user may send, over all devices; kept for as long as a session of the user is here."""
@@ -48,6 +63,14 @@ class UserRates:
         self.text: Tokens | None = bucket(rates.user_text_per_min / 60, now_s, burst=rates.user_burst)
         self.media: Tokens | None = bucket(
             rates.user_media_per_min / 60, now_s, burst=min(rates.user_burst, rates.user_media_per_min)
+        )
+
+    def change(self, rates: Rates, now_s: float) -> None:
+        """Go on by these, with what is left."""
+        burst = rates.user_burst
+        self.text = changed(self.text, rates.user_text_per_min / 60, now_s, burst=burst)
+        self.media = changed(
+            self.media, rates.user_media_per_min / 60, now_s, burst=min(burst, rates.user_media_per_min)
         )
 
     def full(self, now_s: float) -> bool:
@@ -68,6 +91,11 @@ class Address:
         self.connections = 0
         self.connects = bucket(rates.ip_connects_per_s, now_s)
         self.frames = bucket(rates.ip_frames_per_s, now_s)
+
+    def change(self, rates: Rates, now_s: float) -> None:
+        """Go on by these, with what is left."""
+        self.connects = changed(self.connects, rates.ip_connects_per_s, now_s)
+        self.frames = changed(self.frames, rates.ip_frames_per_s, now_s)
 
     def full(self, now_s: float) -> bool:
         """Whether forgetting these would change nothing."""

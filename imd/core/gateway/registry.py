@@ -117,6 +117,18 @@ class Registry:
         user = self._users.get(user_id)
         return user.rates if user is not None else None
 
+    def change_rates(self, rates: Rates) -> None:
+        """From the next frame on these hold, for whoever is here and whoever comes."""
+        self._rates = rates
+        now_s = self._clock.seconds()
+        for address in self._addresses.values():
+            address.change(rates, now_s)
+        for user_rates in [*(user.rates for user in self._users.values()), *self._resting.values()]:
+            user_rates.change(rates, now_s)
+        for session in self._sessions:
+            # Made anew when it is next needed.
+            session.device_bucket = None
+
     def forget_idle(self) -> None:
         """Drop the rates of addresses and users that are away and whose buckets are full again."""
         now_s = self._clock.seconds()

@@ -66,6 +66,11 @@ class SharedBucket:
         """As of ``TokenBucket``."""
         return self.local.is_full(now_s)
 
+    def change(self, now_s: float, *, rate_per_s: float, burst: float) -> None:
+        """As of ``TokenBucket``; a share of the rate, if that was in force, is of the new one after the next report."""
+        self._rate_per_s = rate_per_s
+        self.local.change(now_s, rate_per_s=rate_per_s, burst=burst)
+
     def report(self, now_s: float) -> Spending:
         """What was spent since the last time; it counts as said from now on."""
         local, spent = self.local, self._spent

@@ -6,13 +6,10 @@ being looked up. On a hot conversation a send costs no await.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.core.directory import Speaker
 from imd.core.message.fanout import Fanout
 from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.group_commit import GroupCommit
@@ -23,9 +20,11 @@ from imd.core.message.ports import MessageLog
 from imd.core.message.receipts import Receipts
 from imd.core.message.refuse import Refusals, answer_known, conflict
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
-from imd.core.permission.decide import not_member, refusal
+from imd.core.message.waiting import WaitingSends
+from imd.core.permission.decide import refusal
+from imd.core.permission.stand_in import StandIn
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import ImError, InternalError, RateLimited, ServerBusy
+from imd.kernel.errors import ImError, RateLimited, ServerBusy
 from imd.kernel.eviction import forget_oldest
 from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
@@ -33,8 +32,6 @@ from imd.wire.outbound import Priority
 
 #: Results remembered so that a resend is answered without the store (spec 9.7); about 300 B each.
 RECENT_SENDS = 100_000
-#: Sends waiting for one conversation's members; the rest of the node must not pay for it.
-MAX_WAITING_PER_CONVERSATION = 1000
 #: Resends of one message while it is being written; a client needs one a connection.
 MAX_TWINS = 100
 
@@ -60,6 +57,7 @@ class Appender:
         neighbours: Neighbours,
         receipts: Receipts,
         refusals: Refusals,
+        stand_in: StandIn,
         logs: Sequence[MessageLog],
         partition_of: Callable[[str], int],
         tasks: Tasks,
@@ -82,24 +80,27 @@ class Appender:
         self._tasks = tasks
         self._clock = clock
         self._room = {priority: int(queue_size * share) for priority, share in WATER_MARKS.items()}
-        self._conversation_per_s = conversation_per_s
+        #: Of every conversation; 0: no limit. May be set at any time.
+        self.conversation_per_s = conversation_per_s
         self._recent_limit = recent_sends
         self._recent: dict[SendKey, StoredKey] = {}
         self._in_flight: dict[SendKey, PendingSend] = {}
-        self._waiting: dict[str, deque[PendingSend]] = {}
-        self._waiting_count = 0
+        self._stand_in = stand_in
+        self._waiting = WaitingSends(
+            live=live, stand_in=stand_in, admit=self._admit, refuse=refusals.refuse, tasks=tasks, clock=clock
+        )
 
     @property
     def unsettled(self) -> int:
         """Sends without a final answer."""
-        return len(self._in_flight) + self._waiting_count + self._refusals.looking
+        return len(self._in_flight) + len(self._waiting) + self._refusals.looking
 
     def is_busy_with(self, conversation_id: str) -> bool:
         """Whether sends of this conversation that came to this node first have no final answer yet."""
         live = self._live.known(conversation_id)
         if live is not None and live.own_in_use:
             return True
-        return any(_is_own(send) for send in self._waiting.get(conversation_id, ()))
+        return any(_is_own(send) for send in self._waiting.of(conversation_id))
 
     def submit(self, send: PendingSend) -> None:
         """See ``Submit``."""
@@ -108,59 +109,15 @@ class Appender:
             # The invalidation of the change that this tells of may still be on its way: by what is
             # known here who was just invited would not be told, and who was kicked would.
             self._live.at_least(conversation_id, send.version)
-        waiting = self._waiting.get(conversation_id)
-        live = None if waiting is not None else self._live.hot(conversation_id)
+        live = None if conversation_id in self._waiting else self._live.hot(conversation_id)
         if live is not None:
             self._admit(send, live)
         elif send.key in self._in_flight:
             self._join(self._in_flight[send.key], send)
         elif self.unsettled >= self._room[Priority.CONTROL] and not send.outcome_unknown:
             send.submitter.failed(send, ServerBusy("the server is busy", retry_after_ms=1000))
-        elif waiting is None:
-            self._waiting[conversation_id] = deque([send])
-            self._waiting_count += 1
-            self._tasks.spawn("look up a conversation", self._look_up(conversation_id))
-        elif len(waiting) < MAX_WAITING_PER_CONVERSATION or send.outcome_unknown:
-            waiting.append(send)
-            self._waiting_count += 1
         else:
-            send.submitter.failed(send, ServerBusy("too many messages wait here", retry_after_ms=1000))
-
-    async def _look_up(self, conversation_id: str) -> None:
-        # Stays in place until it is empty: what is submitted meanwhile queues up behind.
-        waiting = self._waiting[conversation_id]
-        live, error = await self._learn(self._live.load(conversation_id))
-        refused: dict[int, ImError | None] = {}
-        while waiting:
-            send = waiting[0]
-            sender_id = send.key.sender_id
-            if live is None and error is None and send.peer_user_id and sender_id not in refused:
-                opening = self._live.open_direct(Speaker(sender_id, send.ticket), send.peer_user_id)
-                live, refused[sender_id] = await self._learn(opening)
-            waiting.popleft()
-            self._waiting_count -= 1
-            try:
-                if live is not None:
-                    self._admit(send, live)
-                else:
-                    self._refusals.refuse(send, error or refused.get(sender_id) or not_member())
-            except Exception:
-                self._logger.failure("taking in a message of {id} failed", id=conversation_id)
-        del self._waiting[conversation_id]
-
-    async def _learn(
-        self, question: Awaitable[LiveConversation | None]
-    ) -> tuple[LiveConversation | None, ImError | None]:
-        """The answer, or why there is none; never raises, for somebody waits for it."""
-        try:
-            return await question, None
-        except ImError as refused:
-            return None, refused
-        except CancelledError:
-            return None, ServerBusy("the server is going down", retry_after_ms=1000)
-        except Exception:
-            self._logger.failure("looking up a conversation failed")
-            return None, InternalError("the server failed to look this conversation up")
+            self._waiting.put(send)
 
     def _admit(self, send: PendingSend, live: LiveConversation) -> None:
         key = send.key
@@ -200,16 +157,21 @@ class Appender:
             send.priority = Priority.BULK if send.is_media else Priority.LARGE_GROUP
         if self.unsettled >= self._room[send.priority]:
             return ServerBusy("the server is busy", retry_after_ms=1000)
-        rate = self._conversation_per_s
-        if rate and send.priority is not Priority.CONTROL:
-            now_s = self._clock.seconds()
-            if live.bucket is None:
-                live.bucket = TokenBucket(rate_per_s=rate, burst=rate, now_s=now_s)
-            if not live.bucket.take(now_s):
-                return RateLimited(
-                    "this conversation is too busy", retry_after_ms=live.bucket.retry_after_ms()
-                )
+        if self.conversation_per_s and send.priority is not Priority.CONTROL:
+            return self._too_fast(live)
         return None
+
+    def _too_fast(self, live: LiveConversation) -> ImError | None:
+        rate, now_s, bucket = self.conversation_per_s, self._clock.seconds(), live.bucket
+        if live.membership is not None:
+            rate *= self._stand_in.rate_of(live.membership)
+        if bucket is None:
+            bucket = live.bucket = TokenBucket(rate_per_s=rate, burst=rate, now_s=now_s)
+        elif bucket.rate_per_s != rate:
+            bucket.change(now_s, rate_per_s=rate, burst=rate)
+        if bucket.take(now_s):
+            return None
+        return RateLimited("this conversation is too busy", retry_after_ms=bucket.retry_after_ms())
 
     def _join(self, first: PendingSend, send: PendingSend) -> None:
         if first.content_hash != send.content_hash:

@@ -87,7 +87,7 @@ class Fanout:
         self._live = live
         self._tasks = tasks
         self._clock = clock
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self._node_count = node_count
         self._held: dict[LiveConversation, list[Deliverable]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
@@ -133,7 +133,7 @@ class Fanout:
             _push_to_others(live.audience, deliver(send.stored_body, priority), send.recipient)
         else:
             _push_batch(live.audience, sends, priority)
-        if self._clock.seconds() - started_s > self._thresholds.fanout_s:
+        if self._clock.seconds() - started_s > self.thresholds.fanout_s:
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
 
     def _hint_soon(self, live: LiveConversation, priority: Priority, sender: Recipient | None) -> None:
@@ -161,7 +161,7 @@ class Fanout:
             _push_to_others(live.audience, _hint(live, live.fanned_seq, priority), None)
 
     def _wants_hint(self, live: LiveConversation, sends: Sequence[Deliverable]) -> bool:
-        limits = self._thresholds
+        limits = self.thresholds
         # Connections are dealt out evenly: as many as here are online at each of the nodes, and no more than
         # there are members. Near the threshold a node may be wrong, about the few that are here.
         online = len(live.audience or ()) * self._node_count()
@@ -228,7 +228,7 @@ class Fanout:
     async def _deliver_held(self, live: LiveConversation) -> None:
         current: LiveConversation | None = None
         try:
-            current = await self._live.load(live.conversation_id)
+            current = await self._live.load_or_assume(live.conversation_id)
         except ImError as error:
             # Not lost: the sweep finds fanned_seq behind last_seq and hints.
             self._logger.warn(

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from imd.core.directory import Directory, Membership, Speaker
+from imd.core.directory import Membership
 from imd.core.message.ports import MessageLog
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import LocalSessions, Recipient
 from imd.core.permission.decide import not_member
 from imd.core.permission.snapshots import MembershipCache
+from imd.kernel.errors import ServerBusy
 from imd.kernel.sharing import SharedQuestions
 from imd.kernel.token_bucket import TokenBucket
 
@@ -85,14 +86,12 @@ class LiveConversations:
         self,
         *,
         members: MembershipCache,
-        directory: Directory,
         log: MessageLog,
         sessions: LocalSessions,
         told_by_others: bool = False,
         max_live: int = MAX_LIVE,
     ) -> None:
         self._members = members
-        self._directory = directory
         self._log = log
         self._sessions = sessions
         self._told_by_others = told_by_others
@@ -145,19 +144,47 @@ class LiveConversations:
             raise not_member()
         return live
 
+    async def load_or_assume(self, conversation_id: str) -> LiveConversation | None:
+        """As ``load``; where the authority does not answer, by what was known last: for what is stored already.
+
+        :raises ServerBusy: nothing is known.
+        """
+        try:
+            return await self.load(conversation_id)
+        except ServerBusy:
+            known = self._members.last_known(conversation_id)
+            if known is None:
+                raise
+            return await self.assume(known)
+
+    async def assume(self, membership: Membership) -> LiveConversation:
+        """The conversation, ready by a membership that nobody confirms now; it does not become hot by that.
+
+        :raises ServerBusy: its last seq cannot be learned now.
+        """
+        conversation_id = membership.conversation_id
+        last_seq = await self._last_seq(conversation_id)
+        return self._ready(conversation_id, last_seq, self._members.peek(conversation_id) or membership)
+
     async def _load(self, conversation_id: str) -> LiveConversation | None:
         if await self._members.get(conversation_id) is None:
             self._forget(conversation_id)
             return None
-        live = self._live.get(conversation_id)
-        last_seq = live.last_seq if live is not None else None
-        if last_seq is None:
-            last_seq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
+        last_seq = await self._last_seq(conversation_id)
         # Again, since it may have changed while the store was read; the rest happens at one stroke.
         membership = await self._members.get(conversation_id)
         if membership is None:
             self._forget(conversation_id)
             return None
+        return self._ready(conversation_id, last_seq, membership)
+
+    async def _last_seq(self, conversation_id: str) -> int:
+        live = self._live.get(conversation_id)
+        if live is not None and live.last_seq is not None:
+            return live.last_seq
+        return (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
+
+    def _ready(self, conversation_id: str, last_seq: int, membership: Membership) -> LiveConversation:
         live = self._live.get(conversation_id)
         if live is None:
             live = self._add(conversation_id)
@@ -167,18 +194,9 @@ class LiveConversations:
             # fanned_seq stays: what was stored and not told is the sweep's to find.
             live.last_seq = live.tail = last_seq
         self._live.move_to_end(conversation_id)
-        self._rebuild(live, membership)
+        if live.membership is not membership or live.audience is None:
+            self._rebuild(live, membership)
         return live
-
-    async def open_direct(self, speaker: Speaker, peer_user_id: int) -> LiveConversation | None:
-        """The 1:1 conversation of two users, made if need be, hot.
-
-        :raises Forbidden: there is no such peer, or it may not be written to.
-        """
-        conversation_id = await self._directory.open_direct(speaker, peer_user_id)
-        # Not only forgotten: an answer that is under way may be older than the conversation.
-        self._members.invalidate(conversation_id, 0)
-        return await self.load(conversation_id)
 
     def _add(self, conversation_id: str) -> LiveConversation:
         if len(self._live) >= self._max_live:

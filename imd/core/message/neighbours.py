@@ -194,7 +194,7 @@ class NodeNeighbours:
     async def _put_held(self, conversation_id: str) -> None:
         nodes = self._nodes.others
         try:
-            live = await self._live.load(conversation_id)
+            live = await self._live.load_or_assume(conversation_id)
             if live is not None and live.membership is not None:
                 known = self._nodes_of(live)
                 nodes = known if known is not None else await self._routes.ask(list(live.membership.roles))

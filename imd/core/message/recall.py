@@ -35,7 +35,7 @@ class Recaller:
         self._log = log
         self._ids = ids
         self._wall_clock = wall_clock
-        self._window_ms = int(window_s * 1000)
+        self.window_ms = int(window_s * 1000)
 
     async def prepare(self, recipient: Recipient, request: RecallReq, submitter: Submitter) -> PendingSend:
         """The send that takes the message back.
@@ -78,8 +78,8 @@ class Recaller:
             mine = await self._log.find(key.conversation_id, key.sender_id, [key.client_msg_id])
             if not mine:
                 raise PayloadInvalid("this message is recalled already", field="recall.seq")
-        elif self._wall_clock() - target.serverTime > self._window_ms:
-            raise Forbidden(f"a message can be recalled for {self._window_ms // 1000} s")
+        elif self._wall_clock() - target.serverTime > self.window_ms:
+            raise Forbidden(f"a message can be recalled for {self.window_ms // 1000} s")
         return target
 
 

@@ -67,7 +67,7 @@ class Receipts:
         self._neighbours = neighbours
         self._tasks = tasks
         self._clock = clock
-        self._max_members = max_members
+        self.max_members = max_members
         self._unwritten: dict[tuple[str, int], CursorRow] = {}
         self._untold: dict[str, dict[int, CursorRow]] = {}
         self._known: dict[tuple[str, int], CursorRow] = {}
@@ -97,10 +97,10 @@ class Receipts:
         :raises Forbidden: not the caller's conversation.
         """
         live = await self._live.of_member(conversation_id, user_id)
-        if live.member_count > self._max_members:
+        if live.member_count > self.max_members:
             rows = list((await self._cursors.of_user(user_id, [conversation_id])).values())
         else:
-            rows = list(await self._cursors.of_conversation(conversation_id, self._max_members))
+            rows = list(await self._cursors.of_conversation(conversation_id, self.max_members))
         roles = live.membership.roles if live.membership is not None else {}
         first_seq = first_visible(live.membership, user_id)
         # What is not written yet is on its way, and told by itself.
@@ -184,7 +184,7 @@ class Receipts:
         """To whom it concerns; ``own_devices`` of the user whose cursor it is are here and know it."""
         if not live.audience:
             return
-        own_only = live.member_count > self._max_members
+        own_only = live.member_count > self.max_members
         everything = _notice(live.conversation_id, list(rows.values()))
         for recipient in list(live.audience):
             own = rows.get(recipient.user_id)

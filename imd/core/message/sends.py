@@ -49,9 +49,10 @@ class PendingSend:
     body) of the message that this one takes back. ``twins`` are resends that came while this one
     was being written. ``live`` is set at admission. ``version`` is that of a membership which must
     be known before the sender is judged, ``right`` what the sender needs, ``ticket`` what proves to
-    the authority that the sender's session stands behind it. ``outcome_unknown``: an attempt was made
-    that may have stored it, here or at another node. ``taken_elsewhere``: another node has it too, and
-    may store it at any time; that it is not there yet proves nothing.
+    the authority that the sender's session stands behind it. ``released``: let through without the
+    authority having judged it. ``outcome_unknown``: an attempt was made that may have stored it, here or
+    at another node. ``taken_elsewhere``: another node has it too, and may store it at any time; that it
+    is not there yet proves nothing.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class PendingSend:
         "peer_user_id",
         "priority",
         "recipient",
+        "released",
         "revokes",
         "right",
         "seq",
@@ -112,6 +114,7 @@ class PendingSend:
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL
+        self.released = False
         self.outcome_unknown = False
         self.taken_elsewhere = False
         self.told_delayed = False

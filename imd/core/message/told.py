@@ -120,7 +120,7 @@ class ToldHere:
 
     async def _find_audience(self, told: ToldConversation) -> None:
         try:
-            live = await self._live.load(told.conversationId)
+            live = await self._live.load_or_assume(told.conversationId)
         except ImError as error:
             self._logger.warn(
                 "who is here of {id} is not known: {error}", id=told.conversationId, error=error

@@ -156,6 +156,12 @@ class Channel:
             return 1.0
         return self._counts.totals(now_s).share if self._can_tell(now_s) else 0.0
 
+    def rests_s(self, now_s: float) -> float:
+        """How long nothing will be asked from now on."""
+        if self._breaker is not Breaker.OPEN:
+            return 0.0
+        return max(0.0, self._entered_s + self._values.half_open_after_s - now_s)
+
     def is_alarming(self, now_s: float) -> bool:
         """Whether it has been bad for so long that a person should look."""
         return self._alarming.held_s(now_s) >= self._values.alert_after_s

@@ -112,7 +112,7 @@ class ForgettingTests(SynchronousTestCase):
     def test_addresses_and_rates(self) -> None:
         """Full buckets of absent people are forgotten, others are kept."""
         world = World(
-            rates=World().gateway._rates._replace(user_text_per_min=6, user_burst=5, ip_connects_per_s=1)
+            rates=World().registry._rates._replace(user_text_per_min=6, user_burst=5, ip_connects_per_s=1)
         )
         for user in range(1, 6):
             link = world.live(user, address=f"192.0.2.{user}")

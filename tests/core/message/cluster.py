@@ -29,6 +29,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from tests.core.message.harness import GROUP_ID, Answers, Device, PipelineCase
 from tests.core.message.players import Sessions
+from tests.core.permission.standing import Standing
 
 INTERVAL_S = 5.0
 
@@ -148,9 +149,7 @@ class ClusterNode:
         )
         self.readiness = Readiness(heartbeats=self.heartbeats, handed_over=self.ownership.handed_over)
         self.members = MembershipCache(directory=case.people, clock=clock, random=lambda: 0.5)
-        self.live = LiveConversations(
-            members=self.members, directory=case.people, log=case.log, sessions=self.sessions
-        )
+        self.live = LiveConversations(members=self.members, log=case.log, sessions=self.sessions)
         self.routes = TownRoutes(case.nodes, node_id)
         self.neighbours = NodeNeighbours(
             nodes=self.heartbeats, routes=self.routes, live=self.live, bus=bus, clock=clock, tasks=self.tasks
@@ -166,6 +165,7 @@ class ClusterNode:
             clock=clock,
             max_members=50,
         )
+        self.standing = Standing(members=self.members, directory=case.people, clock=clock, tasks=self.tasks)
         self.refusals = Refusals(logs=[case.log], partition_of=lambda _: 0, tasks=self.tasks, clock=clock)
         self.appender = Appender(
             live=self.live,
@@ -173,6 +173,7 @@ class ClusterNode:
             neighbours=self.neighbours,
             receipts=self.receipts,
             refusals=self.refusals,
+            stand_in=self.standing.stand_in,
             logs=[case.log],
             partition_of=lambda _: 0,
             tasks=self.tasks,

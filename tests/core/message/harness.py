@@ -30,6 +30,7 @@ from imd.pb.message_pb2 import TEXT, Message, SendMessageReq
 from tests.contract.driving import drive
 from tests.core.message.faulty import FaultyCursors, FaultyLog
 from tests.core.message.players import ANN, BOB, CY, DAN, GROUP_ID, Answers, Device, People, Sessions, Told
+from tests.core.permission.standing import Standing
 
 __all__ = [
     "ANN",
@@ -58,7 +59,6 @@ class Pipeline:
         self.members = MembershipCache(directory=case.people, clock=case.clock, random=lambda: 0.5)
         self.live = LiveConversations(
             members=self.members,
-            directory=case.people,
             log=case.log,
             sessions=case.sessions,
             max_live=options.pop("max_live", 1000),
@@ -80,6 +80,9 @@ class Pipeline:
             clock=case.clock,
             max_members=5,
         )
+        self.standing = Standing(
+            members=self.members, directory=case.people, clock=case.clock, tasks=self.tasks
+        )
         self.refusals = Refusals(
             logs=[case.log], partition_of=lambda _: 0, tasks=self.tasks, clock=case.clock
         )
@@ -89,6 +92,7 @@ class Pipeline:
             neighbours=NoNeighbours(),
             receipts=self.receipts,
             refusals=self.refusals,
+            stand_in=self.standing.stand_in,
             logs=[case.log],
             partition_of=lambda _: 0,
             tasks=self.tasks,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from imd.core.message import group_commit
-from imd.core.message.append import MAX_TWINS, MAX_WAITING_PER_CONVERSATION
+from imd.core.message.append import MAX_TWINS
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend
+from imd.core.message.waiting import MAX_WAITING_PER_CONVERSATION
 from imd.kernel.errors import Code, ImError
 from imd.kernel.ids import direct_conversation_id
 from tests.core.message.harness import ANN, BOB, CY, DAN, GROUP_ID, Answers, PipelineCase, Told

@@ -213,12 +213,25 @@ class ChangeTests(PipelineCase):
         self.assertEqual(bob.seqs(), [1, 2, 3])
 
     def test_directory_down_at_fan_out(self) -> None:
-        """When nobody can say who is in, the sweep tells later: within two intervals at most."""
+        """When nobody can say who is in, those are told who were, but for those who are heard to be out."""
+        bob, cy = self.connect(BOB), self.connect(CY)
+        self.send("a")
+        self.log.hold()
+        self.send("b")
+        self.now.members.invalidate(GROUP_ID, 2, removed_ids=[CY])
+        self.people.busy = True
+        self.log.release()
+        self.assertEqual(self.answers.seqs(), [1, 2])
+        self.assertEqual((bob.seqs(), cy.seqs()), ([1, 2], [1]))
+
+    def test_nothing_known_at_fan_out(self) -> None:
+        """When nothing is known of who is in, the sweep tells later: within two intervals at most."""
         bob = self.connect(BOB)
         self.send("a")
         self.log.hold()
         self.send("b")
         self.change(GROUP_ID, ANN, BOB)
+        self.now.members.forget(GROUP_ID)
         self.people.busy = True
         self.log.release()
         self.people.busy = False

@@ -1,0 +1,56 @@
+"""Every question about permissions goes through here: it is timed, and none is put while the breaker is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, TimeoutError
+
+from imd.core.permission.channel import Channel
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import ImError, InternalError, OutcomeUnknown, ServerBusy
+
+T = TypeVar("T")
+
+#: What the authority says when it cannot judge either; everything else is an answer, also a no.
+_NO_ANSWERS = (ServerBusy, InternalError, OutcomeUnknown)
+
+
+class Asking:
+    """Tells the channel how questions end.
+
+    :ivar heeds: whether the breaker is heeded; else it is only watched.
+    """
+
+    def __init__(self, *, channel: Channel, clock: Clock) -> None:
+        self._channel = channel
+        self._clock = clock
+        self.heeds = True
+
+    async def __call__(self, question: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
+        """The answer.
+
+        :raises ServerBusy: there is none, or nothing is asked now.
+        """
+        channel, asked_s = self._channel, self._clock.seconds()
+        if not channel.may_ask(asked_s) and self.heeds:
+            wait_ms = round(channel.rests_s(asked_s) * 1000)
+            raise ServerBusy("the directory is not asked now", retry_after_ms=max(1000, wait_ms))
+        try:
+            answer = await question()
+        except _NO_ANSWERS as error:
+            if isinstance(error.__cause__, TimeoutError):
+                channel.timed_out(self._clock.seconds())
+            else:
+                channel.failed(self._clock.seconds())
+            raise
+        except ImError:
+            self._answered(asked_s)
+            raise
+        self._answered(asked_s)
+        return answer
+
+    def _answered(self, asked_s: float) -> None:
+        now_s = self._clock.seconds()
+        self._channel.answered(now_s - asked_s, now_s)

@@ -1,0 +1,65 @@
+"""What of the core role's configuration can change while it runs, and who has to know."""
+
+from __future__ import annotations
+
+from imd.config import sections
+from imd.config.sections import CoreSettings
+from imd.core.gateway.gateway import Gateway
+from imd.core.gateway.limits import Rates
+from imd.core.message.append import Appender
+from imd.core.message.fanout import Fanout, HintThresholds
+from imd.core.message.recall import Recaller
+from imd.core.message.receipts import Receipts
+from imd.roles.standing import Standing
+
+
+class CoreInForce:
+    """Hands new values to the running parts; they hold from the next message on."""
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        appender: Appender,
+        fanout: Fanout,
+        recaller: Recaller,
+        receipts: Receipts,
+        standing: Standing,
+    ) -> None:
+        self._gateway = gateway
+        self._appender = appender
+        self._fanout = fanout
+        self._recaller = recaller
+        self._receipts = receipts
+        self._standing = standing
+
+    def change(self, config: CoreSettings, version: int) -> None:
+        """See ``SettingsSeen``."""
+        self._standing.change(config.permission, version)
+        self._gateway.change_rates(rates(config.limits))
+        self._appender.conversation_per_s = config.limits.conversation_per_s
+        self._fanout.thresholds = hint_thresholds(config.messages)
+        self._recaller.window_ms = int(config.messages.recall_window_s * 1000)
+        self._receipts.max_members = config.messages.receipts_max_members
+
+
+def rates(limits: sections.CoreLimits) -> Rates:
+    """[limits] as the gateway takes them."""
+    return Rates(
+        user_text_per_min=limits.user_text_per_min,
+        user_media_per_min=limits.user_media_per_min,
+        user_burst=limits.user_burst,
+        device_frames_per_s=limits.device_frames_per_s,
+        ip_frames_per_s=limits.ip_frames_per_s,
+        ip_connects_per_s=limits.ip_connects_per_s,
+    )
+
+
+def hint_thresholds(messages: sections.Messages) -> HintThresholds:
+    """[messages] as the fan-out takes them."""
+    return HintThresholds(
+        members_online=messages.hint_members_online,
+        body_bytes=messages.hint_body_bytes,
+        fanout_s=messages.hint_fanout_ms / 1000,
+        small_group_members=messages.small_group_members,
+    )
