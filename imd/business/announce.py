@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import AUTH_INVALIDATE, DEFAULT_TIMEOUT_S, message_send, shard_of
 from imd.business.accounts.model import Revocation
+from imd.business.relations.ports import Changed
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import ServerBusy
 from imd.kernel.tasks import Tasks
@@ -28,10 +29,12 @@ _EVENT_RETRY_S = (0.5, 2.0, 5.0)
 MAX_LATE_EVENTS = 50_000
 #: People whom a notice names, and not only counts: every member is sent it, and a group may begin with 10,000.
 MAX_SUBJECTS = 1_000
+#: 60 bytes each: an event stays far below what a consumer takes at once.
+_CHANGED_PER_EVENT = 500
 
 
 class BusAnnouncements:
-    """See ``accounts.ports.Announcements`` and ``groups.ports.Announcements``."""
+    """See ``Announcements`` in the ports of accounts, groups and relations."""
 
     _log = Logger()
 
@@ -70,6 +73,23 @@ class BusAnnouncements:
             reason=reason,
             restrictedIds=restricted_ids,
         )
+        await self._record(event.SerializeToString())
+
+    async def relations_changed(self, changed: Sequence[Changed], *, restricted: bool) -> None:
+        for start in range(0, len(changed), _CHANGED_PER_EVENT):
+            some = changed[start : start + _CHANGED_PER_EVENT]
+            event = Invalidation(timestamp=self._wall_clock())
+            event.changed.conversationIds.extend(one.conversation_id for one in some)
+            event.changed.versions.extend(one.version for one in some)
+            if restricted:
+                user_ids = {user_id for one in some for user_id in one.user_ids}
+                event.changed.restrictedIds.extend(sorted(user_ids))
+            await self._record(event.SerializeToString())
+
+    async def sight_changed(self, user_id: int, peer_ids: Sequence[int] = ()) -> None:
+        event = Invalidation(timestamp=self._wall_clock())
+        event.sight.userId = user_id
+        event.sight.peerIds.extend(peer_ids)
         await self._record(event.SerializeToString())
 
     async def notice(

@@ -110,6 +110,9 @@ BOUNDS = {
     "accounts.hash_queue": Range(1, 100_000),
     # All members of a conversation travel in one answer on the bus, at most 30 bytes each of 1 MB.
     "accounts.group_max_members": Range(2, 30_000),
+    "accounts.device_failures": Range(0, 10_000),
+    "accounts.device_window_s": Range(1, DAY_S),
+    "accounts.device_ban_s": Range(1, 365 * DAY_S),
     "accounts.groups_per_user": Range(1),
     "audit.keep_days": Range(0, 36_500),
     "node.heartbeat_interval_s": Range(0.1, 60),

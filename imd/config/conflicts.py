@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from imd.config.address import EXPECTED, EXPECTED_HOST, Address, parse_address, parse_host
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
 from imd.config.permission import Permission, problems_of
 from imd.config.secret import read_secret
 from imd.config.section import Section
@@ -21,6 +22,7 @@ from imd.config.sections import (
     CoreConfig,
     CoreListen,
     Gateway,
+    LoginPolicy,
     Node,
     Tls,
 )
@@ -68,6 +70,7 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _access(config.gateway)
         yield from _permission(config.permission)
         yield from _accounts(config.accounts)
+        yield from _login_policy(config.login_policy)
     elif isinstance(config, CoreConfig):
         yield from _of_clients(config.listen, config.tls)
         yield from _shared_ports(config.listen)
@@ -85,6 +88,7 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _of_clients(config.listen, config.tls)
         yield from _access(config.gateway)
         yield from _accounts(config.accounts)
+        yield from _login_policy(config.login_policy)
         yield from _nats(config.nats)
         yield from _sql(config.sql)
     elif isinstance(config, AdminConfig):
@@ -202,6 +206,14 @@ def _accounts(accounts: Accounts) -> Iterator[Conflict]:
             f"{accounts.token_ttl_s} is above accounts.login_ttl_s = {accounts.login_ttl_s}",
             ("accounts.login_ttl_s",),
         )
+
+
+def _login_policy(policy: LoginPolicy) -> Iterator[Conflict]:
+    for kind in LOGIN_KINDS:
+        try:
+            parse_limit(getattr(policy, kind))
+        except ValueError as error:
+            yield Conflict(f"login_policy.{kind}", f"{error}; expected {EXPECTED_LIMIT}")
 
 
 def _readable(path: str, file: str) -> Iterator[Conflict]:

@@ -196,6 +196,11 @@ class Accounts(Section, frozen=True):
     hash_threads: int = 2
     """argon2 costs about 64 MiB and 100 ms a time; so many at once."""
     hash_queue: int = 50
+    device_failures: int = 15
+    """So many wrong passwords from one device at one address, within device_window_s, keep it out for
+    device_ban_s, unless somebody is logged in on it. 0: none is kept out."""
+    device_window_s: int = 900
+    device_ban_s: int = 24 * 3600
     group_max_members: int = 10_000
     groups_per_user: int = 500
 
@@ -205,6 +210,21 @@ class Audit(Section, frozen=True):
 
     keep_days: int = 180
     """Events older than this are dropped; 0: none are."""
+
+
+class LoginPolicy(Section, frozen=True):
+    """On how many devices of a kind somebody may be logged in at once: "1 kick" ends the login that was idle for
+    longest when there is one more, "2 refuse" lets no further one in. Empty: only max_devices_per_user of [gateway]
+    counts. The kind is the first word of what a device calls its platform."""
+
+    mobile: str = ""
+    """ios, iphone, ipad, android, harmony, mobile"""
+    desktop: str = ""
+    """windows, macos, linux, desktop, terminal"""
+    web: str = ""
+    """web, browser, miniprogram"""
+    other: str = ""
+    """All the rest."""
 
 
 class Node(Section, frozen=True):
@@ -252,6 +272,7 @@ class Config(Section, frozen=True):
     presence: Presence = Presence()
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
+    login_policy: LoginPolicy = LoginPolicy()
 
 
 class CoreConfig(Section, frozen=True):
@@ -290,6 +311,7 @@ class BusinessConfig(Section, frozen=True):
     limits: BusinessLimits = BusinessLimits()
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
+    login_policy: LoginPolicy = LoginPolicy()
     nats: Nats = Nats()
     sql: Sql = Sql()
 
@@ -359,3 +381,6 @@ class BusinessSettings(Protocol):
 
     @property
     def audit(self) -> Audit: ...
+
+    @property
+    def login_policy(self) -> LoginPolicy: ...

@@ -17,12 +17,8 @@ from twisted.web.resource import IResource
 
 from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
-from imd.business.accounts.authenticate import Authenticate, Issue
-from imd.business.accounts.enter import LogIn, Refresh, Register
-from imd.business.accounts.leave import ChangePassword, LogOut
+from imd.business.accounts.authenticate import Authenticate
 from imd.business.accounts.passwords import Passwords, Threads
-from imd.business.accounts.ports import Accounts
-from imd.business.accounts.profile import Profiles
 from imd.business.accounts.revoked import RevokedElsewhere
 from imd.business.accounts.secrets import SecretFile
 from imd.business.accounts.sessions import SessionCache
@@ -38,7 +34,6 @@ from imd.business.groups.expire import Forgetting
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
 from imd.business.permission.tickets import Tickets
-from imd.business.rest.accounts import AccountApi
 from imd.business.rest.api import Api
 from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
@@ -51,12 +46,10 @@ from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
 from imd.roles.business_groups import Unrecorded, build_groups
+from imd.roles.business_people import PeopleBase, people_operations, profiles_of
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
 
-#: Handle look-ups: a person who types, not a crawler.
-_LOOKUPS_PER_S = 1.0
-_LOOKUP_BURST = 30.0
 #: Of one address, which many people may share; an answer costs less than half a millisecond.
 _DISCOVERIES_PER_S = 100.0
 _DISCOVERY_BURST = 1000.0
@@ -196,23 +189,20 @@ def assemble(
     announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
     memberships = SqlMemberships(database)
-    profiles = Profiles(
+    people = PeopleBase(
+        database=database,
         accounts=accounts,
-        lookups=Attempts(rate_per_s=_LOOKUPS_PER_S, burst=_LOOKUP_BURST, what="look-ups", clock=clock),
-    )
-    open_direct = OpenDirect(directs=SqlDirects(database), announcements=announcements, wall_clock=wall_clock)
-    account_api = _account_api(
-        config,
-        accounts=accounts,
-        profiles=profiles,
         passwords=passwords,
         tokens=tokens,
         sessions=sessions,
         announcements=announcements,
+        audit=audit,
         ids=ids,
         clock=clock,
         wall_clock=wall_clock,
     )
+    profiles = profiles_of(people)
+    open_direct = OpenDirect(directs=SqlDirects(database), announcements=announcements, wall_clock=wall_clock)
     groups = build_groups(
         config,
         database=database,
@@ -240,7 +230,9 @@ def assemble(
         random_hex=secrets.token_hex,
     )
     operations = [
-        *account_api.operations(),
+        *people_operations(
+            config, people, profiles=profiles, memberships=memberships, group_people=groups.people
+        ),
         *groups.operations,
         *gateway_api.operations(),
         *AuditApi(events=audit_events).operations(),
@@ -274,69 +266,6 @@ def assemble(
         keep_days=config.audit.keep_days,
     )
     return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups.forgetting, api)
-
-
-def _account_api(
-    config: BusinessSettings,
-    *,
-    accounts: Accounts,
-    profiles: Profiles,
-    passwords: Passwords,
-    tokens: Tokens,
-    sessions: SessionCache,
-    announcements: BusAnnouncements,
-    ids: Snowflake,
-    clock: Clock,
-    wall_clock: WallClock,
-) -> AccountApi:
-    settings, limits = config.accounts, config.limits
-    issue = Issue(tokens=tokens, token_ttl_s=settings.token_ttl_s, login_ttl_s=settings.login_ttl_s)
-    logins = Attempts(
-        rate_per_s=limits.logins_per_min / 60, burst=limits.logins_per_min, what="login attempts", clock=clock
-    )
-    registrations = Attempts(
-        rate_per_s=limits.registrations_per_hour_per_ip / 3600,
-        burst=limits.registrations_per_hour_per_ip,
-        what="registrations from this address",
-        clock=clock,
-    )
-    return AccountApi(
-        register=Register(
-            accounts=accounts,
-            passwords=passwords,
-            issue=issue,
-            ids=ids,
-            wall_clock=wall_clock,
-            by_address=registrations,
-            open_to_all=settings.registration,
-            password_min_length=settings.password_min_length,
-        ),
-        log_in=LogIn(
-            accounts=accounts,
-            passwords=passwords,
-            issue=issue,
-            sessions=sessions,
-            announcements=announcements,
-            wall_clock=wall_clock,
-            attempts=logins,
-            max_logins=config.gateway.max_devices_per_user,
-        ),
-        refresh=Refresh(
-            accounts=accounts, issue=issue, wall_clock=wall_clock, refresh_below_s=settings.refresh_below_s
-        ),
-        log_out=LogOut(accounts=accounts, sessions=sessions, announcements=announcements),
-        change_password=ChangePassword(
-            accounts=accounts,
-            passwords=passwords,
-            issue=issue,
-            sessions=sessions,
-            announcements=announcements,
-            attempts=logins,
-            password_min_length=settings.password_min_length,
-        ),
-        profiles=profiles,
-        refresh_below_s=settings.refresh_below_s,
-    )
 
 
 def _version() -> str:

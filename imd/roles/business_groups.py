@@ -54,6 +54,7 @@ class GroupParts(NamedTuple):
     """What the rest of the role needs."""
 
     operations: list[Operation]
+    people: GroupPeople
     forgetting: Forgetting
     standings_at: SqlStandingsAt
 
@@ -140,4 +141,4 @@ def build_groups(
         operation for api in (group_api, door_api, order_api, operator_api) for operation in api.operations()
     ]
     forgetting = Forgetting(past=SqlPast(database), clock=clock, wall_clock=wall_clock, tasks=tasks)
-    return GroupParts(operations, forgetting, SqlStandingsAt(database))
+    return GroupParts(operations, people, forgetting, SqlStandingsAt(database))

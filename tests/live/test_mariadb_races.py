@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text, update
 
+from imd.business.accounts.login_rules import LoginRules
 from imd.business.accounts.model import ACTIVE, Account, Login
 from imd.business.accounts.ports import HandleTaken
 from imd.business.accounts.sql import SqlAccounts
@@ -48,7 +49,10 @@ class Accounts(RacingCase):
         self.run_(self.add(1, "alice"))
         made = [Login(1, f"d{number}", f"M{number}", "", number, number) for number in range(CONNECTIONS)]
         outcomes = self.race(
-            *(self.accounts.put_login(login, max_logins=3, verified_hash="old") for login in made)
+            *(
+                self.accounts.put_login(login, rules=LoginRules(3, 1 << 60), verified_hash="old")
+                for login in made
+            )
         )
         left = {login.login_id for login in self.run_(self.accounts.logins_of(1))}
         ended = [one.login_id for outcome in outcomes for one in outcome]
@@ -62,7 +66,7 @@ class Accounts(RacingCase):
         for number in range(ROUNDS):
             login = Login(1, "thief", f"T{number}", "", 0, 0)
             entered, ending = self.race(
-                self.accounts.put_login(login, max_logins=5, verified_hash=password),
+                self.accounts.put_login(login, rules=LoginRules(5, 1 << 60), verified_hash=password),
                 self.accounts.end_logins(
                     1, except_device_id="first", verified_hash=password, new_hash=f"new{number}"
                 ),

@@ -50,6 +50,10 @@ class Issue:
         self._token_ttl_s = token_ttl_s
         self._login_ttl_s = login_ttl_s
 
+    def now_s(self) -> int:
+        """Seconds since 1970, by the clock that tokens go by."""
+        return self._tokens.now_s()
+
     def login_ends_at_s(self, login: Login) -> int:
         """When even refreshing is over, and the password is asked again."""
         return login.created_at_ms // 1000 + self._login_ttl_s

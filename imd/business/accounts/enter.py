@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 
 from imd.business.accounts.authenticate import Issue
+from imd.business.accounts.device_bans import DeviceBans
+from imd.business.accounts.login_rules import LoginRules, TooManyDevices
 from imd.business.accounts.model import (
     ACTIVE,
     PASSWORD_MAX_LENGTH,
@@ -30,12 +32,13 @@ _WRONG = "handle or password is wrong"
 _AGAIN = "logged_in_again"
 
 
-def new_login(user_id: int, device_id: str, platform: str, now_ms: int) -> Login:
-    """A login that begins now."""
+def new_login(user_id: int, device_id: str, platform: str, now_ms: int, address: str = "") -> Login:
+    """A login that begins now, from an address."""
     check_id(device_id, "deviceId")
     if len(platform) > PLATFORM_MAX_LENGTH or not platform.isprintable():
         raise PayloadInvalid(f"platform must be at most {PLATFORM_MAX_LENGTH} characters", field="platform")
-    return Login(user_id, device_id, secrets.token_hex(16), platform, now_ms, now_ms)
+    login_id = secrets.token_hex(16)
+    return Login(user_id, device_id, login_id, platform, now_ms, now_ms, address_key(address))
 
 
 class Register:
@@ -50,6 +53,7 @@ class Register:
         ids: Snowflake,
         wall_clock: WallClock,
         by_address: Attempts,
+        bans: DeviceBans,
         open_to_all: bool,
         password_min_length: int,
     ) -> None:
@@ -59,6 +63,7 @@ class Register:
         self._ids = ids
         self._wall_clock = wall_clock
         self._by_address = by_address
+        self._bans = bans
         self._open_to_all = open_to_all
         self._password_min_length = password_min_length
 
@@ -72,8 +77,9 @@ class Register:
         check_new_password(password, min_length=self._password_min_length, handle=handle)
         now_ms = self._wall_clock()
         account = Account(self._ids.next(), handle, display_name, ACTIVE, 1, now_ms)
-        login = new_login(account.user_id, device_id, platform, now_ms)
+        login = new_login(account.user_id, device_id, platform, now_ms, address)
         self._by_address.check(address_key(address))
+        await self._bans.check(device_id, address)
         if await self._accounts.by_handle(handle) is not None:
             raise _taken()
         password_hash = await self._passwords.hash(password)
@@ -101,7 +107,8 @@ class LogIn:
         announcements: Announcements,
         wall_clock: WallClock,
         attempts: Attempts,
-        max_logins: int,
+        bans: DeviceBans,
+        rules: LoginRules,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
@@ -110,7 +117,8 @@ class LogIn:
         self._announcements = announcements
         self._wall_clock = wall_clock
         self._attempts = attempts
-        self._max_logins = max_logins
+        self._bans = bans
+        self._rules = rules
 
     async def __call__(
         self, *, handle: str, password: str, device_id: str, platform: str, address: str
@@ -121,19 +129,21 @@ class LogIn:
         new_login(0, device_id, platform, 0)
         key = f"{handle} {address_key(address)}"
         self._attempts.check(key)
+        await self._bans.check(device_id, address)
         stored = await self._accounts.by_handle(handle)
         right = await self._passwords.matches(stored and stored.password_hash, password)
-        # A disabled account is told apart only to whoever knows its password.
+        # A frozen account is told apart only to whoever knows its password.
         if stored is None or not right:
+            await self._bans.failed(device_id, address)
             raise AuthFailed(_WRONG)
         if stored.account.status != ACTIVE:
-            raise AuthFailed("this account is disabled")
+            raise AuthFailed("this account is frozen", reason="frozen")
         self._attempts.forget(key)
         new_hash = ""
         if self._passwords.is_outdated(stored.password_hash):
             new_hash = await self._passwords.hash(password)
         user_id = stored.account.user_id
-        login = new_login(user_id, device_id, platform, self._wall_clock())
+        login = new_login(user_id, device_id, platform, self._wall_clock(), address)
         await self._put(login, verified_hash=stored.password_hash, new_hash=new_hash)
         return self._issue.session(stored.account, login)
 
@@ -141,15 +151,17 @@ class LogIn:
         user_id, device_id = login.user_id, login.device_id
         try:
             ended = await self._accounts.put_login(
-                login, max_logins=self._max_logins, verified_hash=verified_hash, new_hash=new_hash
+                login, rules=self._rules, verified_hash=verified_hash, new_hash=new_hash
             )
+        except TooManyDevices as error:
+            raise Forbidden(str(error), field="platform", reason="too_many_devices") from None
         except OutcomeUnknown:
             # The old login of this device may be over; its owner is about to make a new one.
             self._sessions.forget(user_id)
             await self._announcements.revoked(Revocation(user_id, device_id, "", _AGAIN))
             raise
         if ended is None:
-            # Changed, or disabled, while the hash was computed.
+            # Changed, or frozen, while the hash was computed.
             raise AuthFailed(_WRONG)
         self._sessions.forget(user_id)
         for one in ended:

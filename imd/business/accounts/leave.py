@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imd.business.accounts.authenticate import Issue
+from imd.business.accounts.device_bans import DeviceBans
 from imd.business.accounts.model import (
     PASSWORD_MAX_LENGTH,
     Account,
@@ -83,6 +84,7 @@ class ChangePassword:
         sessions: SessionCache,
         announcements: Announcements,
         attempts: Attempts,
+        bans: DeviceBans,
         password_min_length: int,
     ) -> None:
         self._accounts = accounts
@@ -90,6 +92,7 @@ class ChangePassword:
         self._issue = issue
         self._revoke = Revoke(accounts=accounts, sessions=sessions, announcements=announcements)
         self._attempts = attempts
+        self._bans = bans
         self._password_min_length = password_min_length
 
     async def __call__(
@@ -108,6 +111,7 @@ class ChangePassword:
         key = f"{handle} {address_key(address)}"
         self._attempts.check(key)
         if not await self._passwords.matches(stored.password_hash, old_password):
+            await self._bans.failed(caller.device_id, address, user_id=caller.user_id)
             raise PayloadInvalid("oldPassword is wrong", field="oldPassword")
         self._attempts.forget(key)
         account = await self._revoke(

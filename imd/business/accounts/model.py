@@ -9,8 +9,10 @@ from typing import NamedTuple
 from imd.business.text import check_line
 from imd.kernel.errors import PayloadInvalid
 
+#: What an account may be; see ``states`` for the ways between them.
 ACTIVE = 1
-DISABLED = 2
+FROZEN = 2
+DELETED = 3
 
 #: What a person's token permits (spec 24.4).
 DEFAULT_SCOPES = ("message:send", "presence:update")
@@ -18,8 +20,12 @@ DEFAULT_SCOPES = ("message:send", "presence:update")
 PASSWORD_MAX_LENGTH = 256
 DISPLAY_NAME_MAX_LENGTH = 64
 PLATFORM_MAX_LENGTH = 32
+ABOUT_MAX_LENGTH = 256
+AVATAR_URL_MAX_LENGTH = 512
 
 _HANDLE = re.compile(r"[a-z0-9_.-]{3,32}\Z")
+#: Printable ASCII, no user and password in front of the host, no quotes and brackets to break out of a page.
+_AVATAR_URL = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[!#$%&()*+,./0-9:;=?@A-Z_a-z~-]*)?\Z")
 
 
 class Account(NamedTuple):
@@ -31,6 +37,8 @@ class Account(NamedTuple):
     status: int
     token_version: int
     created_at_ms: int
+    about: str = ""
+    avatar_url: str = ""
 
 
 class Login(NamedTuple):
@@ -42,6 +50,8 @@ class Login(NamedTuple):
     platform: str
     created_at_ms: int
     refreshed_at_ms: int
+    #: Where from; see ``attempts.address_key``.
+    address_key: str = ""
 
 
 class Ended(NamedTuple):
@@ -108,10 +118,36 @@ def fold_handle(handle: str) -> str:
     return folded
 
 
+def check_prefix(text: str) -> str:
+    """The beginning of a handle, folded; too short a one would leaf through the directory."""
+    folded = text.lower() if text.isascii() else ""
+    if _HANDLE.match(folded) is None:
+        raise PayloadInvalid("give at least 3 characters of a handle: a-z 0-9 _ . -", field="prefix")
+    return folded
+
+
 def check_display_name(name: str, handle: str) -> str:
     """The name to show, trimmed; the handle where none is given."""
     name = check_line(name, max_length=DISPLAY_NAME_MAX_LENGTH, field="displayName")
     return name or handle
+
+
+def check_about(text: str) -> str:
+    """What people say about themselves, trimmed, maybe nothing."""
+    return check_line(text, max_length=ABOUT_MAX_LENGTH, field="about")
+
+
+def check_avatar_url(url: str) -> str:
+    """Where a picture is; it is shown to others, so it must be nothing that their client would run or open.
+
+    :raises PayloadInvalid: it is no plain https address.
+    """
+    if url and (len(url) > AVATAR_URL_MAX_LENGTH or _AVATAR_URL.match(url) is None):
+        raise PayloadInvalid(
+            f"avatarUrl must be an https:// address of at most {AVATAR_URL_MAX_LENGTH} characters",
+            field="avatarUrl",
+        )
+    return url
 
 
 def check_new_password(password: str, *, min_length: int, handle: str, field: str = "password") -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from imd.business.accounts.login_rules import LoginRules
 from imd.business.accounts.model import Account, Ended, Login, Revocation, Sessions
+from imd.business.accounts.states import Act
+from imd.business.relations.ports import Changed
 
 
 class HandleTaken(Exception):
@@ -27,6 +30,22 @@ class Ending(NamedTuple):
 
     account: Account
     login_ids: Sequence[str]
+
+
+class StateChange(NamedTuple):
+    """An account as it is after an act, and all that ended or became different by it."""
+
+    account: Account
+    login_ids: Sequence[str] = ()
+    changed: Sequence[Changed] = ()
+
+
+class AccountState(NamedTuple):
+    """How an account stands, since when, and why, for operators."""
+
+    account: Account
+    since_ms: int
+    reason: str
 
 
 class Accounts(Protocol):
@@ -53,10 +72,10 @@ class Accounts(Protocol):
         ...
 
     async def put_login(
-        self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
+        self, login: Login, *, rules: LoginRules, verified_hash: str, new_hash: str = ""
     ) -> Sequence[Ended] | None:
         """Set the login of its device, and the re-made hash if there is one; answers with the logins
-        that ended by it: the same device's old one, and the stalest above ``max_logins``.
+        that ended by it, as ``login_rules`` has it, or raises ``TooManyDevices``.
         None, and nothing done, if ``verified_hash`` is not the password's any more or the user not active."""
         ...
 
@@ -80,6 +99,78 @@ class Accounts(Protocol):
 
     async def sessions(self, user_ids: Sequence[int]) -> Mapping[int, Sessions]:
         """What decides about these users' tokens; unknown users are left out."""
+        ...
+
+
+class People(Protocol):
+    """What users say of themselves. All raise ``ServerBusy``, ``edit`` also ``OutcomeUnknown``."""
+
+    async def edit(self, user_id: int, words: Mapping[str, str]) -> Account:
+        """Set these of ``display_name``, ``about`` and ``avatar_url``; the account as it is then."""
+        ...
+
+    async def by_ids(self, user_ids: Sequence[int]) -> Sequence[Account]:
+        """Those of them who are active."""
+        ...
+
+    async def starting_with(self, prefix: str, *, limit: int) -> Sequence[Account]:
+        """Active users whose folded handle begins so, and who want to be found; by handle."""
+        ...
+
+
+class AccountStates(Protocol):
+    """Freezing, thawing and deleting. All raise ``ServerBusy``, the writing ones also ``OutcomeUnknown``."""
+
+    async def state(self, user_id: int) -> AccountState | None: ...
+
+    async def change(self, user_id: int, act: Act, *, reason: str, now_ms: int) -> StateChange | None:
+        """Freeze or thaw, and end what has to end; None if there is no such user. What was so already
+        changes nothing. ``Forbidden`` as ``states`` has it."""
+        ...
+
+    async def owned(self, user_id: int, *, limit: int) -> Sequence[str]:
+        """Groups of others as well that nobody else owns."""
+        ...
+
+    async def delete(self, user_id: int, *, verified_hash: str, now_ms: int) -> StateChange | None:
+        """Blank the profile and end everything but the row itself, which keeps handle and id from being used
+        again. None, and nothing done, while the user is in a group or has friends, or if the password is
+        another one by now."""
+        ...
+
+
+class Ban(NamedTuple):
+    """A device that is kept out at an address."""
+
+    device_id: str
+    address_key: str
+    failures: int
+    until_ms: int
+
+
+class DeviceBanList(Protocol):
+    """Failures and bans. All raise ``ServerBusy``, the writing ones also ``OutcomeUnknown``."""
+
+    async def banned_until(self, device_id: str, address_key: str) -> int:
+        """0 if it never was."""
+        ...
+
+    async def count(self, device_id: str, address_key: str, now_ms: int, *, window_ms: int) -> int:
+        """One more failure; how many there were since the first, which is at most ``window_ms`` ago."""
+        ...
+
+    async def bar(self, device_id: str, address_key: str, *, until_ms: int, user_id: int) -> Sequence[str]:
+        """Bar a counted device as ``device_bans`` has it, or not; the logins of ``user_id`` on it that ended."""
+        ...
+
+    async def bans(self, now_ms: int, *, after: tuple[str, str], limit: int) -> Sequence[Ban]: ...
+
+    async def lift(self, device_id: str, address_key: str) -> int:
+        """Empty: at all addresses; how many there were."""
+        ...
+
+    async def sweep(self, now_ms: int, *, window_ms: int) -> None:
+        """Forget failures and bans that are over."""
         ...
 
 

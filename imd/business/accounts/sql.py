@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from imd.business.accounts.login_rules import LoginRules, ended_by
 from imd.business.accounts.model import ACTIVE, Account, Ended, Login, Sessions
 from imd.business.accounts.ports import Accounts, Ending, HandleTaken, StoredPassword
 from imd.business.tables.people import logins, users
@@ -19,10 +20,10 @@ _BY_ID = select(users).where(users.c.id == bindparam("key"))
 _LOGINS_OF = (
     select(logins).where(logins.c.user_id == bindparam("owner")).order_by(logins.c.refreshed_at_ms.desc())
 )
-_STALEST_FIRST = (
-    select(logins.c.device_id, logins.c.login_id)
+_LOCK_LOGINS = (
+    select(logins)
     .where(logins.c.user_id == bindparam("owner"))
-    .order_by(logins.c.refreshed_at_ms)
+    .order_by(logins.c.device_id)
     .with_for_update()
 )
 _OWNER = select(users).where(users.c.id == bindparam("key")).with_for_update()
@@ -88,23 +89,21 @@ class SqlAccounts:
 
     async def _one(self, query: Select[Any], key: int | str) -> StoredPassword | None:
         row = await self._database.read(lambda c: c.execute(query, {"key": key}).first())
-        return None if row is None else StoredPassword(_account(row), row.password_hash)
+        return None if row is None else StoredPassword(account_of(row), row.password_hash)
 
     async def logins_of(self, user_id: int) -> Sequence[Login]:
         rows = await self._database.read(lambda c: c.execute(_LOGINS_OF, {"owner": user_id}).all())
         return [Login(*row) for row in rows]
 
     async def put_login(
-        self, login: Login, *, max_logins: int, verified_hash: str, new_hash: str = ""
+        self, login: Login, *, rules: LoginRules, verified_hash: str, new_hash: str = ""
     ) -> Sequence[Ended] | None:
         def work(connection: Connection) -> list[Ended] | None:
             owner = connection.execute(_OWNER, {"key": login.user_id}).first()
             if owner is None or owner.status != ACTIVE or owner.password_hash != verified_hash:
                 return None
-            present = [Ended(*row) for row in connection.execute(_STALEST_FIRST, {"owner": login.user_id})]
-            others = [one for one in present if one.device_id != login.device_id]
-            ended = others[: max(0, len(others) - max_logins + 1)]
-            ended += [one for one in present if one.device_id == login.device_id]
+            present = [Login(*row) for row in connection.execute(_LOCK_LOGINS, {"owner": login.user_id})]
+            ended = [Ended(one.device_id, one.login_id) for one in ended_by(login, present, rules)]
             if ended:
                 devices = [one.device_id for one in ended]
                 connection.execute(_END_LOGINS, {"owner": login.user_id, "devices": devices})
@@ -134,15 +133,17 @@ class SqlAccounts:
             row = connection.execute(_OWNER, key).first()
             if row is None or (new_hash and row.password_hash != verified_hash):
                 return None
-            present = [Ended(*one) for one in connection.execute(_STALEST_FIRST, owner)]
+            present = [Login(*one) for one in connection.execute(_LOCK_LOGINS, owner)]
             if device_id:
                 connection.execute(_END_LOGINS, owner | {"devices": [device_id]})
-                return Ending(_account(row), [one.login_id for one in present if one.device_id == device_id])
+                return Ending(
+                    account_of(row), [one.login_id for one in present if one.device_id == device_id]
+                )
             connection.execute(_END_OTHER_LOGINS, owner | {"device": except_device_id})
             connection.execute(_END_TOKENS, key)
             if new_hash:
                 connection.execute(_SET_PASSWORD, key | {"new_hash": new_hash})
-            account = _account(row)._replace(token_version=row.token_version + 1)
+            account = account_of(row)._replace(token_version=row.token_version + 1)
             return Ending(account, [one.login_id for one in present if one.device_id != except_device_id])
 
         return await self._database.write(work)
@@ -160,8 +161,18 @@ class SqlAccounts:
         return {user_id: Sessions(*state, devices[user_id]) for user_id, state in states.items()}
 
 
-def _account(row: Row[Any]) -> Account:
-    return Account(row.id, row.handle, row.display_name, row.status, row.token_version, row.created_at_ms)
+def account_of(row: Row[Any]) -> Account:
+    """The account of a whole row."""
+    return Account(
+        row.id,
+        row.handle,
+        row.display_name,
+        row.status,
+        row.token_version,
+        row.created_at_ms,
+        row.about,
+        row.avatar_url,
+    )
 
 
 _: type[Accounts] = SqlAccounts

@@ -257,7 +257,8 @@ class Memberships(Protocol):
         ...
 
     async def visible(self, user_id: int, target_ids: Sequence[int]) -> frozenset[int]:
-        """Those of the targets that share a 1:1 conversation or a small group with the user."""
+        """Those of the targets that are friends of the user or share a 1:1 conversation or a small group with
+        them, unless one of the two blocks the other, or the target does not want to be seen."""
         ...
 
 
@@ -267,7 +268,8 @@ class Directs(Protocol):
     async def exists(self, conversation_id: str) -> bool: ...
 
     async def open(self, conversation_id: str, user_id: int, peer_id: int, now_ms: int) -> bool:
-        """Make it; False if it was there. ``Forbidden`` if one of them is no active user."""
+        """Make it; False if it was there. ``Forbidden``, always in the same words, if the user may not write to
+        the peer, or one of them is no active user."""
         ...
 
 

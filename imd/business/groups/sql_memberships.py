@@ -11,14 +11,12 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
-    func,
     literal,
     or_,
     select,
     union_all,
 )
 
-from imd.business.accounts.model import ACTIVE
 from imd.business.groups.model import (
     DIRECT,
     GROUP,
@@ -32,9 +30,11 @@ from imd.business.groups.model import (
 )
 from imd.business.groups.ports import Directs, Memberships
 from imd.business.groups.sql_steps import read_group, read_standing
+from imd.business.relations.model import may_write, not_accepted
+from imd.business.relations.sql_pairs import lock_pair, stances
+from imd.business.relations.sql_sight import friends_among, seen_of
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import direct_conversations, users
-from imd.kernel.errors import Forbidden
 from imd.storage.sql import Database, insert_ignore
 
 
@@ -83,10 +83,11 @@ class SqlMemberships:
         asked = {"asking": user_id, "targets": list(target_ids), "most": VISIBLE_GROUP_MEMBERS}
 
         def work(connection: Connection) -> frozenset[int]:
-            seen = {user_id} & set(target_ids)
+            friend_ids = friends_among(connection, user_id, target_ids)
+            contacts = ({user_id} & set(target_ids)) | friend_ids
             for query in _VISIBLE:
-                seen.update(connection.execute(query, asked).scalars())
-            return frozenset(seen)
+                contacts.update(connection.execute(query, asked).scalars())
+            return frozenset(seen_of(connection, user_id, contacts, friend_ids))
 
         return await self._database.read(work)
 
@@ -191,11 +192,6 @@ _LIVING_GROUP = select(group_conversations.c.version, group_conversations.c.titl
 _ROLES = select(group_members.c.user_id, group_members.c.role).where(
     group_members.c.group_id == bindparam("conversation")
 )
-_ACTIVE_OF_TWO = (
-    select(func.count())
-    .select_from(users)
-    .where(users.c.id.in_((bindparam("low"), bindparam("high"))), users.c.status == ACTIVE)
-)
 
 
 class SqlDirects:
@@ -213,8 +209,9 @@ class SqlDirects:
         row = {"id": conversation_id, "user_low": low, "user_high": high, "created_at_ms": now_ms}
 
         def work(connection: Connection) -> bool:
-            if connection.execute(_ACTIVE_OF_TWO, {"low": low, "high": high}).scalar_one() != 2:
-                raise Forbidden("there is no such user", field="userId")
+            mine, theirs = stances(connection, *lock_pair(connection, user_id, peer_id))
+            if not may_write(mine, theirs):
+                raise not_accepted()
             return insert_ignore(connection, direct_conversations, [row]) == 1
 
         return await self._database.write(work)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imd.business.accounts.enter import LogIn, Refresh, Register
 from imd.business.accounts.leave import ChangePassword, LogOut
-from imd.business.accounts.model import Session
-from imd.business.accounts.profile import Profiles
+from imd.business.accounts.model import Account, Login, Session
+from imd.business.accounts.profile import Profile, Profiles
 from imd.business.rest.bodies import (
     DeviceAnswer,
     Done,
@@ -111,35 +111,57 @@ class AccountApi:
         return self._session(session)
 
     async def me(self, asked: Asked) -> MeAnswer:
-        profile = await self._profiles.me(asked.caller)
-        devices = [
-            DeviceAnswer(
-                login.device_id,
-                login.platform,
-                login.created_at_ms,
-                login.refreshed_at_ms,
-                login.device_id == asked.caller.device_id,
-            )
-            for login in profile.logins
-        ]
-        account = profile.account
-        return MeAnswer(
-            str(account.user_id), account.handle, account.display_name, account.created_at_ms, devices
-        )
+        return me_answer(asked, await self._profiles.me(asked.caller))
 
     async def find(self, asked: Asked) -> UserAnswer:
-        account = await self._profiles.find(asked.caller, asked.path["handle"])
-        return UserAnswer(str(account.user_id), account.handle, account.display_name)
+        return user_answer(await self._profiles.find(asked.caller, asked.path["handle"]))
 
     def _session(self, session: Session) -> SessionAnswer:
-        account = session.account
-        return SessionAnswer(
-            str(account.user_id),
-            account.handle,
-            account.display_name,
-            session.device_id,
-            session.token,
-            session.expires_at_ms,
-            session.expires_at_ms - self._refresh_below_ms,
-            session.login_expires_at_ms,
-        )
+        return session_answer(session, self._refresh_below_ms)
+
+
+def session_answer(session: Session, refresh_below_ms: int) -> SessionAnswer:
+    """A login as its owner gets it."""
+    account = session.account
+    return SessionAnswer(
+        str(account.user_id),
+        account.handle,
+        account.display_name,
+        session.device_id,
+        session.token,
+        session.expires_at_ms,
+        session.expires_at_ms - refresh_below_ms,
+        session.login_expires_at_ms,
+    )
+
+
+def device_answer(asked: Asked, login: Login) -> DeviceAnswer:
+    """A device of the caller's."""
+    return DeviceAnswer(
+        login.device_id,
+        login.platform,
+        login.created_at_ms,
+        login.refreshed_at_ms,
+        login.device_id == asked.caller.device_id,
+    )
+
+
+def me_answer(asked: Asked, profile: Profile) -> MeAnswer:
+    """The caller."""
+    account = profile.account
+    return MeAnswer(
+        str(account.user_id),
+        account.handle,
+        account.display_name,
+        account.created_at_ms,
+        [device_answer(asked, login) for login in profile.logins],
+        account.about,
+        account.avatar_url,
+    )
+
+
+def user_answer(account: Account) -> UserAnswer:
+    """Somebody, as everybody sees them."""
+    return UserAnswer(
+        str(account.user_id), account.handle, account.display_name, account.about, account.avatar_url
+    )

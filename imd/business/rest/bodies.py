@@ -87,6 +87,12 @@ class DeviceAnswer(Struct):
     current: bool
 
 
+class DevicesAnswer(Struct):
+    """All of them, the newest refreshed first."""
+
+    devices: list[DeviceAnswer]
+
+
 class MeAnswer(Struct):
     """The caller."""
 
@@ -95,6 +101,8 @@ class MeAnswer(Struct):
     displayName: str
     createdAt: Milliseconds
     devices: list[DeviceAnswer]
+    about: str
+    avatarUrl: str
 
 
 class UserAnswer(Struct):
@@ -103,6 +111,8 @@ class UserAnswer(Struct):
     userId: UserId
     handle: str
     displayName: str
+    about: str = ""
+    avatarUrl: str = ""
 
 
 class DirectAnswer(Struct):

@@ -31,8 +31,12 @@ users = Table(
     # When the status became what it is, and why.
     Column("status_at_ms", Id, nullable=False, server_default="0"),
     Column("status_reason", String(200), nullable=False, server_default=""),
-    # Rises with every change of the user's friends.
+    # Rises with every change of the user's friends; an epoch begins anew where versions went back. What ended up to
+    # the floor is forgotten. The last is the version at which friend groups were changed.
     Column("friends_version", Id, nullable=False, server_default="0"),
+    Column("friends_epoch", Id, nullable=False, server_default="0"),
+    Column("friends_floor", Id, nullable=False, server_default="0"),
+    Column("friend_groups_version", Id, nullable=False, server_default="0"),
     **MYSQL_TABLE,
 )
 
@@ -46,6 +50,9 @@ logins = Table(
     # When the password was given.
     Column("created_at_ms", Id, nullable=False),
     Column("refreshed_at_ms", Id, nullable=False),
+    # Where it was given from; see ``attempts.address_key``.
+    Column("address_key", String(64), nullable=False, server_default=""),
+    Index(None, "device_id"),
     **MYSQL_TABLE,
 )
 
@@ -79,18 +86,19 @@ friend_groups = Table(
     **MYSQL_TABLE,
 )
 
+# The last request of one to another.
 friend_requests = Table(
     "friend_requests",
     SCHEMA,
-    Column("id", Id, primary_key=True, autoincrement=False),
-    Column("from_user", Id, ForeignKey("users.id"), nullable=False),
-    Column("to_user", Id, ForeignKey("users.id"), nullable=False),
+    Column("from_user", Id, ForeignKey("users.id"), primary_key=True),
+    Column("to_user", Id, ForeignKey("users.id"), primary_key=True),
     Column("state", SmallInteger, nullable=False),
     Column("message", String(200), nullable=False),
     Column("created_at_ms", Id, nullable=False),
     Column("decided_at_ms", Id, nullable=False),
     Index(None, "from_user", "state"),
     Index(None, "to_user", "state"),
+    sqlite_with_rowid=False,
     **MYSQL_TABLE,
 )
 
@@ -114,6 +122,7 @@ device_bans = Table(
     Column("failures", Integer, nullable=False),
     Column("first_failure_at_ms", Id, nullable=False),
     Column("banned_until_ms", Id, nullable=False),
+    Index(None, "first_failure_at_ms"),
     **MYSQL_TABLE,
 )
 

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import select, update
 from twisted.internet.defer import Deferred
 
-from imd.business.accounts.model import DISABLED
+from imd.business.accounts.model import FROZEN
 from imd.business.tables.people import logins, users
 from imd.config.sections import Accounts, Config, Limits
 from tests.business.world import CHEAP, PASSWORD, WorldCase, at_once
@@ -163,12 +163,12 @@ class LoggingIn(WorldCase):
         self.world.clock.advance(7)
         self.assertEqual(self.world.login("alice").status, 200)
 
-    def test_disabled(self) -> None:
-        """A disabled account can neither log in nor use what it has, and only its owner learns why."""
-        self.set(status=DISABLED)
+    def test_frozen(self) -> None:
+        """A frozen account can neither log in nor use what it has, and only its owner learns why."""
+        self.set(status=FROZEN)
         self.world.clock.advance(61)
         self.assertEqual(self.status_of(self.session["token"]), 401)
-        self.assertEqual(self.world.login("alice").json["error"]["message"], "this account is disabled")
+        self.assertEqual(self.world.login("alice").json["error"]["message"], "this account is frozen")
         wrong = self.world.login("alice", password="wrong").json["error"]["message"]
         self.assertEqual(wrong, self.world.login("nobody").json["error"]["message"])
 
@@ -181,8 +181,8 @@ class LoggingIn(WorldCase):
         self.assertEqual(self.world.login("alice").status, 200)
 
     def test_changed_meanwhile(self) -> None:
-        """Whose password changes, or account is disabled, while the hash is computed is not logged in."""
-        for values in ({"password_hash": CHEAP.hash("another one")}, {"status": DISABLED}):
+        """Whose password changes, or account is frozen, while the hash is computed is not logged in."""
+        for values in ({"password_hash": CHEAP.hash("another one")}, {"status": FROZEN}):
             self.world = self.make_world()
             self.world.register("alice")
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.bus.local import LocalBus
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.business.accounts.leave import LogOut
+from imd.business.accounts.login_rules import LoginRules
 from imd.business.accounts.model import ACTIVE, Account, Caller, Login
 from imd.business.accounts.revoked import RevokedElsewhere
 from imd.business.accounts.sessions import TTL_S, SessionCache
@@ -59,7 +60,7 @@ class Nodes(SynchronousTestCase):
                 await RevokedElsewhere(bus=self.bus, sessions=cache, node=str(number)).start()
             await self.accounts.add(ALICE, "hash", Login(1, "phone", "first", "ios", 0, 0))
             login = Login(1, "laptop", "second", "mac", 0, 0)
-            await self.accounts.put_login(login, max_logins=5, verified_hash="hash")
+            await self.accounts.put_login(login, rules=LoginRules(5, 1 << 60), verified_hash="hash")
 
         drive(self.clock, start())
 

@@ -12,7 +12,17 @@ from imd.bus.subjects import NODE_REPORT
 from imd.config.sections import Config, Limits
 from imd.kernel.errors import Code
 from imd.pb.bus_pb2 import NodeReport
+from tests.business.rest.driven_people import drive_people
 from tests.business.world import OPERATOR_TOKEN, PASSWORD, Reply, World
+
+#: A name for every parameter of a path, none of which names anything that is there.
+_NONSENSE = {
+    "id": "g_0",
+    "userId": "7",
+    "handle": "nobody",
+    "deviceId": "none",
+    "friendGroupId": "7",
+}
 
 Operations = dict[tuple[str, str], dict[str, Any]]
 
@@ -167,6 +177,7 @@ class Described(SynchronousTestCase):
         self.operators()
         self.gateways()
         self.audit()
+        drive_people(self)
         self.assertEqual(self.driven, set(self.operations))
 
     def test_errors(self) -> None:
@@ -176,7 +187,7 @@ class Described(SynchronousTestCase):
             for body in ({"nonsense": 1}, None):
                 for bearer in ("", token):
                     body_here = body if "requestBody" in operation else None
-                    self.drive(method, path, body_here, token=bearer, id="g_0", userId="7", handle="nobody")
+                    self.drive(method, path, body_here, token=bearer, **_NONSENSE)
 
     def test_routes(self) -> None:
         """Every route is described, and everything described is routed, with the same words for parameters."""

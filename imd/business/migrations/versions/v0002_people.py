@@ -16,6 +16,7 @@ _MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_coll
 
 def upgrade() -> None:
     _profiles()
+    _logins()
     _pairs()
     _friends()
     _friend_groups()
@@ -34,7 +35,13 @@ def _profiles() -> None:
     op.add_column("users", sa.Column("level", sa.SmallInteger(), server_default="0", nullable=False))
     op.add_column("users", sa.Column("status_at_ms", _ID, server_default="0", nullable=False))
     op.add_column("users", sa.Column("status_reason", sa.String(200), server_default="", nullable=False))
-    op.add_column("users", sa.Column("friends_version", _ID, server_default="0", nullable=False))
+    for name in ("friends_version", "friends_epoch", "friends_floor", "friend_groups_version"):
+        op.add_column("users", sa.Column(name, _ID, server_default="0", nullable=False))
+
+
+def _logins() -> None:
+    op.add_column("logins", sa.Column("address_key", sa.String(64), server_default="", nullable=False))
+    op.create_index("ix_logins_device_id", "logins", ["device_id"])
 
 
 def _pairs() -> None:
@@ -78,7 +85,6 @@ def _friend_groups() -> None:
 def _friend_requests() -> None:
     op.create_table(
         "friend_requests",
-        sa.Column("id", _ID, autoincrement=False, nullable=False),
         sa.Column("from_user", _ID, nullable=False),
         sa.Column("to_user", _ID, nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
@@ -87,7 +93,8 @@ def _friend_requests() -> None:
         sa.Column("decided_at_ms", _ID, nullable=False),
         sa.ForeignKeyConstraint(["from_user"], ["users.id"], name="fk_friend_requests_from_user_users"),
         sa.ForeignKeyConstraint(["to_user"], ["users.id"], name="fk_friend_requests_to_user_users"),
-        sa.PrimaryKeyConstraint("id", name="pk_friend_requests"),
+        sa.PrimaryKeyConstraint("from_user", "to_user", name="pk_friend_requests"),
+        sqlite_with_rowid=False,
         **_MYSQL,
     )
     op.create_index("ix_friend_requests_from_user_state", "friend_requests", ["from_user", "state"])
@@ -120,3 +127,4 @@ def _device_bans() -> None:
         sa.PrimaryKeyConstraint("device_id", "address_key", name="pk_device_bans"),
         **_MYSQL,
     )
+    op.create_index("ix_device_bans_first_failure_at_ms", "device_bans", ["first_failure_at_ms"])
