@@ -13,6 +13,7 @@ class Somebody:
     def __init__(self, world: World, handle: str) -> None:
         session = world.register(handle)
         self._world = world
+        self.session = session
         self.handle = handle
         self.id = int(session["userId"])
         self.token = str(session["token"])

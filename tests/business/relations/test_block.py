@@ -29,7 +29,8 @@ class Relating(WorldCase):
 
     def sees(self, one: Somebody, other: Somebody) -> bool:
         """Whether one may see the other's presence."""
-        query = VisibleQuery(userId=one.id, targetIds=[other.id])
+        ticket = self.world.ticket(one.session)
+        query = VisibleQuery(userId=one.id, targetIds=[other.id], ticket=ticket)
         return list(self.world.ask(AUTH_VISIBLE, query, VisibleAnswer).visibleIds) == [other.id]
 
     def changed(self) -> list[tuple[dict[str, int], set[int]]]:
@@ -83,12 +84,11 @@ class Blocking(Relating):
         self.assertEqual(replies[0]["error"]["reason"], "not_accepted")
         body = {"userId": str(self.bob.id)}
         self.assertEqual(self.alice.refused("POST", "/conversations/direct", body), NOT_ACCEPTED)
-        failures = [
-            self.world.ask(
-                AUTH_DIRECT, DirectQuery(userId=self.bob.id, peerUserId=peer), DirectAnswer
-            ).failure
-            for peer in (self.alice.id, 12345)
-        ]
+        query = DirectQuery(userId=self.bob.id, ticket=self.world.ticket(self.bob.session))
+        failures = []
+        for peer_id in (self.alice.id, 12345):
+            query.peerUserId = peer_id
+            failures.append(self.world.ask(AUTH_DIRECT, query, DirectAnswer).failure)
         self.assertEqual(failures[0], failures[1])
         self.assertEqual(failures[0].reason, "not_accepted")
 
