@@ -115,6 +115,14 @@ BOUNDS = {
     "accounts.device_ban_s": Range(1, 365 * DAY_S),
     "accounts.groups_per_user": Range(1),
     "audit.keep_days": Range(0, 36_500),
+    "content.word_poll_s": Range(0.1, 3600),
+    # A sender waits for it, with everything that comes after in the conversation.
+    "content.hook_deadline_ms": Range(1, 5000),
+    "content.hook_connections": Range(1, 1000),
+    # A lease of a conversation's events has to outlast a POST.
+    "webhook.timeout_s": Range(0.1, 30),
+    "webhook.max_tries": Range(1, 100),
+    "webhook.connections": Range(1, 1000),
     "node.heartbeat_interval_s": Range(0.1, 60),
     "node.missed_heartbeats": Range(2, 100),
     "node.route_ttl_s": Range(10, DAY_S),

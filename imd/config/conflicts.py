@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from imd.config.address import EXPECTED, EXPECTED_HOST, Address, parse_address, parse_host
+from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
 from imd.config.permission import Permission, problems_of
+from imd.config.policy_conflicts import of_content, of_webhook
 from imd.config.secret import read_secret
 from imd.config.section import Section
 from imd.config.sections import (
@@ -39,14 +41,6 @@ _WEBSOCKET = re.compile(r"wss?://[^/\s?#@]+(/[^\s?#]*)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
 
-class Conflict(NamedTuple):
-    """``text`` is what is wrong with ``path``; it also depends on the keys in ``given``."""
-
-    path: str
-    text: str
-    given: tuple[str, ...] = ()
-
-
 class _Listen(Protocol):
     """Where any role listens; some have no tcp and tls."""
 
@@ -71,6 +65,8 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _permission(config.permission)
         yield from _accounts(config.accounts)
         yield from _login_policy(config.login_policy)
+        yield from of_content(config.content)
+        yield from of_webhook(config.webhook)
     elif isinstance(config, CoreConfig):
         yield from _of_clients(config.listen, config.tls)
         yield from _shared_ports(config.listen)
@@ -78,6 +74,7 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _access(config.gateway)
         yield from _permission(config.permission)
         yield from _node(config.node)
+        yield from of_content(config.content)
         yield from _nats(config.nats)
         yield from _mongo(config.mongo)
         yield from _redis(config.redis)
@@ -89,6 +86,7 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from _access(config.gateway)
         yield from _accounts(config.accounts)
         yield from _login_policy(config.login_policy)
+        yield from of_webhook(config.webhook)
         yield from _nats(config.nats)
         yield from _sql(config.sql)
     elif isinstance(config, AdminConfig):

@@ -7,12 +7,11 @@ the sections and keys that the role uses, and no others: a key without effect wo
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from msgspec import field
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.permission import Permission
+from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
 from imd.config.section import KIB, Section
 
 
@@ -273,6 +272,8 @@ class Config(Section, frozen=True):
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
     login_policy: LoginPolicy = LoginPolicy()
+    content: Content = Content()
+    webhook: Webhook = Webhook()
 
 
 class CoreConfig(Section, frozen=True):
@@ -287,6 +288,8 @@ class CoreConfig(Section, frozen=True):
     messages: Messages = Messages()
     permission: Permission = Permission()
     presence: Presence = Presence()
+    content: Content = Content()
+    webhook: CoreWebhook = CoreWebhook()
     node: Node = Node()
     nats: Nats = Nats()
     mongo: Mongo = Mongo()
@@ -312,6 +315,7 @@ class BusinessConfig(Section, frozen=True):
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
     login_policy: LoginPolicy = LoginPolicy()
+    webhook: BusinessWebhook = BusinessWebhook()
     nats: Nats = Nats()
     sql: Sql = Sql()
 
@@ -327,60 +331,3 @@ class AdminConfig(Section, frozen=True):
     tls: Tls = Tls()
     nats: Nats = Nats()
     sql: Sql = Sql()
-
-
-class CoreSettings(Protocol):
-    """What the core role reads, of either file."""
-
-    @property
-    def node_id(self) -> int: ...
-
-    @property
-    def gateway(self) -> Gateway: ...
-
-    @property
-    def limits(self) -> CoreLimits: ...
-
-    @property
-    def messages(self) -> Messages: ...
-
-    @property
-    def permission(self) -> Permission: ...
-
-    @property
-    def presence(self) -> Presence: ...
-
-
-class RestRates(Protocol):
-    """See ``BusinessLimits``."""
-
-    @property
-    def logins_per_min(self) -> float: ...
-
-    @property
-    def registrations_per_hour_per_ip(self) -> float: ...
-
-    @property
-    def user_requests_per_s(self) -> float: ...
-
-
-class BusinessSettings(Protocol):
-    """What the business role reads, of either file."""
-
-    @property
-    def node_id(self) -> int: ...
-
-    @property
-    def gateway(self) -> Access: ...
-
-    @property
-    def limits(self) -> RestRates: ...
-
-    @property
-    def accounts(self) -> Accounts: ...
-
-    @property
-    def audit(self) -> Audit: ...
-
-    @property
-    def login_policy(self) -> LoginPolicy: ...

@@ -12,6 +12,7 @@ from imd.kernel.errors import PayloadInvalid
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 #: Clients may also build ids from numbers and times, as the specification's example does (9.7).
 _CLIENT_MSG_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
+_DIRECT_PREFIX = "p_"
 
 #: 2025-01-01T00:00:00Z; 41 bits of milliseconds from here last until 2094.
 SNOWFLAKE_EPOCH_MS = 1_735_689_600_000
@@ -59,7 +60,12 @@ def snowflake_at(time_ms: int) -> int:
 def direct_conversation_id(user_a: int, user_b: int) -> str:
     """The 1:1 conversation of two users: a hash of the sorted pair (spec 4.1), the same from both sides."""
     low, high = sorted((user_a, user_b))
-    return "p_" + sha256(f"{low}:{high}".encode()).hexdigest()[:32]
+    return _DIRECT_PREFIX + sha256(f"{low}:{high}".encode()).hexdigest()[:32]
+
+
+def is_direct_id(conversation_id: str) -> bool:
+    """Whether this names a 1:1 conversation, if it names any."""
+    return conversation_id.startswith(_DIRECT_PREFIX)
 
 
 def is_id(value: str) -> bool:

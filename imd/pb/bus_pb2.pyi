@@ -365,18 +365,20 @@ class Revocation(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class HeldMessage(_message.Message):
-    __slots__ = ("senderId", "deviceId", "request", "reason", "ticket")
+    __slots__ = ("senderId", "deviceId", "request", "reason", "ticket", "contentHash")
     SENDERID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    CONTENTHASH_FIELD_NUMBER: _ClassVar[int]
     senderId: int
     deviceId: str
     request: bytes
     reason: str
     ticket: bytes
-    def __init__(self, senderId: _Optional[int] = ..., deviceId: _Optional[str] = ..., request: _Optional[bytes] = ..., reason: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
+    contentHash: bytes
+    def __init__(self, senderId: _Optional[int] = ..., deviceId: _Optional[str] = ..., request: _Optional[bytes] = ..., reason: _Optional[str] = ..., ticket: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ...) -> None: ...
 
 class HoldAnswer(_message.Message):
     __slots__ = ("failure", "reviewId", "status")
@@ -477,12 +479,16 @@ class AuditEvents(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ...) -> None: ...
 
 class SystemAppended(_message.Message):
-    __slots__ = ("failure", "seq")
+    __slots__ = ("failure", "seq", "serverMsgId", "serverTime")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
+    SERVERMSGID_FIELD_NUMBER: _ClassVar[int]
+    SERVERTIME_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     seq: int
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
+    serverMsgId: int
+    serverTime: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ...) -> None: ...
 
 class ForwardedSend(_message.Message):
     __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right")

@@ -39,7 +39,7 @@ from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.openapi import with_description
-from imd.config.sections import BusinessSettings
+from imd.config.role_settings import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage

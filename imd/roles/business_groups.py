@@ -33,7 +33,7 @@ from imd.business.rest.group_order import OrderApi
 from imd.business.rest.groups import GroupApi
 from imd.business.rest.operation import Operation
 from imd.business.rest.operator_groups import OperatorGroupApi
-from imd.config.sections import BusinessSettings
+from imd.config.role_settings import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks

@@ -37,7 +37,8 @@ from imd.business.rest.operation import Operation
 from imd.business.rest.operators import OperatorApi
 from imd.business.rest.profiles import ProfileApi
 from imd.config.login_limits import LOGIN_KINDS, parse_limit
-from imd.config.sections import BusinessSettings, LoginPolicy
+from imd.config.role_settings import BusinessSettings
+from imd.config.sections import LoginPolicy
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.storage.sql import Database

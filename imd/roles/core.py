@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.config import sections
-from imd.config.sections import CoreSettings
+from imd.config.role_settings import CoreSettings
 from imd.core.directory_bus import BusDirectory
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
@@ -43,6 +43,7 @@ from imd.core.permission.quick import QuickRefusal
 from imd.core.permission.snapshots import MembershipCache
 from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
+from imd.core.screening.holding import BusReviews
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
@@ -50,6 +51,7 @@ from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Limits
 from imd.roles.core_in_force import CoreInForce, hint_thresholds, rates
 from imd.roles.neighbourhood import Cluster, Neighbourhood
+from imd.roles.screening import build_screening
 from imd.roles.stages import Background
 from imd.roles.standing import Standing
 from imd.wire.codec import require_fast_protobuf
@@ -98,6 +100,7 @@ class _FastProtobuf:
 def build_core(
     config: CoreSettings,
     *,
+    reactor: Any,
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
@@ -204,7 +207,8 @@ def build_core(
             presence=presence,
             queue_size=messages.queue_size,
         )
-    catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors)
+    reviews = BusReviews(bus=bus, clock=clock)
+    catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors, held=reviews)
     watching = Watching(presence=presence, routes=None if neighbourhood is None else neighbourhood.sessions)
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
     if neighbourhood is not None:
@@ -225,9 +229,25 @@ def build_core(
         second_look=None if neighbourhood is None else SecondLook(log=log, clock=clock, tasks=tasks),
     )
     recaller = Recaller(live=live, log=log, ids=ids, wall_clock=wall_clock, window_s=messages.recall_window_s)
+    acks = Acks()
+    screening = build_screening(
+        config.content,
+        text_bytes=config.gateway.text_bytes,
+        reactor=reactor,
+        clock=clock,
+        wall_clock=wall_clock,
+        bus=bus,
+        submit=submit,
+        held=reviews,
+        acks=acks,
+        log=log,
+        sessions=registry,
+        tasks=tasks,
+    )
     requests = Requests(
         submit=submit,
-        acks=Acks(),
+        gate=screening.gate,
+        acks=acks,
         live=live,
         fanout=fanout,
         neighbours=neighbours,
@@ -267,8 +287,9 @@ def build_core(
         ("permission channel", standing.watch),
         (
             "admitted messages",
-            Settling(submit=submit, neighbours=neighbours, receipts=receipts, clock=clock),
+            Settling(pending=[screening.gate, submit], neighbours=neighbours, receipts=receipts, clock=clock),
         ),
+        *screening.stages,
         *among_nodes,
         (
             "invalidations",
@@ -323,6 +344,7 @@ def build_core(
         recaller=recaller,
         receipts=receipts,
         standing=standing,
+        screening=screening,
     )
     return CoreRole(stages, gateway, last_stages, neighbourhood, in_force)
 

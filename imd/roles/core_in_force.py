@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from imd.config import sections
-from imd.config.sections import CoreSettings
+from imd.config.role_settings import CoreSettings
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.limits import Rates
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
+from imd.roles.screening import Screening
 from imd.roles.standing import Standing
 
 
@@ -25,6 +26,7 @@ class CoreInForce:
         recaller: Recaller,
         receipts: Receipts,
         standing: Standing,
+        screening: Screening,
     ) -> None:
         self._gateway = gateway
         self._appender = appender
@@ -32,10 +34,12 @@ class CoreInForce:
         self._recaller = recaller
         self._receipts = receipts
         self._standing = standing
+        self._screening = screening
 
     def change(self, config: CoreSettings, version: int) -> None:
         """See ``SettingsSeen``."""
         self._standing.change(config.permission, version)
+        self._screening.take_settings(config.content)
         self._gateway.change_rates(rates(config.limits))
         self._appender.conversation_per_s = config.limits.conversation_per_s
         self._fanout.thresholds = hint_thresholds(config.messages)

@@ -66,6 +66,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
     )
     core = build_core(
         config,
+        reactor=reactor,
         clock=reactor,
         wall_clock=system_wall_clock,
         bus=bus,

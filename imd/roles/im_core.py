@@ -45,6 +45,7 @@ def build(
     shared = cluster_stores(config, reactor=reactor)
     core = build_core(
         config,
+        reactor=reactor,
         clock=reactor,
         wall_clock=system_wall_clock,
         bus=bus,

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from msgspec import field
+
 from imd.config.load import overlaid, problems_in
 from imd.config.permission import Permission, problems_of
+from imd.config.policy_conflicts import of_failure_mode
 from imd.config.section import Section
 from imd.config.sections import Limits
 
@@ -37,6 +40,14 @@ class AccountSettings(Section, frozen=True):
     registration: bool = True
 
 
+class ContentSettings(Section, frozen=True):
+    """Of [content], what can change at any time."""
+
+    words: list[str] = field(default_factory=list)
+    hook_deadline_ms: float = 1
+    hook_on_failure: str = "open"
+
+
 class Changeable(Section, frozen=True):
     """All keys that a document may hold; defaults here mean nothing, only what is named counts."""
 
@@ -44,6 +55,7 @@ class Changeable(Section, frozen=True):
     messages: MessageSettings = MessageSettings()
     accounts: AccountSettings = AccountSettings()
     permission: Permission = Permission()
+    content: ContentSettings = ContentSettings()
 
 
 class Settings(NamedTuple):
@@ -66,5 +78,8 @@ def problems(document: object) -> list[str]:
         return ['settings: expected an object of sections, such as {"limits": {"user_burst": 60}}']
     if reasons := problems_in(document, Changeable):
         return reasons
-    permission = overlaid(Changeable(), document).permission
-    return [f"permission.{key}: {text}" for key, text in problems_of(permission)]
+    changed = overlaid(Changeable(), document)
+    return [
+        *(f"permission.{key}: {text}" for key, text in problems_of(changed.permission)),
+        *(f"{path}: {text}" for path, text, _ in of_failure_mode(changed.content.hook_on_failure)),
+    ]

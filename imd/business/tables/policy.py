@@ -30,7 +30,7 @@ reviews = Table(
     Column("state", SmallInteger, nullable=False),
     # Why it is held.
     Column("reason", String(200), nullable=False),
-    # A serialised im.v1.SendMessageReq.
+    # A serialised im.v1.SendMessageReq, as it will be sent; the hash is of what the client sent.
     Column("request", LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb"), nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("created_at_ms", Id, nullable=False),
@@ -39,32 +39,55 @@ reviews = Table(
     Column("note", String(500), nullable=False),
     # Once it is delivered.
     Column("seq", Id, nullable=False),
+    # When something has to be done about it: expire it, deliver it, tell its sender, forget it.
+    Column("due_at_ms", Id, nullable=False),
+    # Whether the sender was told how it ended.
+    Column("told", SmallInteger, nullable=False),
     UniqueConstraint("conversation_id", "sender_id", "client_msg_id"),
     Index(None, "state", "id"),
+    Index(None, "sender_id", "state"),
+    Index(None, "due_at_ms"),
     **MYSQL_TABLE,
 )
 
-# Events on their way to the outside. Those of one key are sent in the order of their ids.
+# Events on their way to the outside. Those of one key are sent in the order of their positions, then of their ids.
 outbox = Table(
     "outbox",
     SCHEMA,
     Column("id", Id, primary_key=True, autoincrement=True),
     # Told to the receiver, who drops what it has seen.
     Column("event_id", String(128), nullable=False, unique=True),
-    Column("order_key", String(64), nullable=False),
+    Column("order_key", String(80), nullable=False),
+    # A message's seq; 0: as they come.
+    Column("position", Id, nullable=False),
     Column("kind", String(64), nullable=False),
     Column("payload", Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("due_at_ms", Id, nullable=False),
-    # The node that sends it now, and until when it may.
-    Column("lease_owner", String(64), nullable=False),
-    Column("lease_until_ms", Id, nullable=False),
     Column("last_error", String(200), nullable=False),
     Column("created_at_ms", Id, nullable=False),
-    Index(None, "state", "due_at_ms"),
-    Index(None, "order_key", "state", "id"),
+    # When it was sent or given up.
+    Column("settled_at_ms", Id, nullable=False),
+    Index(None, "order_key", "state", "position", "id"),
+    Index(None, "state", "id"),
+    Index(None, "state", "settled_at_ms"),
     sqlite_autoincrement=True,
+    **MYSQL_TABLE,
+)
+
+# One row for each key: when somebody has to look whether it has events, and who is sending them.
+outbox_lines = Table(
+    "outbox_lines",
+    SCHEMA,
+    Column("order_key", String(80), primary_key=True),
+    # Sent so far; a position that does not follow waits a moment for the one before it.
+    Column("last_position", Id, nullable=False),
+    Column("due_at_ms", Id, nullable=False),
+    Column("lease_owner", String(64), nullable=False),
+    Column("lease_until_ms", Id, nullable=False),
+    Column("touched_at_ms", Id, nullable=False),
+    Index(None, "due_at_ms"),
+    sqlite_with_rowid=False,
     **MYSQL_TABLE,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imd.core.gateway.session import BUSY, Session
 from imd.core.message.sends import PendingSend
+from imd.core.screening.model import being_reviewed
 from imd.kernel.errors import ImError, ServerBusy
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope
@@ -48,6 +49,10 @@ class Acks:
         if isinstance(send.recipient, Session):
             error = ServerBusy("whether this message is stored is not known yet")
             send.recipient.push(control(Envelope(ack=_failure(send, DELAYED, error))))
+
+    def held(self, send: PendingSend) -> None:
+        """It waits for a person; what becomes of it is told then, or to whoever asks."""
+        self._finish(send, _failure(send, DELAYED, being_reviewed()))
 
     def _finish(self, send: PendingSend, ack: Ack) -> None:
         session = send.recipient

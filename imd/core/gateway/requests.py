@@ -28,12 +28,15 @@ from imd.core.message.receipts import Receipts
 from imd.core.message.sends import PendingSend, SendKey, Submit
 from imd.core.permission.decide import refusal
 from imd.core.permission.quick import QuickRefusal
+from imd.core.screening.draft import draft_of
+from imd.core.screening.gate import Gate
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import Forbidden, ImError, InternalError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id
 from imd.kernel.tasks import Tasks
 from imd.pb.delivery_pb2 import Typing
 from imd.pb.envelope_pb2 import Envelope
+from imd.pb.message_pb2 import CUSTOM
 from imd.wire.codec import encode
 from imd.wire.outbound import Outbound, Priority, control, with_raw_payload
 
@@ -57,6 +60,7 @@ class Requests:
         self,
         *,
         submit: Submit,
+        gate: Gate,
         acks: Acks,
         live: LiveConversations,
         fanout: Fanout,
@@ -74,6 +78,7 @@ class Requests:
         quick: QuickRefusal | None = None,
     ) -> None:
         self._submit = submit
+        self._gate = gate
         self._acks = acks
         self._live = live
         self._fanout = fanout
@@ -162,7 +167,11 @@ class Requests:
             ticket=session.ticket,
         )
         if self._quick is None or not self._quick.refused(send):
-            self._submit.submit(send)
+            # Nobody but the application knows what a CUSTOM message says.
+            if self._gate.is_open or request.type == CUSTOM:
+                self._submit.submit(send)
+            else:
+                self._gate.take(send, draft_of(request, origin))
         if session.in_flight >= MAX_IN_FLIGHT:
             session.hold(BUSY)
 

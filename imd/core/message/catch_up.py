@@ -13,11 +13,13 @@ from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow, Page, StoredKey
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.visible import first_visible, unseen, within
-from imd.kernel.errors import PayloadInvalid
+from imd.core.screening.model import Held, being_reviewed, content_refused
+from imd.core.screening.ports import HeldMessages
+from imd.kernel.errors import PayloadInvalid, ServerBusy
 from imd.kernel.ids import check_id, is_client_msg_id
 from imd.kernel.sharing import SharedQuestions
 from imd.pb.delivery_pb2 import Ack
-from imd.pb.message_pb2 import REVOKED, STORED, Message
+from imd.pb.message_pb2 import DELAYED, FAILED, REVOKED, STORED, Message
 from imd.pb.sync_pb2 import (
     BACKWARD,
     Conversation,
@@ -32,6 +34,7 @@ from imd.pb.sync_pb2 import (
     SyncResp,
 )
 from imd.wire.framing import encode_varint
+from imd.wire.outbound import error_payload
 
 HISTORY_PAGE = 200
 HISTORY_DEFAULT = 50
@@ -58,12 +61,19 @@ class CatchUp:
     """Reads for clients; every method checks that the caller may see what it asks for."""
 
     def __init__(
-        self, *, live: LiveConversations, directory: Directory, log: MessageLog, cursors: Cursors
+        self,
+        *,
+        live: LiveConversations,
+        directory: Directory,
+        log: MessageLog,
+        cursors: Cursors,
+        held: HeldMessages,
     ) -> None:
         self._live = live
         self._directory = directory
         self._log = log
         self._cursors = cursors
+        self._held = held
         #: After a hint, a large group asks for the same page within the same moment.
         self._pages: SharedQuestions[tuple[str, int, int, bool], Page] = SharedQuestions()
 
@@ -177,8 +187,21 @@ class CatchUp:
             raise PayloadInvalid("malformed id", field="queryMessageStatusReq.clientMsgIds")
         await self._mine(user_id, conversation_id, "queryMessageStatusReq.conversationId")
         found = await self._log.find(conversation_id, user_id, ids)
-        acks = [_status_ack(conversation_id, each, found.get(each)) for each in ids]
+        held = await self._held_of(conversation_id, user_id, [each for each in ids if each not in found])
+        acks = [_status_ack(conversation_id, each, found.get(each), held.get(each)) for each in ids]
         return QueryMessageStatusResp(conversationId=conversation_id, acks=acks)
+
+    async def _held_of(
+        self, conversation_id: str, user_id: int, client_msg_ids: Sequence[str]
+    ) -> Mapping[str, Held]:
+        """Those that wait for a review, or did. Where that cannot be learned they count as never seen: whoever
+        sends one again hears how it stands."""
+        if not client_msg_ids:
+            return {}
+        try:
+            return await self._held.states(conversation_id, user_id, client_msg_ids)
+        except ServerBusy:
+            return {}
 
     async def conversations(self, speaker: Speaker, request: ConversationListReq) -> ConversationListResp:
         """The caller's conversations, newest first, with last message and unread count."""
@@ -264,9 +287,14 @@ def _conversation(entry: ConversationEntry, last: Message | None, read_seq: int)
     )
 
 
-def _status_ack(conversation_id: str, client_msg_id: str, stored: StoredKey | None) -> Ack:
+def _status_ack(conversation_id: str, client_msg_id: str, stored: StoredKey | None, held: Held | None) -> Ack:
     if stored is None:
-        return Ack(conversationId=conversation_id, clientMsgId=client_msg_id)
+        ack = Ack(conversationId=conversation_id, clientMsgId=client_msg_id)
+        if held is not None:
+            # A delivered one that is not in the log came there since the log was asked: it is on its way.
+            ack.status = FAILED if held is Held.REFUSED else DELAYED
+            ack.error.CopyFrom(error_payload(content_refused() if held is Held.REFUSED else being_reviewed()))
+        return ack
     return Ack(
         conversationId=conversation_id,
         clientMsgId=client_msg_id,

@@ -165,6 +165,13 @@ def sent_body(request: SendMessageReq, origin: Origin) -> bytes:
     return message.SerializeToString()
 
 
+def replaced_body(body: bytes, text: str) -> bytes:
+    """A stored form with this text in place of its own."""
+    message = Message.FromString(body)
+    message.textContent = text
+    return message.SerializeToString()
+
+
 def recall_body(seq: int, server_msg_id: int, origin: Origin) -> bytes:
     """The stored form of a recall, without its own seq."""
     message = _message(origin, RECALL)

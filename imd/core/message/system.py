@@ -1,4 +1,4 @@
-"""System notices: messages that another role writes into a conversation, over the bus."""
+"""What another role writes into a conversation, over the bus: system notices, and what was held and approved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import MESSAGE_SEND_ANY
 from imd.core.message.content import Origin, system_body
-from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey, Submit
+from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey, Submit, Submitter
+from imd.core.screening.approved import approved_send
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, is_client_msg_id
@@ -42,51 +43,59 @@ class SystemMessages:
 
     async def _respond(self, payload: bytes) -> bytes:
         try:
-            seq = await self.append(_decoded(payload))
+            stored = await self.append(_decoded(payload))
         except ImError as error:
             return SystemAppended(failure=failure_of(error)).SerializeToString()
-        return SystemAppended(seq=seq).SerializeToString()
+        appended = SystemAppended(
+            seq=stored.seq, serverMsgId=stored.server_msg_id, serverTime=stored.server_time_ms
+        )
+        return appended.SerializeToString()
 
-    async def append(self, request: SystemAppend) -> int:
-        """The seq of the notice, once it is durable."""
+    async def append(self, request: SystemAppend) -> PendingSend:
+        """The message, once it is durable."""
         conversation_id = check_id(request.conversationId, "conversationId")
         if not is_client_msg_id(request.clientMsgId):
             raise PayloadInvalid("clientMsgId is missing or malformed", field="clientMsgId")
-        now_ms = self._wall_clock()
-        key = SendKey(conversation_id, SYSTEM_SENDER_ID, request.clientMsgId)
-        origin = Origin(conversation_id, SYSTEM_SENDER_ID, "", key.client_msg_id, self._ids.next(), now_ms)
         waiter = _Waiter()
-        self._submit.submit(
-            PendingSend(
-                key=key,
-                body=system_body(request.notice, origin),
-                content_hash=blake2b(
-                    request.notice.SerializeToString(deterministic=True), digest_size=16
-                ).digest(),
-                server_msg_id=origin.server_msg_id,
-                server_time_ms=now_ms,
-                submitter=waiter,
-                recipient=None,
-                version=request.version,
-            )
+        origin = Origin(
+            conversation_id, SYSTEM_SENDER_ID, "", request.clientMsgId, self._ids.next(), self._wall_clock()
         )
-        return await waiter.seq
+        if request.HasField("approved"):
+            send = approved_send(request.approved, origin, waiter)
+        else:
+            send = _notice_send(request, origin, waiter)
+        self._submit.submit(send)
+        return await waiter.stored_as
+
+
+def _notice_send(request: SystemAppend, origin: Origin, waiter: Submitter) -> PendingSend:
+    notice = request.notice
+    return PendingSend(
+        key=SendKey(origin.conversation_id, SYSTEM_SENDER_ID, origin.client_msg_id),
+        body=system_body(notice, origin),
+        content_hash=blake2b(notice.SerializeToString(deterministic=True), digest_size=16).digest(),
+        server_msg_id=origin.server_msg_id,
+        server_time_ms=origin.server_time_ms,
+        submitter=waiter,
+        recipient=None,
+        version=request.version,
+    )
 
 
 class _Waiter:
-    """``Submitter`` for one notice."""
+    """``Submitter`` for one message."""
 
     def __init__(self) -> None:
-        self.seq: Deferred[int] = Deferred()
+        self.stored_as: Deferred[PendingSend] = Deferred()
 
     def accepted(self, send: PendingSend) -> None:
         """Not said: the other role waits for STORED."""
 
     def stored(self, send: PendingSend, *, duplicate: bool) -> None:
-        self.seq.callback(send.seq)
+        self.stored_as.callback(send)
 
     def failed(self, send: PendingSend, error: ImError) -> None:
-        self.seq.errback(error)
+        self.stored_as.errback(error)
 
     def delayed(self, send: PendingSend) -> None:
         """The caller's own time-out decides how long it waits."""

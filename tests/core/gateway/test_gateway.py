@@ -9,6 +9,8 @@ from imd.core.directory import GROUP, Membership
 from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
 from imd.core.gateway.gateway import FRAMES_PER_TURN
 from imd.core.gateway.requests import MAX_REQUESTS, TYPING_MAX_MEMBERS
+from imd.core.screening.chain import Step
+from imd.core.screening.model import Action, FailureMode, Verdict
 from imd.kernel.errors import ServerBusy
 from imd.pb.connection_pb2 import (
     AUTH_FAILED,
@@ -22,10 +24,11 @@ from imd.pb.connection_pb2 import (
 )
 from imd.pb.delivery_pb2 import Deliver, Typing
 from imd.pb.envelope_pb2 import Envelope, Header
-from imd.pb.message_pb2 import FAILED, Message
+from imd.pb.message_pb2 import CUSTOM, DELAYED, FAILED, Message, SendMessageReq
 from imd.pb.sync_pb2 import HistoryReq, RecallReq
 from imd.wire.outbound import Outbound, Priority, deliver
 from tests.core.gateway.world import HOUR_MS, NO_RATES, NOW_MS, World, connect, text
+from tests.core.screening.checks import AtOnce, Slow
 
 BEAT = Envelope(hb=Heartbeat(sentAt=7))
 HISTORY = Envelope(historyReq=HistoryReq(conversationId="c"))
@@ -303,6 +306,47 @@ class FairnessTests(SynchronousTestCase):
         self.assertTrue(link.paused)
         acks.failed(world.pipeline.submitted[MAX_IN_FLIGHT // 2], ServerBusy("x"))
         self.assertFalse(link.paused)
+
+    def test_busy_with_judging(self) -> None:
+        """Sends that wait for a verdict count: a device that goes on is not read; refusals make room again."""
+        world = World()
+        slow = Slow()
+        world.chain.steps = (Step("check", slow, 0.5, FailureMode.OPEN),)
+        link = world.live()
+        link.says(*[text(f"m{number}") for number in range(FRAMES_PER_TURN)])
+        while not link.paused:
+            world.turn()
+            link.says(text(f"n{len(slow.asked)}"))
+        self.assertEqual(len(slow.asked), MAX_IN_FLIGHT)
+        self.assertEqual(world.pipeline.submitted, [])
+        link.sent.clear()
+        for answer in slow.answers[: MAX_IN_FLIGHT // 2]:
+            answer.callback(Verdict(Action.REFUSE))
+        self.assertFalse(link.paused)
+        self.assertEqual(link.heard(), ["ack"] * (MAX_IN_FLIGHT // 2))
+        error = link.last().ack.error
+        self.assertEqual((error.code, error.reason), (FORBIDDEN, "content"))
+
+    def test_held_makes_room(self) -> None:
+        """A held message is DELAYED for its reason, and no longer in flight."""
+        world = World()
+        world.chain.steps = (Step("check", AtOnce(lambda _: Verdict(Action.REVIEW)), 1, FailureMode.OPEN),)
+        link = world.live()
+        link.says(text("m"))
+        link.heard()
+        (sent,) = link.sent
+        self.assertEqual(sent.ack.status, DELAYED)
+        self.assertEqual((sent.ack.error.reason, sent.ack.error.retryable), ("content", True))
+        self.assertEqual(link.live.in_flight, 0)
+
+    def test_custom_is_not_judged(self) -> None:
+        """What only an application understands is not judged."""
+        world = World()
+        world.chain.steps = (Step("check", AtOnce(lambda _: Verdict(Action.REFUSE)), 1, FailureMode.OPEN),)
+        link = world.live()
+        request = SendMessageReq(conversationId="c", clientMsgId="m", type=CUSTOM, binaryContent=b"x")
+        link.says(Envelope(send=request))
+        self.assertEqual(len(world.pipeline.submitted), 1)
 
     def test_reasons_not_to_read(self) -> None:
         """A peer that does not read is not read, whatever else ends meanwhile."""

@@ -25,6 +25,8 @@ from imd.core.message.content import ContentLimits
 from imd.core.message.live import LiveConversation
 from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
+from imd.core.screening.chain import Chain
+from imd.core.screening.gate import Gate
 from imd.kernel.errors import AuthFailed
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
@@ -35,6 +37,7 @@ from imd.pb.sync_pb2 import SyncResp
 from imd.wire.codec import encode
 from imd.wire.framing import FrameDecoder
 from imd.wire.outbound import Outbound
+from tests.core.screening.checks import Reviews
 
 NOW_MS = 1_750_000_000_000
 HOUR_MS = 3_600_000
@@ -175,6 +178,12 @@ class Pipeline:
     def submit(self, send: PendingSend) -> None:
         self.submitted.append(send)
 
+    async def find(
+        self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
+    ) -> dict[str, object]:
+        """Nothing was stored before."""
+        return {}
+
     def arrived(self, session: Session, conversation_ids: Sequence[str]) -> None:
         """Live conversations hear of a session."""
 
@@ -241,9 +250,21 @@ class World:
             wall_clock=self.wall_clock,
             second_look=None if log is None else SecondLook(log=log, clock=clock, tasks=self.tasks),
         )
+        acks = Acks()
+        self.reviews = Reviews()
+        #: Empty: nothing that is said is judged.
+        self.chain = Chain(steps=(), clock=clock)
         requests = Requests(
             submit=behind,
-            acks=Acks(),
+            gate=Gate(
+                check=self.chain,
+                submit=behind,
+                log=behind,
+                held=self.reviews,
+                on_held=acks.held,
+                tasks=self.tasks,
+            ),
+            acks=acks,
             live=behind,
             fanout=behind,
             neighbours=behind,

@@ -29,8 +29,20 @@ from imd.kernel.tasks import Tasks
 from imd.pb.message_pb2 import TEXT, Message, SendMessageReq
 from tests.contract.driving import drive
 from tests.core.message.faulty import FaultyCursors, FaultyLog
-from tests.core.message.players import ANN, BOB, CY, DAN, GROUP_ID, Answers, Device, People, Sessions, Told
+from tests.core.message.players import (
+    ANN,
+    BOB,
+    CY,
+    DAN,
+    GROUP_ID,
+    Answers,
+    Device,
+    People,
+    Sessions,
+    Told,
+)
 from tests.core.permission.standing import Standing
+from tests.core.screening.checks import Reviews
 
 __all__ = [
     "ANN",
@@ -102,7 +114,9 @@ class Pipeline:
             conversation_per_s=options.pop("conversation_per_s", 0),
             **options,
         )
-        self.catch_up = CatchUp(live=self.live, directory=case.people, log=case.log, cursors=case.cursors)
+        self.catch_up = CatchUp(
+            live=self.live, directory=case.people, log=case.log, cursors=case.cursors, held=case.reviews
+        )
         self.recaller = Recaller(
             live=self.live, log=case.log, ids=case.ids, wall_clock=case.wall_clock, window_s=120.0
         )
@@ -125,6 +139,7 @@ class PipelineCase(SynchronousTestCase):
         self.people = People()
         self.people.put(GROUP_ID, ANN, BOB, CY)
         self.sessions = Sessions()
+        self.reviews = Reviews()
         self.answers = Answers()
         self.ids = Snowflake(node_id=1, wall_clock=self.wall_clock)
         self.thresholds = HintThresholds(

@@ -16,9 +16,10 @@ from imd.core.message.catch_up import (
     STATUS_QUERY_IDS,
     SYNC_PAGE,
 )
-from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.core.screening.model import Held
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid, ServerBusy
 from imd.pb.connection_pb2 import ConversationCursor
-from imd.pb.message_pb2 import STORED
+from imd.pb.message_pb2 import DELAYED, FAILED, STORED
 from imd.pb.sync_pb2 import (
     BACKWARD,
     FORWARD,
@@ -167,6 +168,14 @@ class StatusTests(PipelineCase):
         self.send("a")
         self.send("b", sender=BOB)
         self.assertEqual(self.status(ANN, "b", "x", "a"), [("b", 0, 0), ("x", 0, 0), ("a", 1, STORED)])
+
+    def test_held(self) -> None:
+        """What waits for a review is DELAYED, what was refused there FAILED; while nobody can tell, without status."""
+        self.reviews.known = {"u": Held.UNDECIDED, "r": Held.REFUSED}
+        asked = self.status(ANN, "u", "r", "x")
+        self.assertEqual(asked, [("u", 0, DELAYED), ("r", 0, FAILED), ("x", 0, 0)])
+        self.reviews.error = ServerBusy("business is away")
+        self.assertEqual(self.status(ANN, "u"), [("u", 0, 0)])
 
     def test_refused(self) -> None:
         """Strangers, malformed ids, and too many."""

@@ -201,7 +201,7 @@ class StopTests(PipelineCase):
 
     def settle(self) -> None:
         stage = Settling(
-            submit=self.now.appender,
+            pending=[self.now.appender],
             neighbours=NoNeighbours(),
             receipts=self.now.receipts,
             clock=self.clock,

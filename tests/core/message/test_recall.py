@@ -93,7 +93,7 @@ class RecallTests(PipelineCase):
             wall_clock=self.wall_clock,
         )
         notice = SystemAppend(conversationId=GROUP_ID, clientMsgId="n", notice=SystemNotice(event="e"))
-        self.assertEqual(self.wait(system.append(notice)), 3)
+        self.assertEqual(self.wait(system.append(notice)).seq, 3)
         said = set()
         for seq in (2, 3, 99):
             with self.assertRaises(Forbidden) as refused:

@@ -68,7 +68,7 @@ class RetellingTests(ClusterCase):
         self.refused.add(self.subject)
         self.say("a")
         settling = Settling(
-            submit=self.owning.forwarding,
+            pending=[self.owning.forwarding],
             neighbours=self.owning.neighbours,
             receipts=self.owning.receipts,
             clock=self.clock,

@@ -40,6 +40,8 @@ def _reviews() -> None:
         sa.Column("decided_by", sa.String(64), nullable=False),
         sa.Column("note", sa.String(500), nullable=False),
         sa.Column("seq", _ID, nullable=False),
+        sa.Column("due_at_ms", _ID, nullable=False),
+        sa.Column("told", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_reviews"),
         sa.UniqueConstraint(
             "conversation_id",
@@ -49,6 +51,8 @@ def _reviews() -> None:
         ),
         **_MYSQL,
     )
+    op.create_index("ix_reviews_due_at_ms", "reviews", ["due_at_ms"])
+    op.create_index("ix_reviews_sender_id_state", "reviews", ["sender_id", "state"])
     op.create_index("ix_reviews_state_id", "reviews", ["state", "id"])
 
 
@@ -57,23 +61,38 @@ def _outbox() -> None:
         "outbox",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("event_id", sa.String(128), nullable=False),
-        sa.Column("order_key", sa.String(64), nullable=False),
+        sa.Column("order_key", sa.String(80), nullable=False),
+        sa.Column("position", _ID, nullable=False),
         sa.Column("kind", sa.String(64), nullable=False),
         sa.Column("payload", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
-        sa.Column("due_at_ms", _ID, nullable=False),
-        sa.Column("lease_owner", sa.String(64), nullable=False),
-        sa.Column("lease_until_ms", _ID, nullable=False),
         sa.Column("last_error", sa.String(200), nullable=False),
         sa.Column("created_at_ms", _ID, nullable=False),
+        sa.Column("settled_at_ms", _ID, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sa.UniqueConstraint("event_id", name="uq_outbox_event_id"),
         sqlite_autoincrement=True,
         **_MYSQL,
     )
-    op.create_index("ix_outbox_order_key_state_id", "outbox", ["order_key", "state", "id"])
-    op.create_index("ix_outbox_state_due_at_ms", "outbox", ["state", "due_at_ms"])
+    op.create_index(
+        "ix_outbox_order_key_state_position_id", "outbox", ["order_key", "state", "position", "id"]
+    )
+    op.create_index("ix_outbox_state_id", "outbox", ["state", "id"])
+    op.create_index("ix_outbox_state_settled_at_ms", "outbox", ["state", "settled_at_ms"])
+    op.create_table(
+        "outbox_lines",
+        sa.Column("order_key", sa.String(80), nullable=False),
+        sa.Column("last_position", _ID, nullable=False),
+        sa.Column("due_at_ms", _ID, nullable=False),
+        sa.Column("lease_owner", sa.String(64), nullable=False),
+        sa.Column("lease_until_ms", _ID, nullable=False),
+        sa.Column("touched_at_ms", _ID, nullable=False),
+        sa.PrimaryKeyConstraint("order_key", name="pk_outbox_lines"),
+        sqlite_with_rowid=False,
+        **_MYSQL,
+    )
+    op.create_index("ix_outbox_lines_due_at_ms", "outbox_lines", ["due_at_ms"])
 
 
 def _audit() -> None:

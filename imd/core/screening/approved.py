@@ -1,0 +1,40 @@
+"""A message that was held and approved, as one to be stored: in its sender's name, as if it had just been sent."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from imd.core.message.content import MEDIA_TYPES, Origin, sent_body
+from imd.core.message.sends import PendingSend, SendKey, Submitter
+from imd.kernel.errors import PayloadInvalid
+from imd.pb.bus_pb2 import HeldMessage
+from imd.pb.message_pb2 import SendMessageReq
+
+
+def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter) -> PendingSend:
+    """The send; whether its sender may write there is judged as of any.
+
+    Nobody's device is left out when it is delivered: the one that sent it may be long gone, or waits for it as well.
+
+    :raises PayloadInvalid: it is none.
+    """
+    try:
+        request = SendMessageReq.FromString(held.request)
+    except DecodeError:
+        raise PayloadInvalid("not a SendMessageReq", field="approved.request") from None
+    if request.conversationId != origin.conversation_id or request.clientMsgId != origin.client_msg_id:
+        raise PayloadInvalid("another message than it is called", field="approved.request")
+    if held.senderId <= 0:
+        raise PayloadInvalid("nobody sends it", field="approved.senderId")
+    sender = origin._replace(sender_id=held.senderId, sender_device_id=held.deviceId)
+    return PendingSend(
+        key=SendKey(origin.conversation_id, held.senderId, origin.client_msg_id),
+        body=sent_body(request, sender),
+        content_hash=held.contentHash,
+        server_msg_id=origin.server_msg_id,
+        server_time_ms=origin.server_time_ms,
+        submitter=submitter,
+        recipient=None,
+        is_media=request.type in MEDIA_TYPES,
+        peer_user_id=request.peerUserId,
+    )
