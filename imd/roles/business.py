@@ -30,7 +30,6 @@ from imd.business.audit.keep import KeepAudit
 from imd.business.audit.sql import SqlAuditEvents
 from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
-from imd.business.groups.expire import Forgetting
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
 from imd.business.permission.tickets import Tickets
@@ -45,7 +44,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
-from imd.roles.business_groups import Unrecorded, build_groups
+from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
@@ -90,7 +89,7 @@ class BusinessParts(NamedTuple):
     keep_audit: KeepAudit
     authority: Authority
     board: GatewayBoard
-    forgetting: Forgetting
+    groups: GroupParts
     api: Api
     request_factory: type[BoundedRequest] = BoundedRequest
 
@@ -141,7 +140,7 @@ def build_business(
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
         ("gateway board", parts.board),
-        ("forgetting", parts.forgetting),
+        ("forgetting", parts.groups.forgetting),
         ("REST API", parts.api),
     ]
     return BusinessRole(stages, parts.api, parts.request_factory, database)
@@ -211,7 +210,7 @@ def assemble(
         profiles=profiles,
         open_direct=open_direct,
         announcements=announcements,
-        audit=Unrecorded(),
+        audit=audit,
         ids=ids,
         bus=bus,
         clock=clock,
@@ -265,7 +264,7 @@ def assemble(
         tasks=tasks,
         keep_days=config.audit.keep_days,
     )
-    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups.forgetting, api)
+    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups, api)
 
 
 def _version() -> str:

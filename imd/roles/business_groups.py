@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.business.accounts.profile import Profiles
 from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
+from imd.business.audit.ports import Audit
 from imd.business.groups.details import GroupDetails
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.expire import Forgetting
@@ -18,7 +19,7 @@ from imd.business.groups.join import JoinGroups
 from imd.business.groups.joining import Answers
 from imd.business.groups.manage import ManageGroups
 from imd.business.groups.people import GroupPeople
-from imd.business.groups.ports import Audit, Memberships
+from imd.business.groups.ports import Memberships
 from imd.business.groups.restrict import RestrictPeople
 from imd.business.groups.sql import SqlGroups
 from imd.business.groups.sql_admissions import SqlAdmissions
@@ -55,23 +56,9 @@ class GroupParts(NamedTuple):
 
     operations: list[Operation]
     people: GroupPeople
-    forgetting: Forgetting
+    memberships: Memberships
     standings_at: SqlStandingsAt
-
-
-class Unrecorded:
-    """See ``Audit``: nobody asks yet."""
-
-    def done(
-        self,
-        action: str,
-        *,
-        actor_id: int,
-        conversation_id: str,
-        subject_ids: Sequence[int] = (),
-        detail: str = "",
-    ) -> None:
-        """It is forgotten."""
+    forgetting: Forgetting
 
 
 def build_groups(
@@ -141,4 +128,4 @@ def build_groups(
         operation for api in (group_api, door_api, order_api, operator_api) for operation in api.operations()
     ]
     forgetting = Forgetting(past=SqlPast(database), clock=clock, wall_clock=wall_clock, tasks=tasks)
-    return GroupParts(operations, people, forgetting, SqlStandingsAt(database))
+    return GroupParts(operations, people, memberships, SqlStandingsAt(database), forgetting)

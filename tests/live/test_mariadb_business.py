@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from imd.config.sections import Config
 from tests.business.accounts import test_enter, test_leave
-from tests.business.groups import test_groups
+from tests.business.groups import (
+    test_details,
+    test_doors,
+    test_groups,
+    test_history,
+    test_invitations,
+    test_operator,
+    test_restrictions,
+    test_rules,
+)
 from tests.business.permission import test_authority
 from tests.business.world import World, WorldCase
 from tests.live.mariadb import empty_business
@@ -40,6 +51,69 @@ class Permission(OnMariaDb, test_groups.Permission):
 
 class Changes(OnMariaDb, test_groups.Changes):
     """See there."""
+
+
+class Rules(OnMariaDb, test_rules.Rules):
+    """See there."""
+
+
+class Joining(OnMariaDb, test_doors.Joining):
+    """See there."""
+
+
+class Applying(OnMariaDb, test_doors.Applying):
+    """See there."""
+
+
+class Inviting(OnMariaDb, test_invitations.Inviting):
+    """See there."""
+
+
+class Muting(OnMariaDb, test_restrictions.Muting):
+    """See there."""
+
+
+class KeepingOut(OnMariaDb, test_restrictions.KeepingOut):
+    """See there."""
+
+
+class Pairs(OnMariaDb, test_restrictions.Pairs):
+    """See there."""
+
+
+class Titles(OnMariaDb, test_details.Titles):
+    """See there."""
+
+
+class Announcing(OnMariaDb, test_details.Announcing):
+    """See there."""
+
+
+class Wishing(OnMariaDb, test_details.Wishing):
+    """See there."""
+
+
+class FromJoin(OnMariaDb, test_history.FromJoin):
+    """See there."""
+
+
+class StandingsAt(OnMariaDb, test_history.StandingsAt):
+    """See there."""
+
+
+class Operating(OnMariaDb, test_operator.Operating):
+    """See there."""
+
+
+class Ten(OnMariaDb, test_operator.Ten):
+    """See there."""
+
+    def test_in_time(self) -> None:
+        """A group of 10,000 is made in at most two seconds."""
+        body = {"title": "All", "ownerId": self.ids_of_all[0], "memberIds": self.ids_of_all}
+        before_s = perf_counter()
+        self.assertEqual(self.as_operator("POST", "/groups", body).status, 201)
+        self.assertLess(perf_counter() - before_s, 2.0)
 
 
 class Answers(OnMariaDb, test_authority.Answers):

@@ -213,22 +213,6 @@ class History(Protocol):
         ...
 
 
-class Audit(Protocol):
-    """Where acts on others are recorded."""
-
-    def done(
-        self,
-        action: str,
-        *,
-        actor_id: int,
-        conversation_id: str,
-        subject_ids: Sequence[int] = (),
-        detail: str = "",
-    ) -> None:
-        """It is committed. Never waits, never fails."""
-        ...
-
-
 class Memberships(Protocol):
     """What is asked about conversations of both kinds. All raise ``ServerBusy``."""
 

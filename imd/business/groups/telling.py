@@ -13,11 +13,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+import msgspec
+
+from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, AuditEntry
+from imd.business.audit.ports import Audit
 from imd.business.groups.doubt import told_if_in_doubt
-from imd.business.groups.model import Change
-from imd.business.groups.ports import Announcements, Audit
+from imd.business.groups.model import OPERATOR, Change
+from imd.business.groups.ports import Announcements
 
 T = TypeVar("T")
+
+#: Of one act, each with an event of their own, so that it is found by their id; of more of them only how many.
+MAX_SUBJECTS_RECORDED = 100
+#: Acts that cost somebody something, and those that cost everybody.
+_LEVELS = {
+    "group.kick": MEDIUM,
+    "group.mute": MEDIUM,
+    "group.all_mute": MEDIUM,
+    "group.blacklist": MEDIUM,
+    "group.role": MEDIUM,
+    "group.rules": MEDIUM,
+    "group.transfer": HIGH,
+    "group.dissolve": HIGH,
+}
 
 
 class Telling:
@@ -78,6 +96,18 @@ class Telling:
         detail: str = "",
     ) -> None:
         """Somebody did something that others may ask about."""
-        self._audit.done(
-            action, actor_id=actor_id, conversation_id=conversation_id, subject_ids=subject_ids, detail=detail
+        told: dict[str, object] = {"detail": detail} if detail else {}
+        if len(subject_ids) > MAX_SUBJECTS_RECORDED:
+            told["subjects"] = len(subject_ids)
+            subject_ids = ()
+        entry = AuditEntry(
+            action,
+            DONE,
+            actor_id=actor_id,
+            conversation_id=conversation_id,
+            # What an operator does to a group is looked at first.
+            level=HIGH if actor_id == OPERATOR else _LEVELS.get(action, LOW),
+            detail=msgspec.json.encode(told).decode() if told else "",
         )
+        for subject_id in subject_ids or (0,):
+            self._audit.record(entry._replace(subject_id=subject_id))

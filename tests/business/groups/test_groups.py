@@ -3,66 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from sqlalchemy.exc import OperationalError
 
 from imd.bus.subjects import AUTH_MEMBERS
-from imd.config.sections import Accounts, Config, Limits
+from imd.config.sections import Config
 from imd.pb.bus_pb2 import MembersAnswer, MembersQuery
-from tests.business.world import Reply, WorldCase
-
-#: Enough people for every test.
-CONFIG = Config(
-    limits=Limits(registrations_per_hour_per_ip=0), accounts=Accounts(group_max_members=7, groups_per_user=3)
-)
-PEOPLE = ("owner", "admin", "other-admin", "member", "other-member", "stranger")
-
-
-class Person(NamedTuple):
-    """Somebody with a token."""
-
-    user_id: str
-    token: str
-
-
-class Town(WorldCase):
-    """A group of an owner, two admins and two members; a stranger is outside."""
-
-    def setUp(self) -> None:
-        self.world = self.make_world(config=CONFIG)
-        self.people: dict[str, Person] = {}
-        for name in PEOPLE:
-            session = self.world.register(name)
-            self.people[name] = Person(session["userId"], session["token"])
-        self.group = self.make_group()
-
-    def ids(self, *names: str) -> list[str]:
-        return [self.people[name].user_id for name in names]
-
-    def call(self, who: str, method: str, path: str, body: Any = None) -> Reply:
-        return self.world.call(method, path, body, token=self.people[who].token)
-
-    def make_group(self) -> str:
-        body = {"title": "Fun", "memberIds": self.ids(*PEOPLE[1:5])}
-        group = self.call("owner", "POST", "/groups", body).json["conversationId"]
-        for name in ("admin", "other-admin"):
-            path = f"/groups/{group}/members/{self.people[name].user_id}/role"
-            assert self.call("owner", "PUT", path, {"role": "admin"}).status == 200
-        self.world.heard.clear()
-        return str(group)
-
-    def roles(self) -> dict[str, str]:
-        """Name to role, as core is told."""
-        answer = self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=self.group), MembersAnswer)
-        names = {person.user_id: name for name, person in self.people.items()}
-        return {
-            names[str(user_id)]: ("member", "admin", "owner")[role]
-            for user_id, role in zip(answer.memberIds, answer.roles, strict=True)
-        }
-
-    def version(self) -> int:
-        return self.world.ask(AUTH_MEMBERS, MembersQuery(conversationId=self.group), MembersAnswer).version
+from tests.business.groups.town import CONFIG, PEOPLE, Person, Town
+from tests.business.world import Reply
 
 
 class Permission(Town):
