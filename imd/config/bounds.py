@@ -53,6 +53,7 @@ BOUNDS = {
     "gateway.flush_interval_ms": Range(0, 1000),
     "gateway.drain_timeout_s": Range(0, 3600),
     "gateway.drain_remaining_share": _SHARE,
+    **{f"quotas.{kind}_per_day": Range(0) for kind in ("text", "image", "audio", "video", "file")},
     "limits.user_text_per_min": _RATE,
     "limits.user_media_per_min": _RATE,
     "limits.user_burst": Range(1),

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content
+from imd.config.quotas import Quotas
 from imd.config.sections import Access, Accounts, Audit, CoreLimits, Gateway, LoginPolicy, Messages, Presence
 
 
@@ -20,6 +21,9 @@ class CoreSettings(Protocol):
 
     @property
     def limits(self) -> CoreLimits: ...
+
+    @property
+    def quotas(self) -> Quotas: ...
 
     @property
     def messages(self) -> Messages: ...

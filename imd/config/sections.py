@@ -12,6 +12,7 @@ from msgspec import field
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
+from imd.config.quotas import Quotas
 from imd.config.section import KIB, Section
 
 
@@ -266,6 +267,7 @@ class Config(Section, frozen=True):
     tls: Tls = Tls()
     gateway: Gateway = Gateway()
     limits: Limits = Limits()
+    quotas: Quotas = Quotas()
     messages: Messages = Messages()
     permission: Permission = Permission()
     presence: Presence = Presence()
@@ -285,6 +287,7 @@ class CoreConfig(Section, frozen=True):
     tls: Tls = Tls()
     gateway: Gateway = Gateway()
     limits: CoreLimits = CoreLimits()
+    quotas: Quotas = Quotas()
     messages: Messages = Messages()
     permission: Permission = Permission()
     presence: Presence = Presence()

@@ -15,6 +15,7 @@ from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
 from imd.core.permission.asking import Asking
 from imd.core.permission.codec import decode_membership
+from imd.core.permission.restricted import RestrictedPage
 from imd.kernel.errors import ServerBusy
 from imd.pb.bus_pb2 import (
     ConversationsAnswer,
@@ -24,6 +25,8 @@ from imd.pb.bus_pb2 import (
     Failure,
     MembersAnswer,
     MembersQuery,
+    RestrictedAnswer,
+    RestrictedQuery,
     TokenCheck,
     TokenVerdict,
     VisibleAnswer,
@@ -112,6 +115,11 @@ class BusDirectory:
         query = VisibleQuery(userId=speaker.user_id, targetIds=target_ids, ticket=speaker.ticket)
         answer = await self._ask(subjects.AUTH_VISIBLE, query, VisibleAnswer())
         return frozenset(answer.visibleIds)
+
+    async def restricted(self, after: str) -> RestrictedPage:
+        """See ``RestrictedSource``."""
+        answer = await self._ask(subjects.AUTH_RESTRICTED, RestrictedQuery(after=after), RestrictedAnswer())
+        return RestrictedPage(list(zip(answer.conversationIds, answer.userIds, strict=False)), answer.next)
 
     async def _ask(
         self, subject: str, query: Message, answer: A, *, timeout_s: float = subjects.DEFAULT_TIMEOUT_S

@@ -16,12 +16,14 @@ from imd.config.address import parse_host
 from imd.config.engines import Mongo, Redis
 from imd.config.sections import CoreConfig
 from imd.core.gateway.budgets_redis import RedisBudgets
+from imd.core.gateway.quotas_redis import RedisDayCounts
 from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_archiving import Archiving
 from imd.core.message.mongo_cursors import MongoCursors
 from imd.core.message.mongo_epoch import MongoEpoch
 from imd.core.message.recent_redis import RecentCachedLog
 from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
+from imd.core.permission.second_level_redis import RedisSecondLevel
 from imd.core.presence.redis import RedisLastSeen
 from imd.core.presence.route_refresh import CHECK_S
 from imd.core.presence.routes_redis import RedisRouteTable
@@ -67,6 +69,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         archive_days=config.mongo.archive_days,
     )
     redis = _redis(config.redis, reactor=reactor)
+    second_level = RedisSecondLevel(redis=redis)
     node = config.node
     stores = CoreStores(
         stages=[
@@ -75,6 +78,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
             ("epoch", epoch),
             ("archiving", archiving),
             ("Redis", redis),
+            ("snapshots in Redis", second_level),
         ],
         log=RecentCachedLog(log=log, redis=redis),
         cursors=MongoCursors(database=database),
@@ -96,6 +100,8 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         ),
         tails=log,
         budgets=RedisBudgets(redis=redis),
+        day_counts=RedisDayCounts(redis=redis),
+        second_level=second_level,
         incarnation=secrets.token_hex(8),
         first_forward_id=secrets.randbelow(1 << 62),
         node=node,

@@ -9,26 +9,27 @@ from typing import Any, NamedTuple
 
 from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
-from imd.config import sections
 from imd.config.role_settings import CoreSettings
 from imd.core.directory_bus import BusDirectory
 from imd.core.gateway.acks import Acks
-from imd.core.gateway.authenticate import Authenticator, Greeting
+from imd.core.gateway.authenticate import Authenticator
 from imd.core.gateway.drain import Drain
 from imd.core.gateway.flush import FlushTick
-from imd.core.gateway.gateway import Gateway, GatewayLimits
-from imd.core.gateway.idle import IdleScan, IdleTimeouts
+from imd.core.gateway.gateway import Gateway
+from imd.core.gateway.idle import IdleScan
+from imd.core.gateway.quick import QuickRefusal
+from imd.core.gateway.quotas import Quotas
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.revocations import Revocations
 from imd.core.gateway.second_look import SecondLook
-from imd.core.gateway.session import QueueLimits
 from imd.core.gateway.watching import Watching
 from imd.core.message.append import Appender
-from imd.core.message.catch_up import HISTORY_PAGE, SYNC_PAGE, CatchUp
+from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout
+from imd.core.message.last_seq import LastSeqs
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import Neighbours, NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
@@ -39,7 +40,7 @@ from imd.core.message.sends import Submit
 from imd.core.message.settle import Settling
 from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
-from imd.core.permission.quick import QuickRefusal
+from imd.core.permission.restricted import RestrictedUsers
 from imd.core.permission.snapshots import MembershipCache
 from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
@@ -48,16 +49,13 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
-from imd.pb.connection_pb2 import Limits
-from imd.roles.core_in_force import CoreInForce, hint_thresholds, rates
+from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
+from imd.roles.gateway_values import gateway_limits, greeting, idle_timeouts
 from imd.roles.neighbourhood import Cluster, Neighbourhood
 from imd.roles.screening import build_screening
 from imd.roles.stages import Background
 from imd.roles.standing import Standing
 from imd.wire.codec import require_fast_protobuf
-
-#: An Envelope may be so much longer than the largest content in it.
-ENVELOPE_OVERHEAD_BYTES = 4 * 1024
 
 
 class CoreStores(NamedTuple):
@@ -128,13 +126,18 @@ def build_core(
     standing = Standing(config.permission, clock=clock)
     directory = BusDirectory(bus=bus, asking=standing.asking)
     members = MembershipCache(
-        directory=directory, clock=clock, random=Random().random, lifetimes=standing.lifetimes
+        directory=directory,
+        clock=clock,
+        random=Random().random,
+        second=None if cluster is None else cluster.second_level,
+        lifetimes=standing.lifetimes,
     )
+    restricted = RestrictedUsers(source=directory, clock=clock, tasks=tasks)
     standing.complete(
         members=members,
         directory=directory,
         trail=audit,
-        may_be_restricted=lambda _conversation_id, _user_id: False,
+        may_be_restricted=restricted.may_be_restricted,
         tasks=tasks,
     )
     live = LiveConversations(members=members, log=log, sessions=registry, told_by_others=cluster is not None)
@@ -215,7 +218,7 @@ def build_core(
         neighbourhood.sessions.on_kick(replies.kick_session)
     content_limits = ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes)
     authenticator = Authenticator(
-        greeting=_greeting(config, epoch),
+        greeting=greeting(config, epoch),
         max_devices_per_user=config.gateway.max_devices_per_user,
         registry=registry,
         replies=replies,
@@ -229,7 +232,14 @@ def build_core(
         second_look=None if neighbourhood is None else SecondLook(log=log, clock=clock, tasks=tasks),
     )
     recaller = Recaller(live=live, log=log, ids=ids, wall_clock=wall_clock, window_s=messages.recall_window_s)
-    acks = Acks()
+    quotas = Quotas(
+        limits=daily_limits(config.quotas),
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
+        shared=None if cluster is None else cluster.day_counts,
+    )
+    acks = Acks(quotas=quotas)
     screening = build_screening(
         config.content,
         text_bytes=config.gateway.text_bytes,
@@ -264,11 +274,10 @@ def build_core(
         wall_clock=wall_clock,
         tasks=tasks,
         content_limits=content_limits,
-        # Alone, this node decides at once anyway.
-        quick=None if cluster is None else QuickRefusal(members=members, refusals=refusals),
+        quick=QuickRefusal(members=None if cluster is None else members, quotas=quotas, refusals=refusals),
     )
     gateway = Gateway(
-        limits=_gateway_limits(config.gateway),
+        limits=gateway_limits(config.gateway),
         rates=at_first,
         registry=registry,
         flush=FlushTick(clock=clock, interval_s=config.gateway.flush_interval_ms / 1000),
@@ -294,9 +303,17 @@ def build_core(
         (
             "invalidations",
             Revocations(
-                bus=bus, members=members, gateway=gateway, node=str(config.node_id), wall_clock=wall_clock
+                bus=bus,
+                members=members,
+                restricted=restricted,
+                gateway=gateway,
+                node=str(config.node_id),
+                wall_clock=wall_clock,
             ),
         ),
+        ("restricted users", restricted),
+        ("daily quotas", quotas),
+        ("last seqs", LastSeqs(bus=bus, log=log)),
         (
             "system messages",
             SystemMessages(bus=bus, submit=submit, ids=ids, wall_clock=wall_clock),
@@ -320,7 +337,7 @@ def build_core(
                 clock=clock,
                 wall_clock=wall_clock,
                 tasks=tasks,
-                timeouts=_idle_timeouts(config.gateway),
+                timeouts=idle_timeouts(config.gateway),
             ),
         ),
         (
@@ -343,43 +360,8 @@ def build_core(
         fanout=fanout,
         recaller=recaller,
         receipts=receipts,
+        quotas=quotas,
         standing=standing,
         screening=screening,
     )
     return CoreRole(stages, gateway, last_stages, neighbourhood, in_force)
-
-
-def _greeting(config: CoreSettings, epoch: Callable[[], str]) -> Greeting:
-    gateway = config.gateway
-    return Greeting(
-        server_id=f"core-{config.node_id}",
-        epoch=epoch,
-        heartbeat_interval_s=gateway.heartbeat_interval_s,
-        idle_timeout_s=gateway.idle_timeout_s,
-        limits=Limits(
-            textBytes=gateway.text_bytes,
-            binaryBytes=gateway.binary_bytes,
-            envelopeBytes=gateway.binary_bytes + ENVELOPE_OVERHEAD_BYTES,
-            historyPage=HISTORY_PAGE,
-            syncPage=SYNC_PAGE,
-            presenceUsers=config.presence.max_watched,
-        ),
-    )
-
-
-def _gateway_limits(gateway: sections.Gateway) -> GatewayLimits:
-    return GatewayLimits(
-        max_connections=gateway.max_connections,
-        max_strangers=int(gateway.max_connections * gateway.max_unauthenticated_share),
-        envelope_bytes=gateway.binary_bytes + ENVELOPE_OVERHEAD_BYTES,
-        queue=QueueLimits(gateway.queue_messages, gateway.queue_bytes),
-    )
-
-
-def _idle_timeouts(gateway: sections.Gateway) -> IdleTimeouts:
-    return IdleTimeouts(
-        auth_s=gateway.auth_timeout_s,
-        idle_s=gateway.idle_timeout_s,
-        frame_s=gateway.frame_timeout_s,
-        token_grace_s=gateway.token_grace_s,
-    )

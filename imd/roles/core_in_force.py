@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from imd.config import sections
+from imd.config.quotas import Quotas as QuotasSection
 from imd.config.role_settings import CoreSettings
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.limits import Rates
+from imd.core.gateway.quotas import DailyLimits, Quotas
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.recall import Recaller
@@ -25,6 +27,7 @@ class CoreInForce:
         fanout: Fanout,
         recaller: Recaller,
         receipts: Receipts,
+        quotas: Quotas,
         standing: Standing,
         screening: Screening,
     ) -> None:
@@ -33,6 +36,7 @@ class CoreInForce:
         self._fanout = fanout
         self._recaller = recaller
         self._receipts = receipts
+        self._quotas = quotas
         self._standing = standing
         self._screening = screening
 
@@ -41,6 +45,7 @@ class CoreInForce:
         self._standing.change(config.permission, version)
         self._screening.take_settings(config.content)
         self._gateway.change_rates(rates(config.limits))
+        self._quotas.limits = daily_limits(config.quotas)
         self._appender.conversation_per_s = config.limits.conversation_per_s
         self._fanout.thresholds = hint_thresholds(config.messages)
         self._recaller.window_ms = int(config.messages.recall_window_s * 1000)
@@ -56,6 +61,17 @@ def rates(limits: sections.CoreLimits) -> Rates:
         device_frames_per_s=limits.device_frames_per_s,
         ip_frames_per_s=limits.ip_frames_per_s,
         ip_connects_per_s=limits.ip_connects_per_s,
+    )
+
+
+def daily_limits(section: QuotasSection) -> DailyLimits:
+    """[quotas] as the gateway takes them."""
+    return DailyLimits(
+        text=section.text_per_day,
+        image=section.image_per_day,
+        audio=section.audio_per_day,
+        video=section.video_per_day,
+        file=section.file_per_day,
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from imd.bus.port import Bus
 from imd.config import sections
 from imd.core.gateway.budgets import Budgets
+from imd.core.gateway.quotas import DayCounts
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.resync import ResyncAll
 from imd.core.gateway.shared_rates import SharedRates
@@ -23,6 +24,7 @@ from imd.core.message.told import ToldHere
 from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.ownership import Ownership
 from imd.core.nodes.ports import NodeRegistry, ShardLeases
+from imd.core.permission.second_level import SecondLevel
 from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.elsewhere import Elsewhere
 from imd.core.presence.presence import Presence
@@ -48,6 +50,8 @@ class Cluster(NamedTuple):
     routes: RouteTable
     tails: RecentTails
     budgets: Budgets
+    day_counts: DayCounts
+    second_level: SecondLevel
     #: Tells this start of the node from every other.
     incarnation: str
     #: Of the sends handed to other nodes; different at every start, so that late outcomes meet nobody.

@@ -23,6 +23,7 @@ from imd.core.directory import (
     Speaker,
 )
 from imd.core.directory_bus import BusDirectory
+from imd.core.permission.restricted import RestrictedPage
 from imd.kernel.errors import AuthFailed, Forbidden, InternalError, ServerBusy
 from imd.pb.bus_pb2 import ConversationEntry as EntryPayload
 from imd.pb.bus_pb2 import (
@@ -32,6 +33,8 @@ from imd.pb.bus_pb2 import (
     DirectQuery,
     Failure,
     MembersAnswer,
+    RestrictedAnswer,
+    RestrictedQuery,
     TokenCheck,
     TokenVerdict,
     VisibleAnswer,
@@ -127,6 +130,14 @@ class BusDirectoryTests(SynchronousTestCase):
         self.assertEqual(
             VisibleQuery.FromString(self.asked[0]), VisibleQuery(userId=1, targetIds=[2, 3], ticket=b"ticket")
         )
+
+    def test_restricted(self) -> None:
+        """A page of those who are restricted, and where the next begins."""
+        answer = RestrictedAnswer(conversationIds=["g_1", ""], userIds=[2, 3], next="x")
+        self.answer(subjects.AUTH_RESTRICTED, answer)
+        page = drive(self.clock, BusDirectory(bus=self.bus).restricted("w"))
+        self.assertEqual(page, RestrictedPage([("g_1", 2), ("", 3)], "x"))
+        self.assertEqual(RestrictedQuery.FromString(self.asked[0]), RestrictedQuery(after="w"))
 
     def test_considered_no(self) -> None:
         """A failure in the answer is raised as what it is, with its message."""

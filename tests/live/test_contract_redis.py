@@ -1,13 +1,26 @@
-"""The contracts of registry, leases, routes, last seen and budgets on a real Redis."""
+"""The contracts of registry, leases, routes, last seen, budgets, day counts and snapshots on a real Redis."""
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from imd.core.gateway.budgets import Spending
 from imd.core.gateway.budgets_redis import RedisBudgets
+from imd.core.gateway.quotas import Used
+from imd.core.gateway.quotas_redis import RedisDayCounts
 from imd.core.nodes.redis import RedisNodeRegistry, RedisShardLeases
+from imd.core.permission.second_level_redis import MAX_BYTES, RedisSecondLevel
 from imd.core.presence.redis import RedisLastSeen
 from imd.core.presence.routes_redis import RedisRouteTable
-from tests.contract import budgets, last_seen, node_registry, route_table, shard_leases
+from tests.contract import (
+    budgets,
+    day_counts,
+    last_seen,
+    node_registry,
+    route_table,
+    second_level,
+    shard_leases,
+)
 from tests.contract.route_table import PHONE, TABLET
 from tests.live.redis_stage import OnRedis
 
@@ -80,3 +93,57 @@ class RedisBudgetsTests(OnRedis, budgets.BudgetsContract):
         self.assertEqual(await self.store.call("KEYS", "*"), [b"core:budget:a"])
         await self.pause(0.3)
         self.assertEqual(await self.store.call("KEYS", "*"), [])
+
+
+class RedisDayCountsTests(OnRedis, day_counts.DayCountsContract):
+    """RedisDayCounts keeps the contract."""
+
+    async def make(self) -> RedisDayCounts:
+        return RedisDayCounts(redis=await self.redis())
+
+    async def test_forgotten(self) -> None:
+        """What was counted is gone by itself when the day is over everywhere."""
+        await (await self.make()).count([Used("a", 1, 0)])
+        left_s = await self.store.call("TTL", "core:quota:a")
+        self.assertTrue(24 * 3600 < left_s <= 48 * 3600, left_s)
+
+
+class RedisSecondLevelTests(OnRedis, second_level.SecondLevelContract):
+    """RedisSecondLevel keeps the contract."""
+
+    async def make(self) -> RedisSecondLevel:
+        second = RedisSecondLevel(redis=await self.redis())
+        await second.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(second.stop()))
+        return second
+
+    async def test_flushed(self) -> None:
+        """A Redis that has lost its memory keeps nothing, and keeps again what it is given."""
+        second = await self.make()
+        second.put(second_level.group(3), second_level.LIFE_S)
+        self.assertIsNotNone(await second.get("g_1"))
+        await self.store.call("FLUSHALL")
+        self.assertIsNone(await second.get("g_1"))
+        second.put(second_level.group(2), second_level.LIFE_S)
+        self.assertIsNotNone(await second.get("g_1"))
+
+    async def test_away(self) -> None:
+        """Without Redis there is nothing, at once, and nobody is told of an error."""
+        second = await self.make()
+        await self.store.stop()
+        second.put(second_level.group(3), second_level.LIFE_S)
+        second.outdate("g_1", 4)
+        self.assertIsNone(await second.get("g_1"))
+
+    async def test_large(self) -> None:
+        """What would hold Redis up is not kept there."""
+        second = await self.make()
+        many = {(1 << 60) + number: 0 for number in range(MAX_BYTES // 9)}
+        second.put(second_level.group(3)._replace(roles=many), second_level.LIFE_S)
+        self.assertIsNone(await second.get("g_1"))
+
+    async def test_not_ours(self) -> None:
+        """What somebody else wrote there is nothing, and is told in the log."""
+        second = await self.make()
+        await self.store.call("SET", "core:rules:g_1", "0" * 20 + "\xff\xff\xff")
+        self.assertIsNone(await second.get("g_1"))

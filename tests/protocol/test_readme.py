@@ -26,7 +26,7 @@ from imd.core.message.content import MAX_META_ENTRIES, MAX_META_KEY_BYTES
 from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import MessageStatus, MessageType
-from imd.roles.core import ENVELOPE_OVERHEAD_BYTES
+from imd.roles.gateway_values import ENVELOPE_OVERHEAD_BYTES
 from imd.wire.server import MAX_BAD_REQUESTS, UNAUTHENTICATED_FRAME_BYTES
 
 README = Path(__file__).resolve().parents[2] / "protocol" / "README.rst"

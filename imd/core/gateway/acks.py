@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.core.gateway.quotas import Quotas
 from imd.core.gateway.session import BUSY, Session
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import being_reviewed
@@ -17,6 +18,9 @@ MAX_IN_FLIGHT = 256
 
 class Acks:
     """``Submitter`` for sends that came over a connection."""
+
+    def __init__(self, *, quotas: Quotas) -> None:
+        self._quotas = quotas
 
     def accepted(self, send: PendingSend) -> None:
         """See ``Submitter``."""
@@ -38,10 +42,13 @@ class Acks:
             serverTime=send.server_time_ms,
             duplicate=duplicate,
         )
+        if duplicate:
+            self._give_back(send)
         self._finish(send, ack)
 
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Submitter``."""
+        self._give_back(send)
         self._finish(send, _failure(send, FAILED, error))
 
     def delayed(self, send: PendingSend) -> None:
@@ -53,6 +60,12 @@ class Acks:
     def held(self, send: PendingSend) -> None:
         """It waits for a person; what becomes of it is told then, or to whoever asks."""
         self._finish(send, _failure(send, DELAYED, being_reviewed()))
+
+    def _give_back(self, send: PendingSend) -> None:
+        """What stored nothing new is not counted."""
+        if send.charged:
+            self._quotas.give_back(send.key.sender_id, send.charged)
+            send.charged = 0
 
     def _finish(self, send: PendingSend, ack: Ack) -> None:
         session = send.recipient

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError
 from imd.core.directory import CONTROL, MESSAGE
 from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
 from imd.core.gateway.faults import Faults
+from imd.core.gateway.quick import QuickRefusal
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.session import BUSY, Session
 from imd.core.message.catch_up import CatchUp
@@ -27,7 +28,6 @@ from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.sends import PendingSend, SendKey, Submit
 from imd.core.permission.decide import refusal
-from imd.core.permission.quick import QuickRefusal
 from imd.core.screening.draft import draft_of
 from imd.core.screening.gate import Gate
 from imd.kernel.clocks import Clock, WallClock
@@ -51,10 +51,7 @@ Serve = Callable[[Session, Envelope], Awaitable[None]]
 
 
 class Requests:
-    """Serves the requests of live sessions.
-
-    :param quick: says no before a message goes to another node; None: there is none.
-    """
+    """Serves the requests of live sessions."""
 
     def __init__(
         self,
@@ -75,7 +72,7 @@ class Requests:
         wall_clock: WallClock,
         tasks: Tasks,
         content_limits: ContentLimits,
-        quick: QuickRefusal | None = None,
+        quick: QuickRefusal,
     ) -> None:
         self._submit = submit
         self._gate = gate
@@ -166,7 +163,7 @@ class Requests:
             peer_user_id=request.peerUserId,
             ticket=session.ticket,
         )
-        if self._quick is None or not self._quick.refused(send):
+        if not self._quick.refused(send, request.type):
             # Nobody but the application knows what a CUSTOM message says.
             if self._gate.is_open or request.type == CUSTOM:
                 self._submit.submit(send)

@@ -8,24 +8,33 @@ from twisted.logger import Logger
 from imd.bus.port import Bus
 from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.gateway.gateway import Gateway
+from imd.core.permission.restricted import RestrictedUsers
 from imd.core.permission.snapshots import MembershipCache
 from imd.kernel.clocks import WallClock
 from imd.pb.bus_pb2 import Invalidation
 
 
 class Revocations:
-    """A stage that takes ``im.auth.invalidate`` to the membership cache and to the gateway.
+    """A stage that takes ``im.auth.invalidate`` to the snapshots, the filter of the restricted and the gateway.
 
-    One consumer for both, so that a node sees the events in one order.
+    One consumer for all, so that a node sees the events in one order.
     """
 
     _logger = Logger()
 
     def __init__(
-        self, *, bus: Bus, members: MembershipCache, gateway: Gateway, node: str, wall_clock: WallClock
+        self,
+        *,
+        bus: Bus,
+        members: MembershipCache,
+        restricted: RestrictedUsers,
+        gateway: Gateway,
+        node: str,
+        wall_clock: WallClock,
     ) -> None:
         self._bus = bus
         self._members = members
+        self._restricted = restricted
         self._gateway = gateway
         self._node = node
         self._wall_clock = wall_clock
@@ -61,6 +70,7 @@ class Revocations:
             changed = event.changed
             for conversation_id, version in zip(changed.conversationIds, changed.versions, strict=False):
                 self._members.invalidate(conversation_id, version, restricted_ids=changed.restrictedIds)
+                self._restricted.learn(conversation_id, changed.restrictedIds)
         elif what == "conversationId":
             self._change(event)
 
@@ -77,6 +87,7 @@ class Revocations:
 
     def _change(self, event: Invalidation) -> None:
         conversation_id = event.conversationId
+        self._restricted.learn(conversation_id, event.restrictedIds)
         self._members.invalidate(
             conversation_id,
             event.version,

@@ -57,6 +57,7 @@ class PendingSend:
 
     __slots__ = (
         "body",
+        "charged",
         "content_hash",
         "is_media",
         "key",
@@ -109,6 +110,8 @@ class PendingSend:
         self.peer_user_id = peer_user_id
         self.revokes = revokes
         self.version = version
+        #: The message type that was counted into the sender's daily quota; 0: none.
+        self.charged = 0
         self.right = right or (MEDIA if is_media else MESSAGE)
         self.ticket = ticket
         self.seq = 0

@@ -48,15 +48,22 @@ return {string.sub(held, 21), redis.call('PTTL', KEYS[1])}
 
 
 class RedisSecondLevel:
-    """``SecondLevel`` of all nodes that share a Redis."""
+    """``SecondLevel`` of all nodes that share a Redis, and a stage."""
 
     _logger = Logger()
 
-    def __init__(self, *, redis: RedisStore, tasks: Tasks, prefix: str = "core:") -> None:
+    def __init__(self, *, redis: RedisStore, prefix: str = "core:") -> None:
         self._redis = redis
-        self._tasks = tasks
+        self._tasks = Tasks()
         self._prefix = f"{prefix}rules:"
         self._writes = 0
+
+    async def start(self) -> None:
+        """Redis itself is a stage before this one."""
+
+    async def stop(self) -> None:
+        """Nobody waits for what is being written."""
+        await self._tasks.stop()
 
     async def get(self, conversation_id: str) -> Kept | None:
         try:

@@ -300,7 +300,7 @@ class FairnessTests(SynchronousTestCase):
             self.assertFalse(link.paused)
             link.says(text(f"m{number}"))
         self.assertTrue(link.paused)
-        acks = Acks()
+        acks = Acks(quotas=world.quotas)
         for send in world.pipeline.submitted[: MAX_IN_FLIGHT // 2 - 1]:
             acks.stored(send, duplicate=False)
         self.assertTrue(link.paused)

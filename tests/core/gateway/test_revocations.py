@@ -35,6 +35,7 @@ class Consumed:
     def __init__(self) -> None:
         self.handle: Callable[[str, bytes], Awaitable[None]] | None = None
         self.invalidated: list[Invalidated] = []
+        self.restricted: list[tuple[str, int]] = []
         self.known: Membership | None = None
 
     def peek(self, conversation_id: str) -> Membership | None:
@@ -43,6 +44,9 @@ class Consumed:
     def consume(self, subject: str, name: str, subscriber: Callable[[str, bytes], Awaitable[None]]) -> None:
         assert (subject, name) == (AUTH_INVALIDATE, "core-3")
         self.handle = subscriber
+
+    def learn(self, conversation_id: str, user_ids: Iterable[int]) -> None:
+        self.restricted += [(conversation_id, user_id) for user_id in user_ids]
 
     def invalidate(
         self,
@@ -67,6 +71,7 @@ class RevocationsTests(SynchronousTestCase):
         stage = Revocations(
             bus=behind,
             members=behind,
+            restricted=behind,
             gateway=self.world.gateway,
             node="3",
             wall_clock=self.world.wall_clock,
@@ -164,6 +169,7 @@ class RevocationsTests(SynchronousTestCase):
         event = Invalidation(conversationId="g_1", version=2, removedIds=[4], restrictedIds=[5, 6])
         self.event(event.SerializeToString())
         self.assertEqual(self.behind.invalidated, [Invalidated("g_1", 2, [4], [5, 6])])
+        self.assertEqual(self.behind.restricted, [("g_1", 5), ("g_1", 6)])
 
     def test_several(self) -> None:
         """A relation that changed concerns several conversations, each at its own version."""
@@ -172,6 +178,7 @@ class RevocationsTests(SynchronousTestCase):
         self.assertEqual(
             self.behind.invalidated, [Invalidated("p_1", 3, [], [4]), Invalidated("p_2", 0, [], [4])]
         )
+        self.assertEqual(self.behind.restricted, [("p_1", 4), ("p_2", 4)])
 
     def test_banned_device(self) -> None:
         """Whoever is on a device that is kept out is out; who came after it was let in again stays."""

@@ -16,6 +16,8 @@ from imd.core.gateway.flush import FlushTick
 from imd.core.gateway.gateway import Gateway, GatewayLimits
 from imd.core.gateway.idle import IdleScan, IdleTimeouts
 from imd.core.gateway.limits import Rates
+from imd.core.gateway.quick import QuickRefusal
+from imd.core.gateway.quotas import DailyLimits, DayCounts, Quotas
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
@@ -27,7 +29,7 @@ from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
 from imd.core.screening.chain import Chain
 from imd.core.screening.gate import Gate
-from imd.kernel.errors import AuthFailed
+from imd.kernel.errors import AuthFailed, ImError
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from imd.pb.connection_pb2 import Connect, Limits
@@ -157,6 +159,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.submitted: list[PendingSend] = []
+        self.refused: list[ImError] = []
         self.departed_: list[Session] = []
         self.online: list[Session] = []
         self.sync_fails: Exception | None = None
@@ -183,6 +186,10 @@ class Pipeline:
     ) -> dict[str, object]:
         """Nothing was stored before."""
         return {}
+
+    def refuse(self, send: PendingSend, error: ImError) -> None:
+        self.refused.append(error)
+        send.submitter.failed(send, error)
 
     def arrived(self, session: Session, conversation_ids: Sequence[str]) -> None:
         """Live conversations hear of a session."""
@@ -212,6 +219,9 @@ class Pipeline:
         return b""
 
 
+NO_QUOTAS = DailyLimits()
+
+
 class World:
     """A gateway and everything that its constructor wants."""
 
@@ -224,6 +234,8 @@ class World:
         max_devices: int = 3,
         queue: QueueLimits = SPEC_QUEUE,
         log: MessageLog | None = None,
+        daily: DailyLimits = NO_QUOTAS,
+        day_counts: DayCounts | None = None,
     ) -> None:
         self.clock = TurnClock()
         self.now_ms = NOW_MS
@@ -250,7 +262,10 @@ class World:
             wall_clock=self.wall_clock,
             second_look=None if log is None else SecondLook(log=log, clock=clock, tasks=self.tasks),
         )
-        acks = Acks()
+        self.quotas = Quotas(
+            limits=daily, clock=clock, wall_clock=self.wall_clock, tasks=self.tasks, shared=day_counts
+        )
+        acks = Acks(quotas=self.quotas)
         self.reviews = Reviews()
         #: Empty: nothing that is said is judged.
         self.chain = Chain(steps=(), clock=clock)
@@ -278,6 +293,7 @@ class World:
             wall_clock=self.wall_clock,
             tasks=self.tasks,
             content_limits=ContentLimits(32 * 1024, 256 * 1024),
+            quick=QuickRefusal(members=None, quotas=self.quotas, refusals=behind),
         )
         self.gateway = Gateway(
             limits=GatewayLimits(max_connections, max_strangers, 260 * 1024, queue),

@@ -6,9 +6,11 @@ from typing import Any
 
 from imd.bus.subjects import message_append
 from imd.core.directory import CONTROL, MESSAGE, USUAL_RIGHTS
+from imd.core.gateway.quick import QuickRefusal
+from imd.core.gateway.quotas import DailyLimits, Quotas
 from imd.core.message.sends import SYSTEM_SENDER_ID
-from imd.core.permission.quick import QuickRefusal
 from imd.kernel.errors import Forbidden
+from imd.pb.message_pb2 import TEXT
 from imd.pb.sync_pb2 import RecallReq
 from tests.core.message.cluster import ClusterCase
 from tests.core.message.harness import ANN, BOB, CY, DAN, GROUP_ID, PipelineCase
@@ -121,7 +123,10 @@ class QuickRefusalTests(ClusterCase):
         super().setUp()
         self.home = self.other()
         self.bob = self.home.connect(BOB)
-        self.quick = QuickRefusal(members=self.home.members, refusals=self.home.refusals)
+        self.quotas = Quotas(
+            limits=DailyLimits(), clock=self.clock, wall_clock=self.wall_clock, tasks=self.home.tasks
+        )
+        self.quick = QuickRefusal(members=self.home.members, quotas=self.quotas, refusals=self.home.refusals)
 
     def rule(self, **rules: Any) -> None:
         known = self.people.known[GROUP_ID]
@@ -131,7 +136,7 @@ class QuickRefusalTests(ClusterCase):
 
     def say(self, name: str) -> None:
         send = self.home.write(self.bob, name)
-        if not self.quick.refused(send):
+        if not self.quick.refused(send, TEXT):
             self.home.forwarding.submit(send)
         self.pass_time(0.5)
 
