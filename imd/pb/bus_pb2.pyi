@@ -187,16 +187,18 @@ class RestrictedQuery(_message.Message):
     def __init__(self, after: _Optional[str] = ...) -> None: ...
 
 class RestrictedAnswer(_message.Message):
-    __slots__ = ("failure", "conversationIds", "userIds", "next")
+    __slots__ = ("failure", "conversationIds", "userIds", "next", "timestamp")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONIDS_FIELD_NUMBER: _ClassVar[int]
     USERIDS_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     conversationIds: _containers.RepeatedScalarFieldContainer[str]
     userIds: _containers.RepeatedScalarFieldContainer[int]
     next: str
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversationIds: _Optional[_Iterable[str]] = ..., userIds: _Optional[_Iterable[int]] = ..., next: _Optional[str] = ...) -> None: ...
+    timestamp: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., conversationIds: _Optional[_Iterable[str]] = ..., userIds: _Optional[_Iterable[int]] = ..., next: _Optional[str] = ..., timestamp: _Optional[int] = ...) -> None: ...
 
 class DirectQuery(_message.Message):
     __slots__ = ("userId", "peerUserId", "ticket")

@@ -32,6 +32,8 @@ from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
+from imd.business.permission.check import CheckRights
+from imd.business.permission.sql import SqlStandings
 from imd.business.permission.tickets import Tickets
 from imd.business.rest.api import Api
 from imd.business.rest.audit import AuditApi
@@ -248,13 +250,17 @@ def assemble(
         ),
         origins=config.gateway.origins,
     )
+    standings = SqlStandings(database)
     authority = Authority(
         bus=bus,
         authenticate=authenticate,
         tickets=Tickets(secret=secret, sessions=sessions, wall_clock=wall_clock),
         memberships=memberships,
+        standings=standings,
+        check=CheckRights(standings=standings, wall_clock=wall_clock, tasks=tasks),
         open_direct=open_direct,
         audit=audit,
+        wall_clock=wall_clock,
     )
     keep_audit = KeepAudit(
         bus=bus,

@@ -1,4 +1,4 @@
-"""What core may ask: is this token good, who is in a conversation, who may see whom?
+"""What core may ask: is this token good, who is in a conversation and may do what there, who may see whom?
 
 What is asked on somebody's behalf must come with their ticket; without, nothing is done, and the attempt is kept.
 """
@@ -13,21 +13,39 @@ from google.protobuf.message import DecodeError, Message
 from imd.bus.audit import HIGH, REFUSED, AuditEntry
 from imd.bus.failures import failure_of
 from imd.bus.port import Bus
-from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
+from imd.bus.subjects import (
+    AUTH_CHECK,
+    AUTH_CONVERSATIONS,
+    AUTH_DIRECT,
+    AUTH_MEMBERS,
+    AUTH_RESTRICTED,
+    AUTH_TOKEN,
+    AUTH_VISIBLE,
+)
 from imd.business.accounts.authenticate import Authenticate
 from imd.business.audit.ports import Audit
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.ports import Memberships
+from imd.business.permission.answers import check_verdict, members_answer, restricted_answer
+from imd.business.permission.check import CheckRights, Verdict
+from imd.business.permission.model import POLICY_VERSION, not_member
+from imd.business.permission.ports import Standings
 from imd.business.permission.tickets import TicketRefused, Tickets
-from imd.kernel.errors import ImError, PayloadInvalid
+from imd.kernel.clocks import WallClock
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
 from imd.kernel.ids import is_id
 from imd.pb.bus_pb2 import (
+    Check,
+    CheckAnswer,
+    CheckQuery,
     ConversationsAnswer,
     ConversationsQuery,
     DirectAnswer,
     DirectQuery,
     MembersAnswer,
     MembersQuery,
+    RestrictedAnswer,
+    RestrictedQuery,
     TokenCheck,
     TokenVerdict,
     VisibleAnswer,
@@ -38,6 +56,11 @@ from imd.pb.sync_pb2 import ConversationKind
 #: An answer on the bus has at most 1 MB, an entry at most 600 bytes.
 CONVERSATIONS_PER_PAGE = 1_000
 MAX_TARGETS = 1_000
+MAX_CHECKS = 256
+#: Rows of one page, at most 100 bytes each on the bus.
+RESTRICTED_PER_PAGE = 5_000
+#: What a session must carry to ask whether its user may write (spec 24.4).
+SEND_SCOPE = "message:send"
 
 Query = TypeVar("Query", bound=Message)
 
@@ -58,20 +81,28 @@ class Authority:
         authenticate: Authenticate,
         tickets: Tickets,
         memberships: Memberships,
+        standings: Standings,
+        check: CheckRights,
         open_direct: OpenDirect,
         audit: Audit,
+        wall_clock: WallClock,
     ) -> None:
         self._bus = bus
         self._authenticate = authenticate
         self._tickets = tickets
         self._memberships = memberships
+        self._standings = standings
+        self._check = check
         self._open_direct = open_direct
         self._audit = audit
+        self._wall_clock = wall_clock
 
     async def start(self) -> None:
         """From here on, core gets answers."""
         self._respond(AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
         self._respond(AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
+        self._respond(AUTH_CHECK, CheckQuery, CheckAnswer, self._checks)
+        self._respond(AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted)
         self._respond(AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
         self._respond(AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
         self._respond(AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
@@ -112,17 +143,43 @@ class Authority:
     async def _members(self, query: MembersQuery) -> MembersAnswer:
         if not is_id(query.conversationId):
             return MembersAnswer(found=False)
-        membership = await self._memberships.membership(query.conversationId)
-        if membership is None:
-            return MembersAnswer(found=False)
-        return MembersAnswer(
-            found=True,
-            kind=ConversationKind.Name(membership.kind),
-            version=membership.version,
-            memberIds=[user_id for user_id, _ in membership.roles],
-            roles=[role for _, role in membership.roles],  # type: ignore[misc]
-            title=membership.title,
+        snapshot = await self._standings.snapshot(query.conversationId)
+        return MembersAnswer(found=False) if snapshot is None else members_answer(snapshot)
+
+    async def _checks(self, query: CheckQuery) -> CheckAnswer:
+        checks = list(query.checks)
+        if len(checks) > MAX_CHECKS:
+            raise PayloadInvalid(f"at most {MAX_CHECKS} checks at once", field="checks")
+        refused = [await self._unproven(check) for check in checks]
+        left = [
+            (check.conversationId, check.userId, int(check.right))
+            for check, no in zip(checks, refused, strict=True)
+            if no is None
+        ]
+        verdicts = iter(await self._check(left) if left else ())
+        return CheckAnswer(
+            verdicts=[
+                check_verdict(check.requestId, next(verdicts) if no is None else Verdict(no, 0))
+                for check, no in zip(checks, refused, strict=True)
+            ],
+            policyVersion=POLICY_VERSION,
         )
+
+    async def _unproven(self, check: Check) -> ImError | None:
+        """Why this need not even be looked up."""
+        try:
+            holder = await self._tickets.holder(check.ticket, check.userId)
+        except TicketRefused as refused:
+            self._note(AUTH_CHECK, refused, check.userId, conversation_id=check.conversationId)
+            return refused
+        if SEND_SCOPE not in holder.scopes:
+            return Forbidden("this token is not for sending messages", reason="no_scope")
+        return None if is_id(check.conversationId) else not_member()
+
+    async def _restricted(self, query: RestrictedQuery) -> RestrictedAnswer:
+        now_ms = self._wall_clock()
+        page = await self._standings.restricted(query.after, now_ms=now_ms, limit=RESTRICTED_PER_PAGE)
+        return restricted_answer(page, now_ms=now_ms)
 
     async def _direct(self, query: DirectQuery) -> DirectAnswer:
         await self._proven(query, AUTH_DIRECT, subject_id=query.peerUserId)
@@ -162,15 +219,27 @@ class Authority:
         try:
             await self._tickets.holder(query.ticket, query.userId)
         except TicketRefused as refused:
-            # A session whose login has just ended may be among them; whoever forges is as well.
-            self._audit.record(
-                AuditEntry(
-                    action=subject.removeprefix("im."),
-                    decision=REFUSED,
-                    reason=refused.why,
-                    actor_id=query.userId,
-                    subject_id=subject_id,
-                    level=HIGH,
-                )
-            )
+            self._note(subject, refused, query.userId, subject_id=subject_id)
             raise
+
+    def _note(
+        self,
+        subject: str,
+        refused: TicketRefused,
+        user_id: int,
+        *,
+        subject_id: int = 0,
+        conversation_id: str = "",
+    ) -> None:
+        # A session whose login has just ended may be among them; whoever forges is as well.
+        self._audit.record(
+            AuditEntry(
+                action=subject.removeprefix("im."),
+                decision=REFUSED,
+                reason=refused.why,
+                actor_id=user_id,
+                subject_id=subject_id,
+                conversation_id=conversation_id,
+                level=HIGH,
+            )
+        )

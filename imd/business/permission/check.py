@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from imd.business.permission.model import Facts, refusal
 from imd.business.permission.ports import Standings
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import Forbidden
+from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
 
 #: (Conversation, user) pairs in one read.
@@ -23,7 +23,7 @@ _Found = Facts | None | Exception
 class Verdict(NamedTuple):
     """What was found; ``version`` is the conversation's, 0 where there is nothing to see."""
 
-    refusal: Forbidden | None
+    refusal: ImError | None
     version: int
 
 

@@ -81,7 +81,7 @@ def refusal(facts: Facts | None, right: int, now_ms: int) -> Forbidden | None:
     :param right: the bits that are needed, all of them; 0 asks for being a member and nothing else.
     """
     if facts is None:
-        return Forbidden("this conversation does not exist or you are not in it", reason="not_member")
+        return not_member()
     if facts.rights & right != right:
         return Forbidden("your role may not do this here", reason="no_right")
     if not right & SPEECH:
@@ -93,6 +93,11 @@ def refusal(facts: Facts | None, right: int, now_ms: int) -> Forbidden | None:
     if facts.refused:
         return Forbidden("your messages are not accepted here", reason="not_accepted")
     return None
+
+
+def not_member() -> Forbidden:
+    """Said alike for what is foreign and what does not exist."""
+    return Forbidden("this conversation does not exist or you are not in it", reason="not_member")
 
 
 def _until(message: str, reason: str, wait_ms: int) -> Forbidden:

@@ -6,19 +6,18 @@ as long to fetch row by row (60 ms from MariaDB).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, String, and_, bindparam, case, cast, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, String, and_, bindparam, case, cast, func, literal, select, tuple_
 
 from imd.business.groups.model import ADMIN, DIRECT, GROUP, MEMBER, OWNER, Group
 from imd.business.groups.sql_steps import group_of, groups_with, read_group
 from imd.business.permission.model import Facts, Page, Snapshot, Special
 from imd.business.permission.ports import Standings
 from imd.business.permission.rights import DIRECT_RIGHTS, is_sensitive, rights_of
+from imd.business.permission.sql_pairs import refused_between
 from imd.business.permission.sql_restricted import read_restricted
-from imd.business.relations.sql_pairs import stances_between
-from imd.business.relations.model import refused
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import direct_conversations
 from imd.kernel.errors import InternalError
@@ -28,9 +27,7 @@ from imd.storage.sql import Database
 _DIRECT_PREFIX = "p_"
 
 _columns = group_members.c
-_ORDINARY = and_(
-    _columns.role == MEMBER, _columns.muted_until_ms == 0, _columns.visible_from_seq == 0
-)
+_ORDINARY = and_(_columns.role == MEMBER, _columns.muted_until_ms == 0, _columns.visible_from_seq == 0)
 
 
 def _text(*columns: Any) -> Any:
@@ -61,7 +58,8 @@ _PAIRS = select(
     direct_conversations.c.version,
 ).where(direct_conversations.c.id.in_(bindparam("some", expanding=True)))
 _GROUPS = groups_with().where(
-    group_conversations.c.id.in_(bindparam("some", expanding=True)), group_conversations.c.dissolved_at_ms == 0
+    group_conversations.c.id.in_(bindparam("some", expanding=True)),
+    group_conversations.c.dissolved_at_ms == 0,
 )
 _SOME_MEMBERS = select(_columns.group_id, _columns.user_id, _columns.role, _columns.muted_until_ms).where(
     tuple_(_columns.group_id, _columns.user_id).in_(bindparam("some", expanding=True))
@@ -99,7 +97,7 @@ def _direct(connection: Connection, conversation_id: str) -> Snapshot | None:
     row = connection.execute(_PAIRS, {"some": [conversation_id]}).first()
     if row is None:
         return None
-    refusing = _refused(connection, [(row.user_low, row.user_high)])
+    refusing = refused_between(connection, [(row.user_low, row.user_high)])
     pair = (row.user_low, row.user_high)
     return Snapshot(
         DIRECT,
@@ -140,7 +138,7 @@ def _rights(group: Group) -> tuple[int, int, int]:
 
 def _facts_of_directs(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int], Facts]:
     rows = connection.execute(_PAIRS, {"some": list(ids)}).all()
-    refusing = _refused(connection, [(row.user_low, row.user_high) for row in rows])
+    refusing = refused_between(connection, [(row.user_low, row.user_high) for row in rows])
     return {
         (row.id, user_id): Facts(
             row.version,
@@ -169,13 +167,6 @@ def _facts_of_groups(
         for row in connection.execute(_SOME_MEMBERS, {"some": asked})
         if row.group_id in groups
     }
-
-
-def _refused(
-    connection: Connection, pairs: Sequence[tuple[int, int]]
-) -> Mapping[tuple[int, int], Mapping[int, str]]:
-    """Who of each pair may not write to the other, and the reason to tell."""
-    return {pair: refused(*both) for pair, both in stances_between(connection, pairs).items()}
 
 
 _standings: type[Standings] = SqlStandings

@@ -57,6 +57,8 @@ group_members = Table(
     Column("do_not_disturb", SmallInteger, nullable=False, server_default="0"),
     Column("pinned", SmallInteger, nullable=False, server_default="0"),
     Index(None, "user_id"),
+    # For those who want to know all who are muted anywhere.
+    Index(None, "muted_until_ms"),
     sqlite_with_rowid=False,
     **MYSQL_TABLE,
 )

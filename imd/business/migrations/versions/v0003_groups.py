@@ -75,6 +75,7 @@ def _members() -> None:
         "group_members", sa.Column("do_not_disturb", sa.SmallInteger(), server_default="0", nullable=False)
     )
     op.add_column("group_members", sa.Column("pinned", sa.SmallInteger(), server_default="0", nullable=False))
+    op.create_index("ix_group_members_muted_until_ms", "group_members", ["muted_until_ms"])
 
 
 def _blacklist() -> None:
