@@ -109,8 +109,8 @@ BOUNDS = {
     "accounts.password_min_length": Range(1, 128),
     "accounts.hash_threads": Range(1, 64),
     "accounts.hash_queue": Range(1, 100_000),
-    # All members of a conversation travel in one answer on the bus, at most 30 bytes each of 1 MB.
-    "accounts.group_max_members": Range(2, 30_000),
+    # All members of a conversation travel in one answer on the bus, at most 40 bytes each of 1 MB.
+    "accounts.group_max_members": Range(2, 25_000),
     "accounts.device_failures": Range(0, 10_000),
     "accounts.device_window_s": Range(1, DAY_S),
     "accounts.device_ban_s": Range(1, 365 * DAY_S),

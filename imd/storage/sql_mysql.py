@@ -30,14 +30,14 @@ _IN_TRANSACTION = 1
 
 #: Text that is too long is refused and not cut, whatever the server is set to.
 _SQL_MODE = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-#: Characters of a GROUP_CONCAT, which is cut silently otherwise: 30,000 members of a group with all that is special
+#: Characters of a GROUP_CONCAT, which is cut silently otherwise: 25,000 members of a group with all that is special
 #: of them.
 _GROUP_CONCAT = 4 * 1024 * 1024
 _SESSION = (
     # A snapshot for those that read; those that write ask for something else, see _on_begin.
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}, sql_mode = '{_SQL_MODE}', "
-    f"group_concat_max_len = {_GROUP_CONCAT}",
+    f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}, sql_mode = '{_SQL_MODE}'",
+    f"SET SESSION group_concat_max_len = {_GROUP_CONCAT}",
 )
 
 _log = Logger()

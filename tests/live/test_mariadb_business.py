@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from sqlalchemy import Engine
+
+from imd.business.groups.model import MEMBER
+from imd.business.permission.answers import members_answer
+from imd.business.tables.people import users
 from imd.config.sections import Config
+from imd.core.permission.codec import decode_membership
+from imd.pb.bus_pb2 import MembersAnswer
 from tests.business.accounts import test_enter, test_leave
+from tests.business.audit import test_audit
 from tests.business.groups import (
     test_details,
     test_doors,
@@ -16,7 +24,7 @@ from tests.business.groups import (
     test_restrictions,
     test_rules,
 )
-from tests.business.permission import test_authority
+from tests.business.permission import test_authority, test_standings
 from tests.business.world import World, WorldCase
 from tests.live.mariadb import empty_business
 
@@ -117,4 +125,52 @@ class Ten(OnMariaDb, test_operator.Ten):
 
 
 class Answers(OnMariaDb, test_authority.Answers):
+    """See there."""
+
+
+class Checks(OnMariaDb, test_authority.Checks):
+    """See there."""
+
+
+class Kept(OnMariaDb, test_audit.KeptTests):
+    """See there."""
+
+
+class Read(OnMariaDb, test_audit.ReadTests):
+    """See there."""
+
+
+class StandingsOnMariaDb(test_standings.StandingsCase):
+    """The same people, kept elsewhere."""
+
+    def connect(self) -> Engine:
+        return empty_business()
+
+
+class Agreement(StandingsOnMariaDb, test_standings.AgreementTests):
+    """See there."""
+
+
+class Snapshots(StandingsOnMariaDb, test_standings.SnapshotTests):
+    """See there."""
+
+    def test_large(self) -> None:
+        """A group of 10,000 of whom nothing is special, or all are, is read and packed in at most 100 ms."""
+        crowd = range(1 << 61, (1 << 61) + 10_000)
+        self.insert(users, *(self.person(user_id) for user_id in crowd))
+        for name, visible in (("g_1", 0), ("g_2", 1 << 40)):
+            self.group(name, dict.fromkeys(crowd, (MEMBER, 0, visible)))
+            took_s = []
+            for _ in range(5):
+                began_s = perf_counter()
+                snapshot = self.run_(self.standings.snapshot(name))
+                assert snapshot is not None
+                payload = members_answer(snapshot).SerializeToString()
+                took_s.append(perf_counter() - began_s)
+            self.assertEqual(len(decode_membership(name, MembersAnswer.FromString(payload)).roles), 10_000)
+            # The best of five: two cores are shared with other tests.
+            self.assertLess(min(took_s), 0.1)
+
+
+class RestrictedPages(StandingsOnMariaDb, test_standings.RestrictedTests):
     """See there."""

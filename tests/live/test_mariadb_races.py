@@ -11,10 +11,11 @@ from imd.business.accounts.login_rules import LoginRules
 from imd.business.accounts.model import ACTIVE, Account, Login
 from imd.business.accounts.ports import HandleTaken
 from imd.business.accounts.sql import SqlAccounts
-from imd.business.groups.model import ADMIN, OWNER, Change, Group
+from imd.business.groups.model import ADMIN, MEMBER, OWNER, Change, Group
 from imd.business.groups.sql import SqlGroups
-from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
+from imd.business.groups.sql_memberships import SqlDirects
 from imd.business.groups.sql_steps import Admitting
+from imd.business.permission.sql import SqlStandings
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import logins, users
 from imd.kernel.errors import Forbidden, ServerBusy
@@ -97,7 +98,7 @@ class Conversations(RacingCase):
         super().setUp()
         self.groups = SqlGroups(self.database, admitting=Admitting(max_members=6, groups_per_user=3))
         self.directs = SqlDirects(self.database)
-        self.memberships = SqlMemberships(self.database)
+        self.standings = SqlStandings(self.database)
 
         def populate(connection: Connection) -> None:
             rows = [
@@ -136,8 +137,11 @@ class Conversations(RacingCase):
         group, members = self.run_(self.database.read(work))
         self.assertEqual(group.member_count, members)
         self.assertEqual(group.dissolved_at_ms > 0, members == 0)
-        membership = self.run_(self.memberships.membership(name))
-        roles = list(membership.roles) if membership is not None else []
+        snapshot = self.run_(self.standings.snapshot(name))
+        roles: list[tuple[int, int]] = []
+        if snapshot is not None:
+            roles = [(user_id, MEMBER) for user_id in snapshot.member_ids]
+            roles += [(special.user_id, special.role) for special in snapshot.specials]
         self.assertEqual(sum(role == OWNER for _, role in roles), 1 if members else 0)
         return group.version, roles
 

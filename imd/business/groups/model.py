@@ -166,15 +166,6 @@ class Conversation(NamedTuple):
     peer_user_id: int
 
 
-class Membership(NamedTuple):
-    """Who is in a conversation; pairs of user id and role."""
-
-    kind: int
-    version: int
-    title: str
-    roles: Sequence[tuple[int, int]]
-
-
 def group_id(number: int) -> str:
     """The id of a new group."""
     return f"g_{number:016x}"

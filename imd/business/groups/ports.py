@@ -13,7 +13,6 @@ from imd.business.groups.model import (
     Conversation,
     Group,
     Member,
-    Membership,
     Own,
     Standing,
     StandingAt,
@@ -230,10 +229,6 @@ class Memberships(Protocol):
 
     async def group(self, conversation_id: str) -> Group | None:
         """A living group, whoever asks; None if it is none (any more)."""
-        ...
-
-    async def membership(self, conversation_id: str) -> Membership | None:
-        """Everybody in a conversation; None if it does not exist (any more)."""
         ...
 
     async def conversations_of(self, user_id: int, *, after: str = "", limit: int) -> Sequence[Conversation]:

@@ -25,7 +25,6 @@ from imd.business.groups.model import (
     Conversation,
     Group,
     Member,
-    Membership,
     Standing,
 )
 from imd.business.groups.ports import Directs, Memberships
@@ -58,21 +57,6 @@ class SqlMemberships:
 
     async def group(self, conversation_id: str) -> Group | None:
         return await self._database.read(lambda c: read_group(c, conversation_id))
-
-    async def membership(self, conversation_id: str) -> Membership | None:
-        key = {"conversation": conversation_id}
-
-        def work(connection: Connection) -> Membership | None:
-            pair = connection.execute(_PAIR, key).first()
-            if pair is not None:
-                return Membership(DIRECT, 1, "", [(user_id, MEMBER) for user_id in pair])
-            group = connection.execute(_LIVING_GROUP, key).first()
-            if group is None:
-                return None
-            roles = connection.execute(_ROLES, key).all()
-            return Membership(GROUP, group.version, group.title, [(row[0], row[1]) for row in roles])
-
-        return await self._database.read(work)
 
     async def conversations_of(self, user_id: int, *, after: str = "", limit: int) -> Sequence[Conversation]:
         page = {"asking": user_id, "after": after, "most": limit}
@@ -185,12 +169,6 @@ _TWO = (
     )
     .where(direct_conversations.c.id == bindparam("conversation"))
     .order_by(users.c.id)
-)
-_LIVING_GROUP = select(group_conversations.c.version, group_conversations.c.title).where(
-    group_conversations.c.id == bindparam("conversation"), group_conversations.c.dissolved_at_ms == 0
-)
-_ROLES = select(group_members.c.user_id, group_members.c.role).where(
-    group_members.c.group_id == bindparam("conversation")
 )
 
 

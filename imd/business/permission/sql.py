@@ -32,7 +32,7 @@ _ORDINARY = and_(_columns.role == MEMBER, _columns.muted_until_ms == 0, _columns
 
 def _text(*columns: Any) -> Any:
     """Numbers in one text, with a colon between them."""
-    whole = cast(columns[0], String(20))
+    whole: Any = cast(columns[0], String(20))
     for column in columns[1:]:
         whole = whole + literal(":") + cast(column, String(20))
     return whole
@@ -115,7 +115,7 @@ def _group(connection: Connection, conversation_id: str) -> Snapshot | None:
         return None
     count, ordinary, special = connection.execute(_MEMBERS, {"group": conversation_id}).one()
     member_ids = [int(each) for each in ordinary.split(",")] if ordinary else []
-    specials = [Special(*map(int, each.split(":"))) for each in special.split(",")] if special else []
+    specials = [_special(each) for each in special.split(",")] if special else []
     if len(member_ids) + len(specials) != count:
         # A server that cuts long texts; see ``group_concat_max_len`` in storage.sql_mysql.
         raise InternalError("the members of this group cannot be read")
@@ -130,6 +130,11 @@ def _group(connection: Connection, conversation_id: str) -> Snapshot | None:
         is_sensitive(group),
         group.all_muted_until_ms,
     )
+
+
+def _special(text: str) -> Special:
+    user_id, role, muted_until_ms, visible_from = map(int, text.split(":"))
+    return Special(user_id, role, muted_until_ms, visible_from)
 
 
 def _rights(group: Group) -> tuple[int, int, int]:

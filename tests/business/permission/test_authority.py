@@ -5,11 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from imd.bus.port import MAX_PAYLOAD_BYTES
-from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_MEMBERS, AUTH_TOKEN, AUTH_VISIBLE
+from imd.bus.subjects import (
+    AUTH_CHECK,
+    AUTH_CONVERSATIONS,
+    AUTH_DIRECT,
+    AUTH_MEMBERS,
+    AUTH_RESTRICTED,
+    AUTH_TOKEN,
+    AUTH_VISIBLE,
+)
 from imd.business.groups import sql_memberships
 from imd.business.permission import authority
+from imd.business.permission.answers import members_answer, restricted_answer
+from imd.business.permission.model import POLICY_VERSION, Page, Restricted, Snapshot, Special
+from imd.config.bounds import BOUNDS
 from imd.kernel.ids import direct_conversation_id
 from imd.pb.bus_pb2 import (
+    CONTROL,
+    MANAGE,
+    MESSAGE,
+    Check,
+    CheckAnswer,
+    CheckQuery,
     ConversationEntry,
     ConversationsAnswer,
     ConversationsQuery,
@@ -17,6 +34,9 @@ from imd.pb.bus_pb2 import (
     DirectQuery,
     MembersAnswer,
     MembersQuery,
+    RestrictedAnswer,
+    RestrictedQuery,
+    Right,
     TokenCheck,
     TokenVerdict,
     VisibleAnswer,
@@ -25,7 +45,7 @@ from imd.pb.bus_pb2 import (
 from imd.pb.connection_pb2 import ErrorCode
 from imd.pb.sync_pb2 import GROUP, P2P
 from imd.storage.sql_sqlite import open_sqlite
-from tests.business.world import WorldCase
+from tests.business.world import START_MS, WorldCase
 
 
 class Answers(WorldCase):
@@ -189,3 +209,132 @@ class Answers(WorldCase):
         self.assertEqual(
             self.world.ask(AUTH_VISIBLE, query, VisibleAnswer).failure.code, ErrorCode.PAYLOAD_INVALID
         )
+
+
+class Checks(WorldCase):
+    """``im.auth.check``: a group of alice's with bob and carol, who is muted; dan is a stranger."""
+
+    def setUp(self) -> None:
+        self.world = self.make_world()
+        self.sessions = {name: self.world.register(name) for name in ("alice", "bob", "carol", "dan")}
+        ids = [self.sessions[name]["userId"] for name in ("bob", "carol")]
+        self.group = self.post("alice", "/groups", {"title": "Fun", "memberIds": ids}).json["conversationId"]
+        muted = self.post("alice", f"/conv/{self.group}/mute", {"userIds": ids[1:], "seconds": 60})
+        self.assertEqual(muted.status, 200, muted.raw)
+        self.tickets = {name: self.world.ticket(session) for name, session in self.sessions.items()}
+
+    def post(self, name: str, path: str, body: Any) -> Any:
+        return self.world.call("POST", path, body, token=self.sessions[name]["token"])
+
+    def check_of(self, name: str, right: Right, *, ticket: str = "", conversation: str = "") -> Check:
+        return Check(
+            requestId=f"{name}-{right}",
+            ticket=self.tickets[ticket or name],
+            userId=int(self.sessions[name]["userId"]),
+            conversationId=conversation or self.group,
+            right=right,
+        )
+
+    def ask(self, *checks: Check) -> CheckAnswer:
+        return self.world.ask(AUTH_CHECK, CheckQuery(checks=checks), CheckAnswer)
+
+    def reasons(self, *checks: Check) -> list[str]:
+        return [
+            "allowed" if verdict.allowed else verdict.refusal.reason for verdict in self.ask(*checks).verdicts
+        ]
+
+    def test_batch(self) -> None:
+        """Each check of a batch gets its own verdict, in order, with its name and the version that was looked at."""
+        answer = self.ask(
+            self.check_of("alice", MANAGE),
+            self.check_of("bob", MANAGE),
+            self.check_of("bob", MESSAGE),
+            self.check_of("carol", MESSAGE),
+            self.check_of("carol", CONTROL),
+            self.check_of("dan", MESSAGE),
+            self.check_of("dan", MESSAGE, conversation="g_unknown"),
+            self.check_of("dan", MESSAGE, conversation="a'b"),
+        )
+        self.assertEqual(
+            [(one.requestId, one.allowed, one.refusal.reason, one.version) for one in answer.verdicts],
+            [
+                ("alice-64", True, "", 2),
+                ("bob-64", False, "no_right", 2),
+                ("bob-1", True, "", 2),
+                ("carol-1", False, "muted", 2),
+                ("carol-4", True, "", 2),
+                ("dan-1", False, "not_member", 0),
+                ("dan-1", False, "not_member", 0),
+                ("dan-1", False, "not_member", 0),
+            ],
+        )
+        self.assertEqual(answer.policyVersion, POLICY_VERSION)
+        foreign, unknown, none = (one.refusal for one in answer.verdicts[-3:])
+        self.assertEqual((foreign, foreign), (unknown, none))
+
+    def test_forged(self) -> None:
+        """A check without its user's ticket is refused and kept; the others of its batch are answered."""
+        theirs = self.check_of("alice", MESSAGE, ticket="dan")
+        answer = self.ask(theirs, self.check_of("bob", MESSAGE))
+        self.assertEqual(
+            [(one.allowed, one.refusal.code, one.version) for one in answer.verdicts],
+            [(False, ErrorCode.AUTH_FAILED, 0), (True, 0, 2)],
+        )
+        (event,) = self.world.operate("GET", "/audit?action=auth.check").json["events"]
+        self.assertEqual(
+            (event["actorId"], event["conversationId"], event["reason"], event["level"]),
+            (self.sessions["alice"]["userId"], self.group, "anothers_ticket", 3),
+        )
+
+    def test_scope(self) -> None:
+        """A session that is not for sending may not send, whatever its user may."""
+        token = self.sessions["bob"]["token"]
+        check = TokenCheck(token=token, deviceId="phone")
+        self.patch(authority, "SEND_SCOPE", "message:other")
+        self.assertEqual(self.world.ask(AUTH_TOKEN, check, TokenVerdict).failure.code, 0)
+        self.assertEqual(self.reasons(self.check_of("bob", MESSAGE)), ["no_scope"])
+
+    def test_what_is_true_now(self) -> None:
+        """A verdict knows all that was committed before it was asked for."""
+        self.world.clock.advance(61)
+        self.assertEqual(self.reasons(self.check_of("carol", MESSAGE)), ["allowed"])
+        self.assertEqual(self.reasons(self.check_of("bob", MESSAGE)), ["allowed"])
+        path = f"/groups/{self.group}/members/{self.sessions['bob']['userId']}"
+        self.world.call("DELETE", path, token=self.sessions["alice"]["token"])
+        self.assertEqual(self.reasons(self.check_of("bob", MESSAGE)), ["not_member"])
+
+    def test_too_many(self) -> None:
+        """A batch has its limit, and up to that all are answered."""
+        one = self.check_of("alice", MESSAGE)
+        self.assertEqual(
+            self.ask(*[one] * (authority.MAX_CHECKS + 1)).failure.code, ErrorCode.PAYLOAD_INVALID
+        )
+        self.assertEqual(self.reasons(*[one] * authority.MAX_CHECKS), ["allowed"] * authority.MAX_CHECKS)
+        self.assertEqual(self.reasons(), [])
+
+    def test_restricted(self) -> None:
+        """Filters are told page by page who must be looked at closer, and of when that is."""
+        found: list[tuple[str, int]] = []
+        query = RestrictedQuery()
+        while True:
+            answer = self.world.ask(AUTH_RESTRICTED, query, RestrictedAnswer)
+            self.assertEqual(answer.timestamp, self.world.now_ms())
+            found += zip(answer.conversationIds, answer.userIds, strict=True)
+            query.after = answer.next
+            if not query.after:
+                break
+        self.assertEqual(found, [(self.group, int(self.sessions["carol"]["userId"]))])
+        bad = self.world.ask(AUTH_RESTRICTED, RestrictedQuery(after="x"), RestrictedAnswer)
+        self.assertEqual(bad.failure.code, ErrorCode.PAYLOAD_INVALID)
+
+    def test_fits_the_bus(self) -> None:
+        """A full page of the restricted fits into an answer on the bus."""
+        page = Page(
+            [Restricted("p_" + "0" * 38, (1 << 63) - 1)] * 2 * authority.RESTRICTED_PER_PAGE, "0" * 200
+        )
+        self.assertLess(restricted_answer(page, now_ms=START_MS).ByteSize(), MAX_PAYLOAD_BYTES)
+        most = BOUNDS["accounts.group_max_members"].high
+        crowd = range((1 << 62), (1 << 62) + int(most))
+        specials = [Special(user_id, 0, START_MS * 2, 1 << 62) for user_id in crowd]
+        snapshot = Snapshot(GROUP, 1, "", (1, 2, 3), [], specials)
+        self.assertLess(members_answer(snapshot).ByteSize(), MAX_PAYLOAD_BYTES)
