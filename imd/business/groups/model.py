@@ -164,6 +164,8 @@ class Conversation(NamedTuple):
     title: str
     member_count: int
     peer_user_id: int
+    #: The first seq that the user sees; 0: all.
+    visible_from: int
 
 
 def group_id(number: int) -> str:

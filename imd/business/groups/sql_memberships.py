@@ -84,6 +84,7 @@ def _in_groups() -> Select[Any]:
             group_conversations.c.title,
             group_conversations.c.member_count,
             literal(0).label("peer_user_id"),
+            group_members.c.visible_from_seq,
         )
         .join_from(group_members, group_conversations)
         .where(group_members.c.user_id == bindparam("asking"))
@@ -101,6 +102,7 @@ def _in_directs() -> Select[Any]:
             users.c.display_name,
             literal(2).label("member_count"),
             peer.label("peer_user_id"),
+            literal(0).label("visible_from_seq"),
         )
         .join_from(direct_conversations, users, users.c.id == peer)
         .where(or_(low == asking, high == asking))

@@ -202,6 +202,7 @@ class Authority:
                 peerUserId=one.peer_user_id,
                 title=one.title,
                 memberCount=one.member_count,
+                visibleFrom=one.visible_from,
             )
         return answer
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from imd.bus.subjects import AUTH_CONVERSATIONS
 from imd.business.groups.model import ADMIN, MEMBER, StandingAt
 from imd.business.groups.sql_past import KEPT_MS, SETTLED_KEPT_MS
 from imd.business.groups.sql_standing import SqlStandingsAt
 from imd.business.tables.groups import group_admissions, group_departures, group_past_mutes
 from imd.kernel.ids import direct_conversation_id
+from imd.pb.bus_pb2 import ConversationsAnswer, ConversationsQuery
 from tests.business.groups.town import Town
 
 
@@ -48,6 +50,19 @@ class FromJoin(Town):
         self.done("owner", "POST", applied)
         self.assertEqual(self.visible_from(), 42)
         self.assertEqual(set(asked), {self.group})
+
+    def test_core_is_told(self) -> None:
+        """Core learns of it with the newcomer's conversations."""
+        self.core_knows(41)
+        self.add()
+        told = {}
+        for who in ("stranger", "member"):
+            person = self.people[who]
+            ticket = self.world.ticket({"token": person.token, "deviceId": "phone"})
+            query = ConversationsQuery(userId=int(person.user_id), ticket=ticket)
+            answer = self.world.ask(AUTH_CONVERSATIONS, query, ConversationsAnswer)
+            told[who] = [each.visibleFrom for each in answer.conversations]
+        self.assertEqual(told, {"stranger": [42], "member": [0]})
 
     def test_old_members(self) -> None:
         """Who was in before sees everything as before."""
