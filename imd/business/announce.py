@@ -29,8 +29,8 @@ _EVENT_RETRY_S = (0.5, 2.0, 5.0)
 MAX_LATE_EVENTS = 50_000
 #: People whom a notice names, and not only counts: every member is sent it, and a group may begin with 10,000.
 MAX_SUBJECTS = 1_000
-#: 60 bytes each: an event stays far below what a consumer takes at once.
-_CHANGED_PER_EVENT = 500
+#: Conversations in one event. A node that knows them marks each with all the people who are named.
+_CHANGED_PER_EVENT = 100
 
 
 class BusAnnouncements:
