@@ -355,16 +355,18 @@ class SystemAppend(_message.Message):
     def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., notice: _Optional[_Union[_message_pb2.SystemNotice, _Mapping]] = ..., version: _Optional[int] = ..., revokes: _Optional[_Union[Revocation, _Mapping]] = ..., approved: _Optional[_Union[HeldMessage, _Mapping]] = ...) -> None: ...
 
 class Revocation(_message.Message):
-    __slots__ = ("seq", "senderId", "clientMsgId", "reason")
+    __slots__ = ("seq", "senderId", "clientMsgId", "reason", "peerUserId")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
     CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    PEERUSERID_FIELD_NUMBER: _ClassVar[int]
     seq: int
     senderId: int
     clientMsgId: str
     reason: str
-    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    peerUserId: int
+    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., reason: _Optional[str] = ..., peerUserId: _Optional[int] = ...) -> None: ...
 
 class HeldMessage(_message.Message):
     __slots__ = ("senderId", "deviceId", "request", "reason", "ticket", "contentHash")

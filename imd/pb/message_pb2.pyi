@@ -99,12 +99,14 @@ class SendMessageReq(_message.Message):
     def __init__(self, conversationId: _Optional[str] = ..., clientMsgId: _Optional[str] = ..., type: _Optional[_Union[MessageType, str]] = ..., textContent: _Optional[str] = ..., mediaRef: _Optional[_Union[MediaRef, _Mapping]] = ..., binaryContent: _Optional[bytes] = ..., meta: _Optional[_Mapping[str, str]] = ..., peerUserId: _Optional[int] = ...) -> None: ...
 
 class RecallNotice(_message.Message):
-    __slots__ = ("seq", "serverMsgId")
+    __slots__ = ("seq", "serverMsgId", "reason")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     SERVERMSGID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     seq: int
     serverMsgId: int
-    def __init__(self, seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ...) -> None: ...
+    reason: str
+    def __init__(self, seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SystemNotice(_message.Message):
     __slots__ = ("event", "actorId", "subjectIds", "text", "subjectCount", "until")

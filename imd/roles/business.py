@@ -33,6 +33,9 @@ from imd.business.groups.direct import OpenDirect
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
 from imd.business.permission.authority import Authority
 from imd.business.permission.check import CheckRights
+from imd.business.permission.pairs_at import SqlPairsAt
+from imd.business.permission.recheck import Recheck
+from imd.business.permission.revoking import Revoking
 from imd.business.permission.sql import SqlStandings
 from imd.business.permission.tickets import Tickets
 from imd.business.rest.api import Api
@@ -92,6 +95,7 @@ class BusinessParts(NamedTuple):
     authority: Authority
     board: GatewayBoard
     groups: GroupParts
+    recheck: Recheck
     api: Api
     request_factory: type[BoundedRequest] = BoundedRequest
 
@@ -139,6 +143,7 @@ def build_business(
         ("background work", Background(tasks)),
         ("audit log", parts.audit),
         ("audit store", parts.keep_audit),
+        ("second look", parts.recheck),
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
         ("gateway board", parts.board),
@@ -270,7 +275,17 @@ def assemble(
         tasks=tasks,
         keep_days=config.audit.keep_days,
     )
-    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups, api)
+    recheck = Recheck(
+        bus=bus,
+        standings=groups.standings_at,
+        pairs=SqlPairsAt(database),
+        memberships=memberships,
+        open_direct=open_direct,
+        revoking=Revoking(bus=bus),
+        audit=audit,
+        clock=clock,
+    )
+    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups, recheck, api)
 
 
 def _version() -> str:

@@ -36,6 +36,7 @@ from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.refuse import Refusals
+from imd.core.message.revoke import Revoker
 from imd.core.message.sends import Submit
 from imd.core.message.settle import Settling
 from imd.core.message.sweep import TailSweep
@@ -138,6 +139,7 @@ def build_core(
         directory=directory,
         trail=audit,
         may_be_restricted=restricted.may_be_restricted,
+        wall_clock=wall_clock,
         tasks=tasks,
     )
     live = LiveConversations(members=members, log=log, sessions=registry, told_by_others=cluster is not None)
@@ -316,7 +318,7 @@ def build_core(
         ("last seqs", LastSeqs(bus=bus, log=log)),
         (
             "system messages",
-            SystemMessages(bus=bus, submit=submit, ids=ids, wall_clock=wall_clock),
+            SystemMessages(bus=bus, submit=submit, revoker=Revoker(log=log), ids=ids, wall_clock=wall_clock),
         ),
         (
             "tail sweep",

@@ -13,7 +13,7 @@ from imd.core.permission.release import Releases, Trail
 from imd.core.permission.snapshots import MembershipCache
 from imd.core.permission.stand_in import StandIn
 from imd.core.permission.watch import ChannelWatch
-from imd.kernel.clocks import Clock
+from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.tasks import Tasks
 from imd.roles.policy_values import policy_values
 
@@ -35,11 +35,12 @@ class Standing:
         directory: Directory,
         trail: Trail,
         may_be_restricted: Callable[[str, int], bool],
+        wall_clock: WallClock,
         tasks: Tasks,
     ) -> None:
         """Add what needs the directory; comes before everything below."""
         self._members = members
-        self.releases = Releases(trail=trail)
+        self.releases = Releases(trail=trail, wall_clock=wall_clock)
         self.stand_in = StandIn(
             members=members,
             directory=directory,

@@ -103,11 +103,16 @@ class World:
         await self.parts.passwords.start()
         await self.parts.audit.start()
         await self.parts.keep_audit.start()
+        await self.parts.recheck.start()
         await self.parts.authority.start()
         await self.parts.board.start()
         self.bus.consume(AUTH_INVALIDATE, "core", self._hear_invalidation)
         if core:
-            self.bus.respond(MESSAGE_SEND_ANY, self._write_notice)
+            self.answer_for_core()
+
+    def answer_for_core(self) -> None:
+        """From here on there is a core that takes what is written into conversations."""
+        self.bus.respond(MESSAGE_SEND_ANY, self._write_notice)
 
     async def _hear_invalidation(self, _: str, payload: bytes) -> None:
         self.heard.append(("invalidation", Invalidation.FromString(payload)))

@@ -172,10 +172,13 @@ def replaced_body(body: bytes, text: str) -> bytes:
     return message.SerializeToString()
 
 
-def recall_body(seq: int, server_msg_id: int, origin: Origin) -> bytes:
-    """The stored form of a recall, without its own seq."""
+def recall_body(seq: int, server_msg_id: int, origin: Origin, *, reason: str = "") -> bytes:
+    """The stored form of a recall, without its own seq.
+
+    :param reason: why the server itself took it back.
+    """
     message = _message(origin, RECALL)
-    message.recall.CopyFrom(RecallNotice(seq=seq, serverMsgId=server_msg_id))
+    message.recall.CopyFrom(RecallNotice(seq=seq, serverMsgId=server_msg_id, reason=reason))
     return message.SerializeToString()
 
 

@@ -1,4 +1,4 @@
-"""What another role writes into a conversation, over the bus: system notices, and what was held and approved."""
+"""What another role writes into a conversation, over the bus: notices, recalls, and what was held and approved."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import MESSAGE_SEND_ANY
 from imd.core.message.content import Origin, system_body
+from imd.core.message.revoke import Revoker
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey, Submit, Submitter
 from imd.core.screening.approved import approved_send
 from imd.kernel.clocks import WallClock
@@ -27,11 +28,13 @@ class SystemMessages:
         *,
         bus: Bus,
         submit: Submit,
+        revoker: Revoker,
         ids: Snowflake,
         wall_clock: WallClock,
     ) -> None:
         self._bus = bus
         self._submit = submit
+        self._revoker = revoker
         self._ids = ids
         self._wall_clock = wall_clock
 
@@ -60,7 +63,9 @@ class SystemMessages:
         origin = Origin(
             conversation_id, SYSTEM_SENDER_ID, "", request.clientMsgId, self._ids.next(), self._wall_clock()
         )
-        if request.HasField("approved"):
+        if request.HasField("revokes"):
+            send = await self._revoker.prepare(request.revokes, origin, waiter)
+        elif request.HasField("approved"):
             send = approved_send(request.approved, origin, waiter)
         else:
             send = _notice_send(request, origin, waiter)

@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.live import LiveConversation, LiveConversations
-from imd.core.message.sends import PendingSend
+from imd.core.message.revoke import told_of
+from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend
 from imd.core.permission.decide import not_member
 from imd.core.permission.stand_in import Admitted, StandIn, Unanswered
 from imd.kernel.clocks import Clock
@@ -116,6 +117,8 @@ class WaitingSends:
 
     async def _judge(self, send: PendingSend, learned: _Learned, until_s: float) -> Verdict:
         found, sender_id = learned.found, send.key.sender_id
+        if found is None and sender_id == SYSTEM_SENDER_ID and send.revokes is not None:
+            return Admitted(told_of(send))
         if found is None and send.peer_user_id:
             if sender_id not in learned.opened:
                 learned.opened[sender_id] = await self._learn(self._open(send, until_s))

@@ -8,6 +8,7 @@ from typing import Protocol
 from imd.bus.audit import REFUSED, RELEASED, AuditEntry
 from imd.core.message.sends import PendingSend, Submitter
 from imd.core.permission.values import AuditLevel, Decision, Row
+from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError
 
 #: Releases that are not recorded yet, at some 500 bytes each: a minute of 150 a second. Above, nothing is let
@@ -34,10 +35,15 @@ class Trail(Protocol):
 
 
 class Releases:
-    """Keeps count of what was released, and tells of each when it is known what became of it."""
+    """Keeps count of what was released, and tells of each when it is known what became of it.
 
-    def __init__(self, *, trail: Trail) -> None:
+    The detail of such an event says when it was let through (``at``), by which word of the matrix (``by``), to
+    whom in a 1:1 conversation (``peer``), and why it was not stored after all (``failed``).
+    """
+
+    def __init__(self, *, trail: Trail, wall_clock: WallClock) -> None:
         self._trail = trail
+        self._wall_clock = wall_clock
         self._under_way = 0
         #: For the metrics.
         self.released = 0
@@ -53,7 +59,12 @@ class Releases:
         self.released += 1
         self._under_way += 1
         send.released = True
-        send.submitter = _Witness(send.submitter, self, row, decision, policy_version)
+        detail: dict[str, object] = {
+            "by": decision.value,
+            "peer": send.peer_user_id,
+            "at": self._wall_clock(),
+        }
+        send.submitter = _Witness(send.submitter, self, row.audit, policy_version, detail)
 
     def refused(self, send: PendingSend, row: Row | None, policy_version: int) -> None:
         """It is not let through, since nobody could judge it."""
@@ -76,13 +87,18 @@ class _Witness:
     """``Submitter``: passes everything on, and tells of the end."""
 
     def __init__(
-        self, submitter: Submitter, releases: Releases, row: Row, decision: Decision, policy_version: int
+        self,
+        submitter: Submitter,
+        releases: Releases,
+        level: AuditLevel,
+        policy_version: int,
+        detail: dict[str, object],
     ) -> None:
         self._submitter = submitter
         self._releases = releases
-        self._row = row
-        self._decision = decision
+        self._level = level
         self._policy_version = policy_version
+        self._detail = detail
 
     def accepted(self, send: PendingSend) -> None:
         self._submitter.accepted(send)
@@ -104,11 +120,10 @@ class _Witness:
         self._releases.ended(entry)
 
     def _entry(self, send: PendingSend, *, failed: str = "") -> AuditEntry:
-        detail: dict[str, object] = {"by": self._decision.value, "peer": send.peer_user_id}
-        entry = _entry(send, RELEASED, self._row.audit, self._policy_version)
+        entry = _entry(send, RELEASED, self._level, self._policy_version)
         if failed:
-            return entry._replace(detail=json.dumps(detail | {"failed": failed}))
-        return entry._replace(detail=json.dumps(detail), seq=send.seq, server_msg_id=send.server_msg_id)
+            return entry._replace(detail=json.dumps(self._detail | {"failed": failed}))
+        return entry._replace(detail=json.dumps(self._detail), seq=send.seq, server_msg_id=send.server_msg_id)
 
 
 def _entry(send: PendingSend, decision: str, level: AuditLevel, policy_version: int) -> AuditEntry:

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.local import LocalBus
 from imd.bus.subjects import message_send
+from imd.core.message.revoke import Revoker
 from imd.core.message.sends import SYSTEM_SENDER_ID
 from imd.core.message.system import SystemMessages
 from imd.kernel.errors import Code, Forbidden, PayloadInvalid
@@ -89,6 +90,7 @@ class RecallTests(PipelineCase):
         system = SystemMessages(
             bus=LocalBus(clock=self.clock),
             submit=self.now.appender,
+            revoker=Revoker(log=self.log),
             ids=self.ids,
             wall_clock=self.wall_clock,
         )
@@ -121,6 +123,7 @@ class SystemTests(PipelineCase):
         stage = SystemMessages(
             bus=self.bus,
             submit=self.now.appender,
+            revoker=Revoker(log=self.log),
             ids=self.ids,
             wall_clock=self.wall_clock,
         )
@@ -185,6 +188,7 @@ class SystemTests(PipelineCase):
         stage = SystemMessages(
             bus=self.bus,
             submit=self.now.appender,
+            revoker=Revoker(log=self.log),
             ids=self.ids,
             wall_clock=self.wall_clock,
         )

@@ -31,7 +31,7 @@ class Standing:
         values = PolicyValues()
         self.trail = Trail()
         self.channel = Channel(values.channel, now_s=clock.seconds())
-        self.releases = Releases(trail=self.trail)
+        self.releases = Releases(trail=self.trail, wall_clock=lambda: 1_800_000_000_000)
         self.restricted: set[int] = set()
         self.stand_in = StandIn(
             members=members,
