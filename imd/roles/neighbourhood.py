@@ -185,6 +185,7 @@ class Neighbourhood:
             tasks=self._tasks,
         )
         self.ownership.on_inherited(inheritance.inherited)
+        self.ownership.on_taken(self._live.taken)
         told = ToldHere(
             node_id=self._node_id,
             live=self._live,

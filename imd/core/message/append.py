@@ -6,10 +6,11 @@ being looked up. On a hot conversation a send costs no await.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
+from imd.core.message.content import less_after
 from imd.core.message.fanout import Fanout
 from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.group_commit import GroupCommit
@@ -108,7 +109,8 @@ class Appender:
         if send.version:
             # The invalidation of the change that this tells of may still be on its way: by what is
             # known here who was just invited would not be told, and who was kicked would.
-            self._live.at_least(conversation_id, send.version)
+            out, less = less_after(send.body)
+            self._live.at_least(conversation_id, send.version, removed_ids=out, restricted_ids=less)
         live = None if conversation_id in self._waiting else self._live.hot(conversation_id)
         if live is not None:
             self._admit(send, live)
@@ -211,6 +213,28 @@ class Appender:
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
         for (conversation_id, sender_id), seq in written.items():
             self._receipts.advance(conversation_id, sender_id, delivered=seq, read=seq)
+
+    async def outrun(self, sends: Sequence[PendingSend]) -> Mapping[PendingSend, ImError]:
+        """See ``Settlement``. Asked anew, as for a send that comes now; where nobody answers, what was said stands."""
+        conversation_id = sends[0].key.conversation_id
+        # Not only forgotten: an answer that is under way may be older than what the other node wrote.
+        self._live.at_least(conversation_id, 0)
+        until_s = self._clock.seconds() + self._stand_in.patience_s(conversation_id)
+        try:
+            await self._stand_in.ask(conversation_id, until_s=until_s)
+            live = await self._live.load(conversation_id)
+        except ImError:
+            return {}
+        membership = live.membership if live is not None else None
+        refused: dict[PendingSend, ImError] = {}
+        for send in sends:
+            sender_id = send.key.sender_id
+            if sender_id == SYSTEM_SENDER_ID:
+                continue
+            error = refusal(membership, sender_id, send.right, send.server_time_ms)
+            if error is not None:
+                refused[send] = error
+        return refused
 
     def found(self, send: PendingSend, stored: StoredKey) -> None:
         """See ``Settlement``. Another server may have stored it and died before it told anybody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ MAX_META_KEY_BYTES = 64
 MAX_MEDIA_STRING_BYTES = 4096
 #: Tag of Message.seq (field 2, varint): the one field that is not known when a message is admitted.
 _SEQ_TAG = b"\x10"
+#: Events of system notices after which their subjects are not in the conversation any more.
+_OUT = ("group.kicked", "group.left")
 
 
 class ContentLimits(NamedTuple):
@@ -187,6 +190,13 @@ def system_body(notice: SystemNotice, origin: Origin) -> bytes:
     message = _message(origin, SYSTEM)
     message.system.CopyFrom(notice)
     return message.SerializeToString()
+
+
+def less_after(body: bytes) -> tuple[Sequence[int], Sequence[int]]:
+    """Who is out and who may do less since what the notice in this body tells of."""
+    notice = Message.FromString(body).system
+    out = notice.subjectIds if notice.event in _OUT else ()
+    return out, notice.subjectIds if notice.event == "group.muted" else ()
 
 
 def with_seq(body: bytes, seq: int) -> bytes:

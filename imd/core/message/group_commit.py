@@ -9,7 +9,7 @@ forgotten, and the fate of each message is read before anything is said about it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -40,6 +40,11 @@ class Settlement(Protocol):
 
     def committed(self, sends: Sequence[PendingSend]) -> None:
         """These became durable, in this order, and nobody has been told of them yet."""
+        ...
+
+    async def outrun(self, sends: Sequence[PendingSend]) -> Mapping[PendingSend, ImError]:
+        """Another node has written in the conversation of these, maybe that some of them must not be written
+        any more. Which, and why; never raises."""
         ...
 
     def found(self, send: PendingSend, stored: StoredKey) -> None:
@@ -160,7 +165,20 @@ class GroupCommit:
             return _Outcome.FOUND_ONE
         if batch:
             batch[0].live.last_seq = None
+            await self._judge_anew(batch)
         return _Outcome.STORED if stored else _Outcome.OUTRUN
+
+    async def _judge_anew(self, batch: list[PendingSend]) -> None:
+        """What waits to be written behind another node's message was let in before that: it may tell of a kick."""
+        live = batch[0].live
+        behind = [send for send in (*batch, *self._queue) if send.live is live and not send.outcome_unknown]
+        refused = await self._settlement.outrun(behind) if behind else {}
+        if not refused:
+            return
+        batch[:] = [send for send in batch if send not in refused]
+        self._queue = deque(send for send in self._queue if send not in refused)
+        for send, error in refused.items():
+            self._report(self._settlement.failed, send, error)
 
     def _report(self, tell: Callable[..., None], *what: object) -> None:
         """Whatever goes wrong in telling must not have the batch written again, nor end the writing."""

@@ -7,8 +7,9 @@ costs no await. Everything here can be forgotten at any time and is read again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from imd.bus.subjects import shard_of
 from imd.core.directory import Membership
 from imd.core.message.ports import MessageLog
 from imd.core.message.recent import RecentMessages
@@ -233,9 +234,25 @@ class LiveConversations:
         if live is not None:
             self._clear_audience(live)
 
-    def at_least(self, conversation_id: str, version: int) -> None:
-        """Its membership has reached this version: whoever is asked about it from now on must know that."""
-        self._members.invalidate(conversation_id, version)
+    def at_least(
+        self,
+        conversation_id: str,
+        version: int,
+        *,
+        removed_ids: Sequence[int] = (),
+        restricted_ids: Sequence[int] = (),
+    ) -> None:
+        """Its membership has reached this version: whoever is asked about it from now on must know that.
+
+        Where nobody can be asked, these are out, and those may do less.
+        """
+        self._members.invalidate(
+            conversation_id, version, removed_ids=removed_ids, restricted_ids=restricted_ids
+        )
+
+    def taken(self, shards: Collection[int]) -> None:
+        """These are this node's from now on: what their former owner knew of a change, it may hear of only now."""
+        self._members.doubt(lambda conversation_id: shard_of(conversation_id) in shards)
 
     def missed(self) -> None:
         """Changes of memberships may have been told that this node hears of only now."""

@@ -45,6 +45,7 @@ class Ownership:
         self._mine: frozenset[int] = frozenset()
         self._young_until_s = 0.0
         self._listeners: list[Callable[[frozenset[int]], None]] = []
+        self._takers: list[Callable[[frozenset[int]], None]] = []
         self._claiming = False
         self._again = False
         self._stopped = False
@@ -63,6 +64,10 @@ class Ownership:
         """Have the listener told which shards this node took over from nodes that are gone, among them
         an earlier life of its own: what it takes soon after its start counts as that."""
         self._listeners.append(listener)
+
+    def on_taken(self, listener: Callable[[frozenset[int]], None]) -> None:
+        """Have the listener told of every shard that this node takes, from whomever, before it writes there."""
+        self._takers.append(listener)
 
     async def start(self) -> None:
         self._young_until_s = self._clock.seconds() + YOUNG_S
@@ -137,9 +142,12 @@ class Ownership:
         alive = self._nodes.others | {me}
         for shard in range(SHARD_COUNT):
             owners[shard] = holders.get(shard, fair.get(shard, me))
-        self._owners = owners
         mine = frozenset(shard for shard, holder in holders.items() if holder == me)
         taken, given = mine - self._mine, self._mine - mine
+        if taken:
+            for listener in self._takers:
+                listener(taken)
+        self._owners = owners
         self._mine = mine
         if taken or given:
             self._logger.info(

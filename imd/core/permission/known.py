@@ -69,6 +69,11 @@ class Known:
         self.until_s = self.hot_until_s
         return True
 
+    def expire(self, now_s: float) -> None:
+        """It may be true still, and is not believed without being asked about."""
+        self.until_s = min(self.until_s, now_s)
+        self.hot_until_s = min(self.hot_until_s, now_s)
+
     def outdate(self, removed_ids: Iterable[int], restricted_ids: Iterable[int]) -> None:
         """It is not believed any more; these are out, and those may do less."""
         self.until_s = self.hot_until_s = float("-inf")

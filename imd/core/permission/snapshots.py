@@ -161,6 +161,18 @@ class MembershipCache:
             known.outdate(removed_ids, restricted_ids)
         self._tell(conversation_id)
 
+    def doubt(self, concerns: Callable[[str], bool]) -> None:
+        """Ask anew, before they are next used, about conversations of which others know more than this node may."""
+        now_s = self._seconds()
+        for conversation_id, known in self._known.items():
+            if concerns(conversation_id):
+                known.expire(now_s)
+        for conversation_id, load in self._loads.items():
+            if concerns(conversation_id):
+                load.changed = load.unversioned = True
+        # What the second level has may be as old.
+        self._heard.missed(now_s)
+
     def missed(self) -> None:
         """Invalidations are on their way here that others have had for a while."""
         self._heard.missed(self._seconds())
