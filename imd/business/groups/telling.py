@@ -1,11 +1,20 @@
 """What follows a change of a group: it is committed, then invalidated, then noticed, then recorded.
 
 In this order nobody is told of a change that permission checks do not know. And it is what makes a kick, a mute and a
-place on the blacklist race a send correctly: the notice carries the version that the change was committed with, and
-core's owner of the conversation takes it in line with the sends. From the moment it takes the notice it judges by a
-membership of at least that version, which it asks for if it has none; what it took in before has a lower seq than the
-notice, for a conversation's messages are written in the order in which they were taken. So once a kick is stored, with
-the seq of its notice, nobody whom it removed has a later one.
+place on the blacklist race a send correctly: once the notice is stored, nobody whom it removed has a later seq.
+
+- The notice carries the version that the change was committed with. From the moment the owner of the conversation takes
+  it in, it judges by a membership of at least that version, and asks if it has none; the telling may come later, or get
+  lost. Where nobody can be asked, the notice itself says who is out and who is mute.
+- What the owner took in before the notice it writes before it: messages of one conversation are written in the order
+  in which they were taken, whatever the store does.
+- Another node that had taken a send in before, and writes when the notice is stored already, is told so by the store:
+  the seq is gone. It asks anew, and refuses what may not be written any more (``GroupCommit``).
+- A node that becomes the owner asks anew, before it is next used, about whatever it knew of these conversations
+  (``LiveConversations.taken``).
+
+What is left is a node that writes without being the owner, since the leases cannot be reached, and has not heard of the
+change: it hears of it in less than half a second.
 """
 
 from __future__ import annotations
