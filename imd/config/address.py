@@ -70,3 +70,13 @@ def parse_host(text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
         raise ValueError("has no port from 1 to 65535")
     return host, int(port)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether nobody else is on the way to a host: a name other than localhost may be anywhere."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

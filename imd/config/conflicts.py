@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from imd.config.address import EXPECTED, EXPECTED_HOST, Address, parse_address, parse_host
+from imd.config.address import EXPECTED, EXPECTED_HOST, Address, is_this_machine, parse_address, parse_host
 from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
@@ -276,6 +276,25 @@ def _account(section: str, user: str, password_file: str, ca_file: str) -> Itera
         yield from _readable(f"{section}.ca_file", ca_file)
 
 
+def _plaintext(section: str, engine: Nats | Mongo | Redis | Sql, paths: dict[str, str]) -> Iterator[Conflict]:
+    """:param paths: where each address of the engine stands, and the address."""
+    if not engine.password_file or engine.ca_file or engine.allow_plaintext:
+        return
+    for path, text in paths.items():
+        try:
+            host, _ = parse_host(text)
+        except ValueError:
+            # Told already.
+            continue
+        if not is_this_machine(host):
+            yield Conflict(
+                path,
+                f"{text} is another machine, and the password and all that follows would go there without TLS; set "
+                f"{section}.ca_file, or {section}.allow_plaintext on a network that nobody else is on",
+                (f"{section}.ca_file", f"{section}.allow_plaintext"),
+            )
+
+
 def _nats(nats: Nats) -> Iterator[Conflict]:
     if not nats.servers:
         yield Conflict("nats.servers", "is empty; expected at least one, such as nats://127.0.0.1:4222")
@@ -290,6 +309,12 @@ def _nats(nats: Nats) -> Iterator[Conflict]:
         else:
             yield from _host(f"nats.servers[{index}]", found[1])
     yield from _account("nats", nats.user, nats.password_file, nats.ca_file)
+    # One tls:// is enough: it is then asked of all of them.
+    if not any(text.startswith("tls://") for text in nats.servers):
+        found_at = {
+            f"nats.servers[{index}]": text.removeprefix("nats://") for index, text in enumerate(nats.servers)
+        }
+        yield from _plaintext("nats", nats, found_at)
     if nats.password_file and not nats.user:
         yield Conflict("nats.user", "is empty, but there is a password_file", ("nats.password_file",))
     pair = {"certificate_file": nats.certificate_file, "private_key_file": nats.private_key_file}
@@ -308,6 +333,7 @@ def _mongo(mongo: Mongo) -> Iterator[Conflict]:
     if not _NAME.match(mongo.database):
         yield Conflict("mongo.database", f"{mongo.database!r} is no name of a database")
     yield from _account("mongo", mongo.user, mongo.password_file, mongo.ca_file)
+    yield from _plaintext("mongo", mongo, {f"mongo.hosts[{i}]": text for i, text in enumerate(mongo.hosts)})
     if mongo.password_file and not mongo.user:
         yield Conflict("mongo.user", "is empty, but there is a password_file", ("mongo.password_file",))
 
@@ -315,6 +341,7 @@ def _mongo(mongo: Mongo) -> Iterator[Conflict]:
 def _redis(redis: Redis) -> Iterator[Conflict]:
     yield from _host("redis.address", redis.address)
     yield from _account("redis", redis.user, redis.password_file, redis.ca_file)
+    yield from _plaintext("redis", redis, {"redis.address": redis.address})
 
 
 def _sql(sql: Sql) -> Iterator[Conflict]:
@@ -324,3 +351,4 @@ def _sql(sql: Sql) -> Iterator[Conflict]:
     if not sql.user:
         yield Conflict("sql.user", "is empty; expected the account that owns the database")
     yield from _account("sql", sql.user, sql.password_file, sql.ca_file)
+    yield from _plaintext("sql", sql, {"sql.address": sql.address})

@@ -22,6 +22,8 @@ class Nats(Section, frozen=True):
     """Only its owner and group may read it; a line end at its end does not count."""
     ca_file: str = ""
     """PEM: trusted to sign the servers' certificates; switches TLS on. Empty with tls://: the system's."""
+    allow_plaintext: bool = False
+    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
     certificate_file: str = ""
     """PEM: this node's own certificate, where the servers ask for one."""
     private_key_file: str = ""
@@ -45,6 +47,8 @@ class Mongo(Section, frozen=True):
     """Only its owner and group may read it; a line end at its end does not count."""
     ca_file: str = ""
     """PEM: trusted to sign the servers' certificates; switches TLS on."""
+    allow_plaintext: bool = False
+    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
     message_collections: int = 4
     """Over so many collections messages are spread; each takes one write of a node at a time. A command costs as
     much as thirty messages in it, so few of them are cheaper than many. Cannot be changed once there are messages."""
@@ -70,6 +74,8 @@ class Redis(Section, frozen=True):
     """Only its owner and group may read it; a line end at its end does not count. Empty: no authentication."""
     ca_file: str = ""
     """PEM: trusted to sign the server's certificate; switches TLS on."""
+    allow_plaintext: bool = False
+    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
     database: int = 0
     timeout_ms: float = 50.0
     """A question takes no longer; the node then goes on with what it knows."""
@@ -87,6 +93,8 @@ class Sql(Section, frozen=True):
     """Only its owner and group may read it; a line end at its end does not count. Empty: no password."""
     ca_file: str = ""
     """PEM: trusted to sign the server's certificate; switches TLS on."""
+    allow_plaintext: bool = False
+    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
     pool_size: int = 8
     """Connections of this node, each with a thread."""
     timeout_s: float = 10.0

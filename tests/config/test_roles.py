@@ -202,6 +202,26 @@ class Relations(RoleCase):
         for kind in (CoreConfig, BusinessConfig, AdminConfig):
             self.refused(kind, '[listen]\nhttp = "0.0.0.0:80"\n', "listen.https", "allow_public_plaintext")
 
+    def test_engine_password_in_the_clear(self) -> None:
+        """No engine's password goes to another machine in the clear by accident."""
+        secret, authority = self.file("hunter2"), self.file("PEM")
+        for kind, section, address in (
+            (CoreConfig, "nats", 'servers = ["nats://127.0.0.1:1", "nats://10.0.0.1:1"]\nuser = "u"'),
+            (CoreConfig, "mongo", 'hosts = ["localhost:1", "db.example.com:1"]\nuser = "u"'),
+            (CoreConfig, "redis", 'address = "[fd00::1]:1"'),
+            (AdminConfig, "sql", 'address = "localhost.example.com:1"'),
+        ):
+            text = f"[{section}]\n{address}\n"
+            load(self.file(text if "user" not in text else text.partition("user")[0]), {}, kind)
+            text += f'password_file = "{secret}"\n'
+            self.refused(kind, text, f"{section}.ca_file", f"{section}.allow_plaintext")
+            self.assertEqual(len(self.problems(kind, text)), 1)
+            load(self.file(text + "allow_plaintext = true\n"), {}, kind)
+            load(self.file(text + f'ca_file = "{authority}"\n'), {}, kind)
+        account = f'user = "u"\npassword_file = "{secret}"\n'
+        load(self.file(f'[nats]\nservers = ["tls://10.0.0.1:1"]\n{account}'), {}, CoreConfig)
+        load(self.file(f'[nats]\nservers = ["nats://[::1]:1"]\n{account}'), {}, CoreConfig)
+
     def test_reuse_port(self) -> None:
         """Nodes can only share a port that is the same for all."""
         self.refused(CoreConfig, '[listen]\nreuse_port = true\ntcp = "127.0.0.1:0"\n', "listen.tcp", "port 0")
