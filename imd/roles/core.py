@@ -45,6 +45,7 @@ from imd.core.permission.restricted import RestrictedUsers
 from imd.core.permission.snapshots import MembershipCache
 from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
+from imd.core.presence.sight import Sight
 from imd.core.screening.holding import BusReviews
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
@@ -309,6 +310,7 @@ def build_core(
                 members=members,
                 restricted=restricted,
                 gateway=gateway,
+                sight=Sight(presence=presence, directory=directory, clock=clock, tasks=tasks),
                 node=str(config.node_id),
                 wall_clock=wall_clock,
             ),

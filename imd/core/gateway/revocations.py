@@ -10,12 +10,13 @@ from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.gateway.gateway import Gateway
 from imd.core.permission.restricted import RestrictedUsers
 from imd.core.permission.snapshots import MembershipCache
+from imd.core.presence.sight import Sight
 from imd.kernel.clocks import WallClock
 from imd.pb.bus_pb2 import Invalidation
 
 
 class Revocations:
-    """A stage that takes ``im.auth.invalidate`` to the snapshots, the filter of the restricted and the gateway.
+    """A stage that takes ``im.auth.invalidate`` to the snapshots, the filter of the restricted, the gateway and presence.
 
     One consumer for all, so that a node sees the events in one order.
     """
@@ -29,6 +30,7 @@ class Revocations:
         members: MembershipCache,
         restricted: RestrictedUsers,
         gateway: Gateway,
+        sight: Sight,
         node: str,
         wall_clock: WallClock,
     ) -> None:
@@ -36,6 +38,7 @@ class Revocations:
         self._members = members
         self._restricted = restricted
         self._gateway = gateway
+        self._sight = sight
         self._node = node
         self._wall_clock = wall_clock
 
@@ -71,6 +74,8 @@ class Revocations:
             for conversation_id, version in zip(changed.conversationIds, changed.versions, strict=False):
                 self._members.invalidate(conversation_id, version, restricted_ids=changed.restrictedIds)
                 self._restricted.learn(conversation_id, changed.restrictedIds)
+        elif what == "sight":
+            self._sight.changed(event.sight.userId, event.sight.peerIds)
         elif what == "conversationId":
             self._change(event)
 

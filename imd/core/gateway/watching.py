@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imd.core.directory import Speaker
 from imd.core.gateway.session import Session
 from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.model import PresenceState
@@ -23,6 +24,11 @@ class SessionWatcher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    @property
+    def speaker(self) -> Speaker:
+        """Whose session it is."""
+        return self._session.speaker
 
     def presence_changed(self, states: Sequence[PresenceState]) -> None:
         """Tell the session; a slow reader may miss it and asks anew after its resync."""
@@ -64,7 +70,7 @@ class Watching:
         if not isinstance(watcher, SessionWatcher):
             watcher = session.watcher = SessionWatcher(session)
         user_ids = list(envelope.presenceSubscribeReq.userIds)
-        states = await self._presence.subscribe(watcher, session.speaker, user_ids)
+        states = await self._presence.subscribe(watcher, user_ids)
         if session.user is None:
             self._presence.unsubscribe(watcher)
             return

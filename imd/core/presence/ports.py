@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from imd.core.directory import Speaker
 from imd.core.presence.model import PresenceState
 
 
 class Watcher(Protocol):
     """Whoever wants to know. Compared by identity; never fails, never waits."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """On whose behalf; its ticket is that of now."""
+        ...
 
     def presence_changed(self, states: Sequence[PresenceState]) -> None:
         """These are not what they were; several changes of one user come as the last of them."""

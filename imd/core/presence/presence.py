@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from sys import intern
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
 
-from imd.core.directory import Directory, Speaker
+from imd.core.directory import Directory
 from imd.core.presence.elsewhere import Elsewhere
 from imd.core.presence.last_seen import SeenTimes
 from imd.core.presence.model import Device, PresenceState
 from imd.core.presence.ports import LastSeen, Watcher
 from imd.kernel.clocks import Clock, WallClock
-from imd.kernel.errors import PayloadInvalid
+from imd.kernel.errors import PayloadInvalid, ServerBusy
 
 #: The next look at pending changes comes no sooner: changes that are due close together go out in one notice.
 _TICK_S = 0.05
 #: Users told about in one turn of the reactor; each may have hundreds of watchers.
 _TOLD_PER_TURN = 1_000
+#: Each is asked because something changed while the one before was answered.
+_MAX_QUESTIONS = 5
 
 
 class _Session(NamedTuple):
@@ -40,6 +42,15 @@ class _Watched:
     def __init__(self, told: PresenceState) -> None:
         self.told = told
         self.watchers: dict[Watcher, None] = {}
+
+
+class _Question:
+    """Somebody wants to watch, and the directory is asked whom they may."""
+
+    __slots__ = ("in_doubt",)
+
+    def __init__(self) -> None:
+        self.in_doubt = False
 
 
 class Presence:
@@ -76,7 +87,7 @@ class Presence:
         self._watched: dict[int, _Watched] = {}
         self._watching: dict[Watcher, tuple[int, ...]] = {}
         #: The newest question of each watcher that has not been answered yet.
-        self._asking: dict[Watcher, object] = {}
+        self._asking: dict[Watcher, _Question] = {}
         #: When which user's change is told; in order, since the window is the same for all.
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._timer: IDelayedCall | None = None
@@ -128,9 +139,7 @@ class Presence:
         """The user was at a node that died, and cannot write it down."""
         self._seen.note(user_id, self._wall_clock())
 
-    async def subscribe(
-        self, watcher: Watcher, speaker: Speaker, user_ids: Sequence[int]
-    ) -> list[PresenceState]:
+    async def subscribe(self, watcher: Watcher, user_ids: Sequence[int]) -> list[PresenceState]:
         """Watch these users instead of those before; what they are now, in the order of asking.
 
         Who may not be seen looks like who does not exist: offline, never seen. A later call, or
@@ -144,10 +153,10 @@ class Presence:
                 f"at most {self._max_watched} users can be watched", field="presenceSubscribeReq.userIds"
             )
         wanted = tuple(dict.fromkeys(user_ids))
-        question = self._asking[watcher] = object()
+        question = self._asking[watcher] = _Question()
         kept: tuple[int, ...] = ()
         try:
-            visible = await self._directory.visible(speaker, wanted) if wanted else frozenset()
+            visible = await self._visible(watcher, wanted, question)
             shown = tuple(user_id for user_id in wanted if user_id in visible)
             stored = await self._seen.load(shown)
             if self._elsewhere is not None and shown:
@@ -172,6 +181,34 @@ class Presence:
         self._asking.pop(watcher, None)
         self._release(watcher, self._watching.pop(watcher, ()))
 
+    def doubt(self) -> None:
+        """Who may see whom has changed: what is being answered may be the old state."""
+        for question in self._asking.values():
+            question.in_doubt = True
+
+    def watchers_between(self, user_id: int, peer_ids: Sequence[int]) -> Iterator[tuple[Watcher, int]]:
+        """Who watches whom between the user and these; if there are none, all who watch the user."""
+        peers = frozenset(peer_ids)
+        for target_id in (user_id, *peers):
+            watched = self._watched.get(target_id)
+            if watched is None:
+                continue
+            for watcher in watched.watchers:
+                watcher_id = watcher.speaker.user_id
+                between = watcher_id in peers if target_id == user_id else watcher_id == user_id
+                if between or not peers:
+                    yield watcher, target_id
+
+    def hide(self, watcher: Watcher, user_ids: Collection[int]) -> None:
+        """The watcher may not see these any more, and is told what it would be told of people who never were."""
+        watching = self._watching.get(watcher, ())
+        hidden = [user_id for user_id in watching if user_id in user_ids]
+        if not hidden:
+            return
+        self._watching[watcher] = tuple(user_id for user_id in watching if user_id not in user_ids)
+        self._release(watcher, hidden)
+        watcher.presence_changed([PresenceState(user_id) for user_id in hidden])
+
     def counts(self) -> dict[str, int]:
         """Sizes, for whoever watches memory."""
         return {
@@ -180,6 +217,18 @@ class Presence:
             "watchers": len(self._watching),
             "pending": len(self._pending),
         }
+
+    async def _visible(
+        self, watcher: Watcher, user_ids: Sequence[int], question: _Question
+    ) -> frozenset[int]:
+        for _ in range(_MAX_QUESTIONS):
+            question.in_doubt = False
+            visible = (
+                await self._directory.visible(watcher.speaker, user_ids) if user_ids else frozenset[int]()
+            )
+            if not question.in_doubt:
+                return visible
+        raise ServerBusy("who may be seen changes all the time", retry_after_ms=1000)
 
     def _watch(self, watcher: Watcher, user_ids: tuple[int, ...], stored: Mapping[int, int]) -> None:
         for user_id in user_ids:

@@ -14,7 +14,13 @@ from imd.bus.subjects import AUTH_INVALIDATE
 from imd.core.directory import GROUP, MEMBER, Membership
 from imd.core.gateway import registry
 from imd.core.gateway.revocations import Revocations
-from imd.pb.bus_pb2 import BannedDevice, ChangedConversations, Invalidation, RevokedSessions
+from imd.pb.bus_pb2 import (
+    BannedDevice,
+    ChangedConversations,
+    ChangedSight,
+    Invalidation,
+    RevokedSessions,
+)
 from imd.pb.connection_pb2 import AUTH_FAILED, RefreshToken
 from imd.pb.envelope_pb2 import Envelope
 from tests.core.gateway.world import World, connect
@@ -37,6 +43,10 @@ class Consumed:
         self.invalidated: list[Invalidated] = []
         self.restricted: list[tuple[str, int]] = []
         self.known: Membership | None = None
+        self.sights: list[tuple[int, list[int]]] = []
+
+    def changed(self, user_id: int, peer_ids: Sequence[int]) -> None:
+        self.sights.append((user_id, list(peer_ids)))
 
     def peek(self, conversation_id: str) -> Membership | None:
         return self.known
@@ -73,6 +83,7 @@ class RevocationsTests(SynchronousTestCase):
             members=behind,
             restricted=behind,
             gateway=self.world.gateway,
+            sight=behind,
             node="3",
             wall_clock=self.world.wall_clock,
         )
@@ -81,6 +92,11 @@ class RevocationsTests(SynchronousTestCase):
     def event(self, payload: bytes) -> None:
         handle: Any = self.behind.handle
         self.successResultOf(Deferred.fromCoroutine(handle(AUTH_INVALIDATE, payload)))
+
+    def test_sight(self) -> None:
+        """Whoever may not see somebody any more is looked for by presence, and nothing else happens."""
+        self.event(Invalidation(sight=ChangedSight(userId=4, peerIds=[5, 6])).SerializeToString())
+        self.assertEqual((self.behind.sights, self.behind.invalidated), ([(4, [5, 6])], []))
 
     def test_revoked(self) -> None:
         """A revoked login ends its live session, with the reason."""

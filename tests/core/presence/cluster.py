@@ -10,7 +10,6 @@ from twisted.internet.task import Clock
 
 from imd.bus.local import LocalBus
 from imd.bus.port import Responder, Subscriber
-from imd.core.directory import Speaker
 from imd.core.nodes.model import Node
 from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.elsewhere import Elsewhere
@@ -289,7 +288,7 @@ class CoreNode:
         return Deferred.fromCoroutine(self.cache.ask(user_ids))
 
     def watches(self, watch: Watch, *user_ids: int) -> Deferred[list[PresenceState]]:
-        return Deferred.fromCoroutine(self.presence.subscribe(watch, Speaker(1, b""), user_ids))
+        return Deferred.fromCoroutine(self.presence.subscribe(watch, user_ids))
 
 
 class Cluster:

@@ -22,13 +22,17 @@ class Friends:
     def __init__(self) -> None:
         self.gate: Deferred[None] | None = None
         self.busy = False
+        self.hidden: set[int] = {STRANGER}
+        self.asked: list[tuple[int, Sequence[int]]] = []
 
     async def visible(self, speaker: Speaker, target_ids: Sequence[int]) -> frozenset[int]:
+        self.asked.append((speaker.user_id, target_ids))
+        visible = frozenset(target_ids) - self.hidden
         if self.gate is not None:
             await self.gate
         if self.busy:
             raise ServerBusy("planted")
-        return frozenset(target_ids) - {STRANGER}
+        return visible
 
     async def verify(self, token: str, device_id: str) -> Claims:
         raise NotImplementedError
@@ -46,7 +50,8 @@ class Friends:
 class Watch:
     """A watcher that keeps what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: int = ANN) -> None:
+        self.speaker = Speaker(user_id, b"")
         self.notices: list[list[PresenceState]] = []
 
     def presence_changed(self, states: Sequence[PresenceState]) -> None:
@@ -100,4 +105,4 @@ class World:
         return round(self.clock.seconds() * 1000)
 
     def ask(self, watch: Watch, *user_ids: int) -> Deferred[list[PresenceState]]:
-        return Deferred.fromCoroutine(self.presence.subscribe(watch, Speaker(ANN, b""), user_ids))
+        return Deferred.fromCoroutine(self.presence.subscribe(watch, user_ids))
