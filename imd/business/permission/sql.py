@@ -6,20 +6,20 @@ as long to fetch row by row (60 ms from MariaDB).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, case, cast, func, literal, select, tuple_
 
-from imd.business.groups.model import ADMIN, DIRECT, GROUP, MEMBER, OWNER, Group
-from imd.business.groups.sql_steps import group_of, groups_with, read_group
+from imd.business.groups.model import ADMIN, DIRECT, GROUP, MEMBER, OWNER, Group, Rules
+from imd.business.groups.sql_steps import read_group
 from imd.business.permission.model import Facts, Page, Snapshot, Special
 from imd.business.permission.ports import Standings
 from imd.business.permission.rights import DIRECT_RIGHTS, is_sensitive, rights_of
-from imd.business.permission.sql_pairs import refused_between
 from imd.business.permission.sql_restricted import read_restricted
+from imd.business.relations.model import Stance, refused
 from imd.business.tables.groups import group_conversations, group_members
-from imd.business.tables.people import direct_conversations
+from imd.business.tables.people import blocks, direct_conversations, friends, users
 from imd.kernel.errors import InternalError
 from imd.storage.sql import Database
 
@@ -51,18 +51,60 @@ _MEMBERS = select(
         )
     ),
 ).where(_columns.group_id == bindparam("group"))
-_PAIRS = select(
-    direct_conversations.c.id,
-    direct_conversations.c.user_low,
-    direct_conversations.c.user_high,
-    direct_conversations.c.version,
-).where(direct_conversations.c.id.in_(bindparam("some", expanding=True)))
-_GROUPS = groups_with().where(
-    group_conversations.c.id.in_(bindparam("some", expanding=True)),
-    group_conversations.c.dissolved_at_ms == 0,
+_low, _high = users.alias("low"), users.alias("high")
+_low_blocks, _high_blocks = blocks.alias("low_blocks"), blocks.alias("high_blocks")
+_pairs = direct_conversations.c
+#: Two people, and how they stand to each other.
+_PAIRS = (
+    select(
+        _pairs.id,
+        _pairs.version,
+        _pairs.user_low,
+        _low.c.status,
+        _low.c.message_from,
+        _low_blocks.c.user_id,
+        _pairs.user_high,
+        _high.c.status,
+        _high.c.message_from,
+        _high_blocks.c.user_id,
+        friends.c.user_id,
+    )
+    .join_from(direct_conversations, _low, _low.c.id == _pairs.user_low)
+    .join(_high, _high.c.id == _pairs.user_high)
+    .outerjoin(
+        _low_blocks,
+        and_(_low_blocks.c.user_id == _pairs.user_low, _low_blocks.c.blocked_id == _pairs.user_high),
+    )
+    .outerjoin(
+        _high_blocks,
+        and_(_high_blocks.c.user_id == _pairs.user_high, _high_blocks.c.blocked_id == _pairs.user_low),
+    )
+    .outerjoin(
+        friends,
+        and_(
+            friends.c.user_id == _pairs.user_low,
+            friends.c.friend_id == _pairs.user_high,
+            friends.c.ended_at_ms == 0,
+        ),
+    )
+    .where(_pairs.id.in_(bindparam("some", expanding=True)))
 )
-_SOME_MEMBERS = select(_columns.group_id, _columns.user_id, _columns.role, _columns.muted_until_ms).where(
-    tuple_(_columns.group_id, _columns.user_id).in_(bindparam("some", expanding=True))
+_STANDINGS = (
+    select(
+        _columns.group_id,
+        _columns.user_id,
+        _columns.role,
+        _columns.muted_until_ms,
+        group_conversations.c.version,
+        group_conversations.c.kind,
+        group_conversations.c.members_invite,
+        group_conversations.c.all_muted_until_ms,
+    )
+    .join_from(group_members, group_conversations)
+    .where(
+        tuple_(_columns.group_id, _columns.user_id).in_(bindparam("some", expanding=True)),
+        group_conversations.c.dissolved_at_ms == 0,
+    )
 )
 
 
@@ -82,7 +124,7 @@ class SqlStandings:
         in_groups = [pair for pair in asked if pair[0] not in directs]
 
         def work(connection: Connection) -> Sequence[Facts | None]:
-            found = _facts_of_directs(connection, directs) if directs else {}
+            found = _facts_of_directs(connection, list(directs)) if directs else {}
             if in_groups:
                 found |= _facts_of_groups(connection, in_groups)
             return [found.get(pair) for pair in asked]
@@ -93,20 +135,30 @@ class SqlStandings:
         return await self._database.read(lambda c: read_restricted(c, after, now_ms=now_ms, limit=limit))
 
 
+def _pairs_of(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[str, int, Stance, Stance]]:
+    """Conversation, version, and its two."""
+    for row in connection.execute(_PAIRS, {"some": ids}):
+        are_friends = row[10] is not None
+        yield (
+            row[0],
+            row[1],
+            Stance(row[2], row[3], row[4], row[5] is not None, are_friends),
+            Stance(row[6], row[7], row[8], row[9] is not None, are_friends),
+        )
+
+
 def _direct(connection: Connection, conversation_id: str) -> Snapshot | None:
-    row = connection.execute(_PAIRS, {"some": [conversation_id]}).first()
-    if row is None:
-        return None
-    refusing = refused_between(connection, [(row.user_low, row.user_high)])
-    pair = (row.user_low, row.user_high)
-    return Snapshot(
-        DIRECT,
-        row.version,
-        "",
-        (DIRECT_RIGHTS,) * 3,
-        [user_id for user_id in pair if user_id not in refusing[pair]],
-        [Special(user_id, MEMBER, 0, 0, reason) for user_id, reason in refusing[pair].items()],
-    )
+    for _, version, *both in _pairs_of(connection, [conversation_id]):
+        refusing = refused(*both)
+        return Snapshot(
+            DIRECT,
+            version,
+            "",
+            (DIRECT_RIGHTS,) * 3,
+            [one.user_id for one in both if one.user_id not in refusing],
+            [Special(user_id, MEMBER, 0, 0, reason) for user_id, reason in refusing.items()],
+        )
+    return None
 
 
 def _group(connection: Connection, conversation_id: str) -> Snapshot | None:
@@ -141,37 +193,31 @@ def _rights(group: Group) -> tuple[int, int, int]:
     return int(rights_of(group, MEMBER)), int(rights_of(group, ADMIN)), int(rights_of(group, OWNER))
 
 
-def _facts_of_directs(connection: Connection, ids: Iterable[str]) -> dict[tuple[str, int], Facts]:
-    rows = connection.execute(_PAIRS, {"some": list(ids)}).all()
-    refusing = refused_between(connection, [(row.user_low, row.user_high) for row in rows])
-    return {
-        (row.id, user_id): Facts(
-            row.version,
-            MEMBER,
-            DIRECT_RIGHTS,
-            refused=refusing[row.user_low, row.user_high].get(user_id, ""),
-        )
-        for row in rows
-        for user_id in (row.user_low, row.user_high)
-    }
+def _facts_of_directs(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, int], Facts]:
+    found = {}
+    for conversation_id, version, *both in _pairs_of(connection, ids):
+        refusing = refused(*both)
+        for one in both:
+            no = refusing.get(one.user_id, "")
+            found[conversation_id, one.user_id] = Facts(version, MEMBER, DIRECT_RIGHTS, refused=no)
+    return found
 
 
 def _facts_of_groups(
     connection: Connection, asked: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], Facts]:
-    ids = list({conversation_id for conversation_id, _ in asked})
-    groups = {row.id: group_of(row) for row in connection.execute(_GROUPS, {"some": ids})}
-    return {
-        (row.group_id, row.user_id): Facts(
-            groups[row.group_id].version,
+    found = {}
+    for row in connection.execute(_STANDINGS, {"some": asked}):
+        rules = Rules(members_invite=bool(row.members_invite))
+        group = Group(row.group_id, "", row.version, 0, 0, row.kind, rules=rules)
+        found[row.group_id, row.user_id] = Facts(
+            row.version,
             row.role,
-            int(rights_of(groups[row.group_id], row.role)),
+            int(rights_of(group, row.role)),
             row.muted_until_ms,
-            groups[row.group_id].all_muted_until_ms,
+            row.all_muted_until_ms,
         )
-        for row in connection.execute(_SOME_MEMBERS, {"some": asked})
-        if row.group_id in groups
-    }
+    return found
 
 
 _standings: type[Standings] = SqlStandings
