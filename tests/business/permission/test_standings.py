@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 from twisted.internet.defer import Deferred, gatherResults
@@ -46,6 +46,8 @@ SEQS = st.sampled_from((0, 1, 2, 10**15))
 MEMBERS = st.dictionaries(st.sampled_from(PEOPLE), st.tuples(ROLES, TIMES, SEQS), min_size=1)
 PAIR = st.lists(st.sampled_from(PEOPLE), min_size=2, max_size=2, unique=True)
 RIGHTS = st.integers(0, 127)
+#: tests/live runs them on another one.
+ON_ANY_DATABASE = settings(suppress_health_check=[HealthCheck.differing_executors])
 
 
 class StandingsCase(SynchronousTestCase):
@@ -143,6 +145,7 @@ class AgreementTests(StandingsCase):
             is_in = membership is not None and user_id in membership.roles
             self.assertEqual(verdict.version, membership.version if membership is not None and is_in else 0)
 
+    @ON_ANY_DATABASE
     @given(
         MEMBERS,
         st.fixed_dictionaries(
@@ -164,6 +167,7 @@ class AgreementTests(StandingsCase):
         self.group(name, members, **rules)
         self.agree(name, asked)
 
+    @ON_ANY_DATABASE
     @given(
         PAIR,
         st.tuples(st.sampled_from((ACTIVE, ACTIVE, FROZEN, 3)), st.sampled_from((ACTIVE, ACTIVE, FROZEN))),
