@@ -20,14 +20,17 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from imd.client.errors import Unreachable
+from imd.client.groups import GroupCalls
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Code, ImError, error_for_code
 from imd.kernel.timeouts import with_timeout
 
 #: A password hash takes 0.1 s; logins may queue.
 TIMEOUT_S = 20.0
-#: The longest answer, a page of members, has some 60 KB.
+#: The longest answer, a page of members, has some 150 KB.
 MAX_ANSWER_BYTES = 1024 * 1024
+#: People that the server takes at once (spec 25.5).
+MEMBERS_PER_REQUEST = 1_000
 #: A token is refreshed when less of it is left; the server allows it from 15 min on.
 REFRESH_BELOW_MS = 12 * 60 * 1000
 #: Requests for the token that follow one another so closely are one start or one reconnect.
@@ -127,6 +130,8 @@ class RestClient:
         self._pool = HTTPConnectionPool(reactor, persistent=agent is None)
         self._http = HTTPClient(agent or Agent(reactor, connectTimeout=10, pool=self._pool))
         self.token = token
+        #: Of groups what is more than having them.
+        self.groups = GroupCalls(self._call)
 
     async def close(self) -> None:
         """Close what is kept open."""
@@ -192,10 +197,12 @@ class RestClient:
         return Direct(answer["conversationId"], _person(answer["peer"]))
 
     async def create_group(self, title: str, member_ids: Sequence[int] = ()) -> GroupInfo:
-        """A group owned by the caller."""
-        return _group(
-            await self._call("POST", "/groups", {"title": title, "memberIds": list(map(str, member_ids))})
-        )
+        """A group owned by the caller; a large one is filled piece by piece."""
+        first = list(map(str, member_ids[:MEMBERS_PER_REQUEST]))
+        group = _group(await self._call("POST", "/groups", {"title": title, "memberIds": first}))
+        if len(member_ids) > MEMBERS_PER_REQUEST:
+            await self.invite(group.conversation_id, member_ids[MEMBERS_PER_REQUEST:])
+        return group
 
     async def group(self, group_id: str) -> GroupInfo:
         """A group the caller is in."""
@@ -223,9 +230,12 @@ class RestClient:
 
     async def invite(self, group_id: str, user_ids: Sequence[int]) -> list[int]:
         """Those who were not in it yet."""
-        body = {"userIds": list(map(str, user_ids))}
-        answer = await self._call("POST", f"{_group_path(group_id)}/members", body)
-        return [int(user_id) for user_id in answer["userIds"]]
+        added: list[int] = []
+        for start in range(0, len(user_ids), MEMBERS_PER_REQUEST):
+            body = {"userIds": list(map(str, user_ids[start : start + MEMBERS_PER_REQUEST]))}
+            answer = await self._call("POST", f"{_group_path(group_id)}/members", body)
+            added += [int(user_id) for user_id in answer["userIds"]]
+        return added
 
     async def kick(self, group_id: str, user_id: int) -> None:
         """Remove somebody below the caller."""
