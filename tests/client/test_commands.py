@@ -163,13 +163,23 @@ class RenderTests(SynchronousTestCase):
         strange = text(3, sender=0)
         strange.type = SYSTEM
         strange.system.event = "group.{exploded}"
+        joined = text(5, sender=0)
+        joined.CopyFrom(notice)
+        joined.system.actorId = BOB
+        crowd = text(6, sender=0)
+        crowd.CopyFrom(notice)
+        crowd.system.actorId = 0
+        crowd.system.subjectCount = 10_000
         lines = [
-            self.painter.message(chat_message(message)) for message in (text(4), unknown, notice, strange)
+            self.painter.message(chat_message(message))
+            for message in (text(4), unknown, notice, strange, joined, crowd)
         ]
         self.assertTrue(lines[0].endswith("bob: text 4"))
         self.assertTrue(lines[1].endswith("[unsupported message]"))
         self.assertTrue(lines[2].endswith("-- alice added bob"))
         self.assertIn("group.{exploded}", lines[3])
+        self.assertTrue(lines[4].endswith("-- bob joined"))
+        self.assertTrue(lines[5].endswith("-- an operator added bob and 9999 more"))
 
     def test_json(self) -> None:
         """In JSON 64-bit numbers are strings, and types have their names, if they have one."""

@@ -1,4 +1,4 @@
-"""group create, members, invite, kick, role, rename, leave, transfer, dissolve."""
+"""group create, members, invite, kick, role, rename, join, waiting, approve, mute, unmute, announce, leave, transfer, dissolve."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     role = verb("role", run_role, "make somebody admin, or member again; the owner", "group", "handle")
     role.add_argument("role", choices=("admin", "member"))
     verb("rename", run_rename, "owner and admins", "group", "title")
+    join = verb("join", run_join, "come in, or ask to be let in", "group")
+    join.add_argument("--answer", default="", help="to the question at its door")
+    verb("waiting", run_waiting, "who asks to be let in; owner and admins", "group")
+    verb("approve", run_approve, "let somebody in; owner and admins", "group", "handle")
+    mute = verb("mute", run_mute, "have people below you be silent", "group", "handles")
+    mute.add_argument("--minutes", type=int, help="so long; without: until unmute")
+    verb("unmute", run_unmute, "let them write again", "group", "handles")
+    verb("announce", run_announce, "what everybody should know; owner and admins", "group", "text")
     verb("leave", run_leave, "leave it", "group")
     verb("transfer", run_transfer, "give it to another member; the owner", "group", "handle")
     verb("dissolve", run_dissolve, "end it for all; the owner", "group")
@@ -80,6 +88,59 @@ async def run_rename(context: Context) -> None:
     rest, group_id = await _group(context)
     group = await rest.rename_group(group_id, context.arguments.title)
     context.print(f"it is called {harmless(group.title)} now")
+
+
+async def run_join(context: Context) -> None:
+    """By the id that somebody told: of a group outside one knows no name."""
+    rest, group_id = await _group(context)
+    door = await rest.groups.door(group_id)
+    if door.question and not context.arguments.answer:
+        context.print(f"{harmless(door.title)} asks: {harmless(door.question)}  (give --answer)")
+    elif await rest.groups.join(group_id, answer=context.arguments.answer):
+        context.print(f"you are in {harmless(door.title)} now")
+    else:
+        context.print(f"{harmless(door.title)}: an admin has to say yes")
+
+
+async def run_waiting(context: Context) -> None:
+    """One a line."""
+    rest, group_id = await _group(context)
+    for one in await rest.groups.applications(group_id):
+        context.print(f"{harmless(one.handle):20} {harmless(one.message)}")
+
+
+async def run_approve(context: Context) -> None:
+    """Let somebody in."""
+    rest, group_id = await _group(context)
+    [user_id] = await _ids(rest, [context.arguments.handle])
+    await rest.groups.approve(group_id, user_id)
+    context.print(f"{context.arguments.handle} is in it now")
+
+
+async def run_mute(context: Context) -> None:
+    """All of them or none."""
+    minutes = context.arguments.minutes
+    await _mute(context, None if minutes is None else max(1, minutes) * 60)
+    context.print("muted")
+
+
+async def run_unmute(context: Context) -> None:
+    """All of them or none."""
+    await _mute(context, 0)
+    context.print("they may write again")
+
+
+async def _mute(context: Context, seconds: int | None) -> None:
+    rest, group_id = await _group(context)
+    user_ids = await _ids(rest, context.arguments.handles)
+    await rest.groups.mute(group_id, user_ids, seconds=seconds)
+
+
+async def run_announce(context: Context) -> None:
+    """In place of what it was."""
+    rest, group_id = await _group(context)
+    await rest.groups.announce(group_id, context.arguments.text)
+    context.print("announced")
 
 
 async def run_leave(context: Context) -> None:

@@ -20,7 +20,15 @@ _EVENT_TEXTS = {
     "group.kicked": "{who} removed {subjects}",
     "group.renamed": "{who} called the group {text}",
     "group.role": "{who} made {subjects} {text}",
+    "group.title": "{who} calls {subjects} {text}",
+    "group.muted": "{who} muted {subjects}",
+    "group.unmuted": "{who} let {subjects} write again",
+    "group.all_muted": "{who} muted everybody",
+    "group.all_unmuted": "{who} let everybody write again",
+    "group.announcement": "{who} says to all: {text}",
+    "group.rules": "{who} changed {text}",
 }
+_MAX_NAMED = 20
 #: Invisible characters that reorder what is around them (Trojan Source), besides all control characters.
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -128,9 +136,14 @@ class Painter:
         notice = message.system
         if notice is None:
             return "[unsupported notice]"
-        subjects = ", ".join(map(self.name, notice.subjectIds[:20]))
-        who = self.name(notice.actorId) if notice.actorId else "somebody"
+        named = notice.subjectIds[:_MAX_NAMED]
+        subjects = ", ".join(map(self.name, named))
+        if (unnamed := max(notice.subjectCount, len(notice.subjectIds)) - len(named)) > 0:
+            subjects += f" and {unnamed} more"
+        who = self.name(notice.actorId) if notice.actorId else "an operator"
         said = _EVENT_TEXTS.get(notice.event, "{who}: {event} {text} {subjects}")
+        if notice.event == "group.joined" and [notice.actorId] == list(notice.subjectIds):
+            said = "{who} joined"
         return " ".join(
             said.format(
                 event=harmless(notice.event), text=harmless(notice.text), subjects=subjects, who=who
