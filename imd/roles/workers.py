@@ -176,7 +176,7 @@ class _Watched:
             return
         if self._ready_at_s is not None and self._reactor.seconds() - self._ready_at_s >= GOOD_S:
             self._failures = 0
-        delay_s = min(BACKOFF_S * 2**self._failures, MAX_BACKOFF_S)
+        delay_s = min(BACKOFF_S * 2 ** min(self._failures, 10), MAX_BACKOFF_S)
         self._failures += 1
         self._log.error(
             "node {node} ended: {how}; again in {delay_s:g} s", node=self.node_id, how=how, delay_s=delay_s

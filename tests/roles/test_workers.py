@@ -154,6 +154,14 @@ class WorkersTests(SynchronousTestCase):
         self.machine.advance(BACKOFF_S)
         self.assertEqual(len(self.machine.children), count + 1)
 
+    def test_fails_for_days(self) -> None:
+        """However often one has failed, it is started again."""
+        self.start()
+        for count in range(3, 1103):
+            self.machine.running(4).end(code=1)
+            self.machine.advance(MAX_BACKOFF_S)
+            self.assertEqual(len(self.machine.children), count)
+
     def test_ends_by_itself(self) -> None:
         """One that an operator has asked to end makes room for its successor: new code, for instance."""
         self.start()

@@ -310,7 +310,7 @@ class Forwarding:
 
     def _take_back(self, lane: _Lane, why: str) -> None:
         """This node does what the owner should have: first what it may have stored, then the rest."""
-        lane.avoid_until_s = self._clock.seconds() + min(AVOID_S * 2**lane.failures, MAX_AVOID_S)
+        lane.avoid_until_s = self._clock.seconds() + min(AVOID_S * 2 ** min(lane.failures, 10), MAX_AVOID_S)
         lane.failures += 1
         taken, lane.taken = list(lane.taken.values()), {}
         queued, lane.queue = list(lane.queue), deque()

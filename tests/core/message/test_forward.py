@@ -109,6 +109,16 @@ class FailingOwnerTests(ForwardCase):
         self.assertEqual(self.home.answers.of("b"), ["accepted", "stored"])
         self.assert_stored("a", "b")
 
+    def test_fails_for_days(self) -> None:
+        """However often an owner has failed, what it should have written is written here."""
+        self.wait(self.owning.die())
+        lane = self.home.forwarding._lane_of(GROUP_ID)
+        assert lane is not None
+        lane.failures = 1100
+        self.say("a")
+        self.pass_time(0.5)
+        self.assertEqual(self.home.answers.of("a"), ["accepted", "stored"])
+
     def test_dies_with_sends(self) -> None:
         """What it had taken and not settled is settled by the sender's node, once, before what came later."""
         self.log.hold()
