@@ -27,8 +27,9 @@ YOUNG_S = 10.0
 class Ownership:
     """A stage that claims this node's fair share of the shards, and knows who has the others.
 
-    With the leases lost, what was known last goes on; a shard of which nothing is known is written
-    where its message arrived.
+    With the leases lost, what was known last goes on; a shard of which nothing is known, or whose holder
+    is gone, is its fair owner's, so that one node writes it. Before the first look it is written where
+    its message arrived.
     """
 
     _logger = Logger()
@@ -42,6 +43,8 @@ class Ownership:
         self._tasks = tasks
         self._interval_s = interval_s
         self._owners: list[int] = [nodes.me.node_id] * SHARD_COUNT
+        #: Of each shard the node that leased it when that was last learned.
+        self._holders: Mapping[int, int] = {}
         self._mine: frozenset[int] = frozenset()
         self._young_until_s = 0.0
         self._listeners: list[Callable[[frozenset[int]], None]] = []
@@ -133,20 +136,39 @@ class Ownership:
             holders = await self._leases.claim(me, wanted)
         except ImError as error:
             self._logger.debug("shard leases: {error}", error=error)
-            return
-        self._take(holders, fair)
+            self._do_without(fair)
+        else:
+            self._holders = holders
+            self._take(holders, fair)
 
-    def _take(self, holders: Mapping[int, int], fair: Mapping[int, int]) -> None:
+    def _do_without(self, fair: Mapping[int, int]) -> None:
+        """The leases cannot be asked: shards whose holder is not known, or is gone, are dealt out without them."""
         me = self._nodes.me.node_id
-        before, owners = self._owners, self._owners.copy()
         alive = self._nodes.others | {me}
-        for shard in range(SHARD_COUNT):
-            owners[shard] = holders.get(shard, fair.get(shard, me))
-        mine = frozenset(shard for shard, holder in holders.items() if holder == me)
-        taken, given = mine - self._mine, self._mine - mine
+        holders = {shard: holder for shard, holder in self._holders.items() if holder in alive}
+        owners = self._assigned(holders, fair)
+        taken = frozenset(
+            shard for shard in range(SHARD_COUNT) if owners[shard] == me and self._owners[shard] != me
+        )
+        self._tell_takers(taken)
+        self._owners = owners
+
+    def _assigned(self, holders: Mapping[int, int], fair: Mapping[int, int]) -> list[int]:
+        me = self._nodes.me.node_id
+        return [holders.get(shard, fair.get(shard, me)) for shard in range(SHARD_COUNT)]
+
+    def _tell_takers(self, taken: frozenset[int]) -> None:
         if taken:
             for listener in self._takers:
                 listener(taken)
+
+    def _take(self, holders: Mapping[int, int], fair: Mapping[int, int]) -> None:
+        me = self._nodes.me.node_id
+        before, owners = self._owners, self._assigned(holders, fair)
+        alive = self._nodes.others | {me}
+        mine = frozenset(shard for shard, holder in holders.items() if holder == me)
+        taken, given = mine - self._mine, self._mine - mine
+        self._tell_takers(taken)
         self._owners = owners
         self._mine = mine
         if taken or given:

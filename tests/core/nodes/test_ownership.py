@@ -82,21 +82,56 @@ class OwnershipTests(ClusterCase):
         self.assert_shared(2, 3)
         self.assertTrue(self.flushLoggedErrors(RuntimeError))
 
-    def test_registry_lost(self) -> None:
-        """Without the registry the nodes go on as they were, knowing each other by the bus."""
-        before = [node.ownership.mine for node in self.nodes.values()]
-
+    def lose_registry(self) -> None:
         async def lost(*_: object) -> None:
             raise ServerBusy("planted")
 
         self.registry.beat = lost  # type: ignore[assignment]
         self.leases.claim = lost  # type: ignore[assignment]
+
+    def assert_fair(self, *node_ids: int) -> None:
+        """Each of these nodes sends every conversation to its fair owner among them."""
+        fair = fair_owners(node_ids)
+        for node_id in node_ids:
+            self.assertEqual(self.nodes[node_id].ownership._owners, [fair[n] for n in range(SHARD_COUNT)])
+
+    def test_registry_lost(self) -> None:
+        """Without the registry the nodes go on as they were, knowing each other by the bus."""
+        before = [node.ownership.mine for node in self.nodes.values()]
+        self.lose_registry()
         self.pass_time(10 * INTERVAL_S, step_s=0.5)
         self.assertEqual([node.ownership.mine for node in self.nodes.values()], before)
         self.assertEqual(self.nodes[1].heartbeats.others, {2})
         self.wait(self.nodes[2].die())
         self.pass_time(4 * INTERVAL_S, step_s=0.5)
         self.assertEqual(self.nodes[1].heartbeats.others, frozenset())
+
+    def test_registry_never_there(self) -> None:
+        """Nodes that have never reached the registry still have one owner for each shard, by who is on the bus."""
+        for node_id in (1, 2):
+            self.wait(self.nodes.pop(node_id).leave())
+        self.lose_registry()
+        self.add(1)
+        self.add(2)
+        self.pass_time(INTERVAL_S + 1)
+        self.assert_fair(1, 2)
+        self.wait(self.nodes[1].die())
+        self.pass_time(4 * INTERVAL_S, step_s=0.5)
+        self.assert_fair(2)
+
+    def test_holder_leaves_without_registry(self) -> None:
+        """What a node held that leaves while the registry is lost has one owner again, at once."""
+        self.add(3)
+        self.pass_time(INTERVAL_S + 1)
+        self.lose_registry()
+        taken: list[frozenset[int]] = []
+        had = self.nodes[1].ownership.mine
+        for node_id in (2, 3):
+            self.nodes[node_id].ownership.on_taken(taken.append)
+        self.wait(self.nodes[1].leave())
+        self.pass_time(1)
+        self.assert_fair(2, 3)
+        self.assertEqual(frozenset().union(*taken), had)
 
     def test_namesake(self) -> None:
         """A process whose id another one takes gives its shards back, and says that it is replaced."""
