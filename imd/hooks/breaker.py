@@ -52,3 +52,8 @@ class Breaker:
         if self.state is State.HALF_OPEN or self._in_a_row >= self._failures:
             self.state = State.OPEN
             self._open_until_s = self._clock.seconds() + self._rest_s
+
+    def untried(self) -> None:
+        """A call that was allowed was not made after all."""
+        if self.state is State.HALF_OPEN:
+            self.state = State.OPEN

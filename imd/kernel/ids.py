@@ -57,6 +57,11 @@ def snowflake_at(time_ms: int) -> int:
     return max(0, time_ms - SNOWFLAKE_EPOCH_MS) << (_NODE_BITS + _SEQUENCE_BITS)
 
 
+def snowflake_span(span_ms: int) -> int:
+    """How far ids are apart at least that were made so long one after the other."""
+    return span_ms << (_NODE_BITS + _SEQUENCE_BITS)
+
+
 def direct_conversation_id(user_a: int, user_b: int) -> str:
     """The 1:1 conversation of two users: a hash of the sorted pair (spec 4.1), the same from both sides."""
     low, high = sorted((user_a, user_b))

@@ -43,6 +43,7 @@ from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.openapi import with_description
+from imd.business.webhooks.dispatch import Posts
 from imd.config.role_settings import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
@@ -51,6 +52,7 @@ from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
 from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
+from imd.roles.business_policy import build_outbox, build_policy, webhook_posts
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
 
@@ -96,6 +98,7 @@ class BusinessParts(NamedTuple):
     board: GatewayBoard
     groups: GroupParts
     recheck: Recheck
+    policy_stages: list[tuple[str, Stage]]
     api: Api
     request_factory: type[BoundedRequest] = BoundedRequest
 
@@ -128,6 +131,7 @@ def build_business(
         hash_threads=partial(deferToThreadPool, reactor, hash_pool),
         secret=stores.secret.value,
         is_operator=stores.operator_token.is_right,
+        posts=webhook_posts(config.webhook, reactor=reactor, clock=clock, wall_clock=wall_clock),
         clock=clock,
         wall_clock=wall_clock,
         bus=bus,
@@ -146,6 +150,7 @@ def build_business(
         ("second look", parts.recheck),
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
+        *parts.policy_stages,
         ("gateway board", parts.board),
         ("forgetting", parts.groups.forgetting),
         ("REST API", parts.api),
@@ -169,6 +174,7 @@ def assemble(
     hash_threads: Threads,
     secret: Callable[[], bytes],
     is_operator: Callable[[str], bool],
+    posts: Posts | None,
     clock: Clock,
     wall_clock: WallClock,
     bus: Bus,
@@ -235,6 +241,24 @@ def assemble(
         ),
         random_hex=secrets.token_hex,
     )
+    tickets = Tickets(secret=secret, sessions=sessions, wall_clock=wall_clock)
+    standings = SqlStandings(database)
+    check = CheckRights(standings=standings, wall_clock=wall_clock, tasks=tasks)
+    policy = build_policy(
+        config.webhook,
+        node_id=config.node_id,
+        posts=posts,
+        outbox=build_outbox(config.webhook),
+        database=database,
+        bus=bus,
+        check=check,
+        tickets=tickets,
+        audit=audit,
+        ids=ids,
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
+    )
     operations = [
         *people_operations(
             config, people, profiles=profiles, memberships=memberships, group_people=groups.people
@@ -242,6 +266,7 @@ def assemble(
         *groups.operations,
         *gateway_api.operations(),
         *AuditApi(events=audit_events).operations(),
+        *policy.operations,
     ]
     api = Api(
         operations=with_description(operations, version=_version()),
@@ -255,14 +280,13 @@ def assemble(
         ),
         origins=config.gateway.origins,
     )
-    standings = SqlStandings(database)
     authority = Authority(
         bus=bus,
         authenticate=authenticate,
-        tickets=Tickets(secret=secret, sessions=sessions, wall_clock=wall_clock),
+        tickets=tickets,
         memberships=memberships,
         standings=standings,
-        check=CheckRights(standings=standings, wall_clock=wall_clock, tasks=tasks),
+        check=check,
         open_direct=open_direct,
         audit=audit,
         wall_clock=wall_clock,
@@ -285,7 +309,9 @@ def assemble(
         audit=audit,
         clock=clock,
     )
-    return BusinessParts(passwords, sessions, audit, keep_audit, authority, board, groups, recheck, api)
+    return BusinessParts(
+        passwords, sessions, audit, keep_audit, authority, board, groups, recheck, policy.stages, api
+    )
 
 
 def _version() -> str:

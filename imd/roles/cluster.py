@@ -81,6 +81,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
             ("snapshots in Redis", second_level),
         ],
         log=RecentCachedLog(log=log, redis=redis),
+        tails=log,
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
         partitions=log.partitions,

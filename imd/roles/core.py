@@ -29,6 +29,7 @@ from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout
+from imd.core.message.inherit import RecentTails
 from imd.core.message.last_seq import LastSeqs
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import Neighbours, NoNeighbours
@@ -54,10 +55,10 @@ from imd.kernel.tasks import Tasks
 from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
 from imd.roles.gateway_values import gateway_limits, greeting, idle_timeouts
 from imd.roles.neighbourhood import Cluster, Neighbourhood
+from imd.roles.outside import build_outside
 from imd.roles.screening import build_screening
-from imd.roles.stages import Background
+from imd.roles.stages import Background, FastProtobuf
 from imd.roles.standing import Standing
-from imd.wire.codec import require_fast_protobuf
 
 
 class CoreStores(NamedTuple):
@@ -65,6 +66,8 @@ class CoreStores(NamedTuple):
 
     stages: list[tuple[str, Stage]]
     log: MessageLog
+    #: The same, asked by age.
+    tails: RecentTails
     cursors: Cursors
     last_seen: LastSeen
     #: Each has one write in flight; which one a conversation is in, 0 up to that.
@@ -85,16 +88,6 @@ class CoreRole(NamedTuple):
     neighbourhood: Neighbourhood | None
     #: Takes what changes of the configuration while the role runs.
     in_force: CoreInForce
-
-
-class _FastProtobuf:
-    """A stage that only looks whether protobuf is the fast one."""
-
-    async def start(self) -> None:
-        require_fast_protobuf()
-
-    async def stop(self) -> None:
-        """Nothing is held."""
 
 
 def build_core(
@@ -257,6 +250,17 @@ def build_core(
         sessions=registry,
         tasks=tasks,
     )
+    outside = build_outside(
+        enabled=config.webhook.enabled,
+        appender=appender,
+        ownership=None if neighbourhood is None else neighbourhood.ownership,
+        log=log,
+        tails=stores.tails,
+        bus=bus,
+        clock=clock,
+        wall_clock=wall_clock,
+        tasks=tasks,
+    )
     requests = Requests(
         submit=submit,
         gate=screening.gate,
@@ -291,11 +295,12 @@ def build_core(
         tasks=tasks,
     )
     stages: list[tuple[str, Stage]] = [
-        ("protobuf", _FastProtobuf()),
+        ("protobuf", FastProtobuf()),
         *stores.stages,
         ("presence", presence),
         ("audit log", audit),
         ("background work", Background(tasks)),
+        *outside,
         ("permission channel", standing.watch),
         (
             "admitted messages",

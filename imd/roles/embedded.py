@@ -14,9 +14,11 @@ def embedded_stores(*, folder: Path, threads: Threads) -> CoreStores:
     """What core keeps, on this machine alone; nothing is opened before the stages start."""
     messages = message_database(folder=folder, threads=threads)
     presence = presence_database(folder=folder, threads=threads)
+    log = SqliteMessageLog(database=messages)
     return CoreStores(
         stages=[("message store", messages), ("presence store", presence)],
-        log=SqliteMessageLog(database=messages),
+        log=log,
+        tails=log,
         cursors=SqliteCursors(database=messages),
         last_seen=SqliteLastSeen(database=presence),
     )

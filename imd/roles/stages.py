@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from imd.kernel.tasks import Tasks
+from imd.wire.codec import require_fast_protobuf
 
 #: Draining takes as long as it is allowed to; no other stage takes longer than this, or than draining may.
 STOP_MARGIN_S = 30.0
@@ -37,6 +38,16 @@ class Background:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+
+
+class FastProtobuf:
+    """Only looks whether protobuf is the fast one."""
+
+    async def start(self) -> None:
+        require_fast_protobuf()
+
+    async def stop(self) -> None:
+        """Nothing is held."""
 
 
 class Announcement:

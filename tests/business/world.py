@@ -25,6 +25,7 @@ from imd.bus.local import LocalBus
 from imd.bus.port import NoResponder
 from imd.bus.subjects import AUTH_INVALIDATE, AUTH_TOKEN, MESSAGE_SEND_ANY
 from imd.business.schema import open_business
+from imd.business.webhooks.dispatch import Posts
 from imd.config.sections import Config
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended, TokenCheck, TokenVerdict
@@ -74,6 +75,7 @@ class World:
         config: Config | None = None,
         core: bool = True,
         connect: Callable[[], Engine] = lambda: open_business(None),
+        posts: Posts | None = None,
     ) -> None:
         self.clock = Clock()
         self.bus = LocalBus(clock=self.clock)
@@ -86,6 +88,7 @@ class World:
             hash_threads=at_once,
             secret=lambda: SECRET,
             is_operator=lambda token: token == OPERATOR_TOKEN,
+            posts=posts,
             clock=self.clock,
             wall_clock=self.now_ms,
             bus=self.bus,
@@ -106,6 +109,8 @@ class World:
         await self.parts.recheck.start()
         await self.parts.authority.start()
         await self.parts.board.start()
+        for _, stage in self.parts.policy_stages:
+            await stage.start()
         self.bus.consume(AUTH_INVALIDATE, "core", self._hear_invalidation)
         if core:
             self.answer_for_core()

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+#: What is told of messages; their positions are seqs.
+STORED, RECALLED, SYSTEM_STORED = "message.stored", "message.recalled", "system.stored"
+MESSAGE_KINDS = frozenset((STORED, RECALLED, SYSTEM_STORED))
 #: Due at no time: nothing is to be done.
 NEVER = (1 << 62) - 1
 #: What was sent is known for so long, so that what the bus brings a second time is not sent again.
@@ -18,6 +21,8 @@ DEAD_KEPT_MS = 30 * 24 * 3600 * 1000
 LINE_KEPT_MS = 7 * 24 * 3600 * 1000
 #: So long an event waits for the one before it, which another node may be telling late.
 GAP_PATIENCE_MS = 5_000
+#: How often it is looked whether that has come.
+GAP_LOOK_MS = 250
 #: Events of one line in one go; they are marked together, so a crash in the middle repeats so many at most.
 LINE_BATCH = 20
 MAX_ERROR = 200
@@ -97,8 +102,3 @@ def retry_after_ms(tries: int, random: Callable[[], float]) -> int:
     """Until the next try, after so many that failed: twice as long each time, and not all at the same moment."""
     delay_ms = min(_LAST_RETRY_MS, _FIRST_RETRY_MS << min(tries - 1, 20))
     return int(delay_ms * (1 - _JITTER + 2 * _JITTER * random()))
-
-
-def gap_before(line: Line, waiting: Waiting) -> bool:
-    """Whether an event between this one and the last that was sent is still to come."""
-    return waiting.event.position > line.last_position + 1

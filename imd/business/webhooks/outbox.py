@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, update
 
 from imd.business.tables.policy import outbox, outbox_lines
-from imd.business.webhooks.model import NEVER, Event, EventState
+from imd.business.webhooks.model import MESSAGE_KINDS, NEVER, Event, EventState
 from imd.storage.sql import insert_ignore
 
 
@@ -19,8 +19,8 @@ class Outbox:
 
     def __init__(self, *, kinds: Collection[str]) -> None:
         self._kinds = frozenset(kinds)
-        #: Somebody who sends what came in; called in whatever thread the transaction runs.
-        self.on_added: Callable[[], None] = _nobody
+        # A message that is not told keeps its place, or those behind it would wait for it.
+        self._places = MESSAGE_KINDS if MESSAGE_KINDS & self._kinds else frozenset()
 
     def wants(self, kind: str) -> bool:
         """Whether events of this kind are told; whoever asks first saves the making of one."""
@@ -28,7 +28,7 @@ class Outbox:
 
     def add(self, connection: Connection, events: Sequence[Event], now_ms: int) -> None:
         """Keep these, unless they are known. Events of one order key must be added in their order."""
-        wanted = [event for event in events if event.kind in self._kinds]
+        wanted = [event for event in events if event.kind in self._kinds or event.kind in self._places]
         if not wanted:
             return
         # The events first: whoever empties a line locks it before it looks whether there are any.
@@ -38,7 +38,7 @@ class Outbox:
                 "order_key": event.order_key,
                 "position": event.position,
                 "kind": event.kind,
-                "payload": event.payload,
+                "payload": event.payload if event.kind in self._kinds else "",
                 "state": EventState.WAITING,
                 "tries": 0,
                 "last_error": "",
@@ -50,7 +50,6 @@ class Outbox:
         if not insert_ignore(connection, outbox, rows):
             return
         self.call(connection, sorted({event.order_key for event in wanted}), now_ms)
-        self.on_added()
 
     def call(self, connection: Connection, order_keys: Sequence[str], now_ms: int) -> None:
         """Something is due in these lines; one that is being retried keeps its time."""
@@ -71,7 +70,3 @@ class Outbox:
             .where(outbox_lines.c.order_key.in_(order_keys), outbox_lines.c.due_at_ms == NEVER)
             .values(due_at_ms=now_ms, touched_at_ms=now_ms)
         )
-
-
-def _nobody() -> None:
-    """Nobody sends anything here."""

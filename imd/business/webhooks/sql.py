@@ -64,12 +64,14 @@ class SqlEvents:
     ) -> None:
         def work(connection: Connection) -> None:
             sent = line.events[: outcome.sent]
+            # One that is given up does not hold up the next.
+            passed = line.events[: outcome.sent + dead]
             # The line first, locked by the writing: who adds an event comes before or after all this.
             connection.execute(
                 update(outbox_lines)
                 .where(outbox_lines.c.order_key == line.order_key)
                 .values(
-                    last_position=max(line.last_position, *(one.event.position for one in sent), 0),
+                    last_position=max(line.last_position, *(one.event.position for one in passed), 0),
                     lease_owner="",
                     lease_until_ms=0,
                     touched_at_ms=now_ms,

@@ -83,6 +83,8 @@ class Appender:
         self._room = {priority: int(queue_size * share) for priority, share in WATER_MARKS.items()}
         #: Of every conversation; 0: no limit. May be set at any time.
         self.conversation_per_s = conversation_per_s
+        #: Somebody else who wants to know what was stored; must not fail.
+        self.on_committed: Callable[[Sequence[PendingSend]], None] | None = None
         self._recent_limit = recent_sends
         self._recent: dict[SendKey, StoredKey] = {}
         self._in_flight: dict[SendKey, PendingSend] = {}
@@ -213,6 +215,8 @@ class Appender:
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
         for (conversation_id, sender_id), seq in written.items():
             self._receipts.advance(conversation_id, sender_id, delivered=seq, read=seq)
+        if self.on_committed is not None:
+            self.on_committed(sends)
 
     async def outrun(self, sends: Sequence[PendingSend]) -> Mapping[PendingSend, ImError]:
         """See ``Settlement``. Asked anew, as for a send that comes now; where nobody answers, what was said stands."""

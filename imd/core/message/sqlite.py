@@ -61,6 +61,8 @@ MIGRATIONS = (
 
 #: SQLite takes 32,766 parameters in one statement; a row of messages needs 8.
 _MOST_ROWS = 2000
+#: Of these it is known how old they are.
+MAX_RECENT = 25_000
 #: Conversation numbers kept at hand, about 150 bytes each.
 _MOST_NUMBERS = 100_000
 
@@ -84,6 +86,12 @@ _NEWEST = (
     f" WHERE conversation_id IN {_WANTED}"
 )
 _NEWEST_IDS = f"SELECT conversation_id, server_msg_id {_NEWEST}"
+#: By the order in which they were written: there is no index by age.
+_RECENT = (
+    "SELECT conversation_id, max(seq) FROM ("
+    "SELECT conversation, seq, server_msg_id FROM messages ORDER BY rowid DESC LIMIT ?"
+    ") JOIN conversations ON number = conversation WHERE server_msg_id > ? GROUP BY conversation_id"
+)
 _LAST_BODIES = f"SELECT conversation_id, body {_NEWEST}"
 _FIND = (
     "SELECT client_msg_id, seq, server_msg_id, server_time_ms, content_hash, revoked FROM messages"
@@ -278,6 +286,10 @@ class SqliteMessageLog:
 
     async def newest(self, conversation_ids: Sequence[str]) -> Mapping[str, int]:
         return dict(await self._database.read(_all(_NEWEST_IDS, json.dumps(list(conversation_ids)))))
+
+    async def recent_tails(self, since_server_msg_id: int) -> Mapping[str, int]:
+        """See ``inherit.RecentTails``; of the ``MAX_RECENT`` messages written last."""
+        return dict(await self._database.read(_all(_RECENT, MAX_RECENT, since_server_msg_id)))
 
     async def last_bodies(self, conversation_ids: Sequence[str]) -> Mapping[str, bytes]:
         return dict(await self._database.read(_all(_LAST_BODIES, json.dumps(list(conversation_ids)))))

@@ -27,7 +27,7 @@ def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter) -> Pe
     if held.senderId <= 0:
         raise PayloadInvalid("nobody sends it", field="approved.senderId")
     sender = origin._replace(sender_id=held.senderId, sender_device_id=held.deviceId)
-    return PendingSend(
+    send = PendingSend(
         key=SendKey(origin.conversation_id, held.senderId, origin.client_msg_id),
         body=sent_body(request, sender),
         content_hash=held.contentHash,
@@ -38,3 +38,6 @@ def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter) -> Pe
         is_media=request.type in MEDIA_TYPES,
         peer_user_id=request.peerUserId,
     )
+    # An earlier try may have stored it before it could be written down: the log is asked before it is refused.
+    send.outcome_unknown = True
+    return send

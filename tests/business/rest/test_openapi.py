@@ -13,6 +13,7 @@ from imd.config.sections import Config, Limits
 from imd.kernel.errors import Code
 from imd.pb.bus_pb2 import NodeReport
 from tests.business.rest.driven_people import drive_people
+from tests.business.rest.driven_policy import drive_policy
 from tests.business.world import OPERATOR_TOKEN, PASSWORD, Reply, World
 
 #: A name for every parameter of a path, none of which names anything that is there.
@@ -178,6 +179,7 @@ class Described(SynchronousTestCase):
         self.gateways()
         self.audit()
         drive_people(self)
+        drive_policy(self)
         self.assertEqual(self.driven, set(self.operations))
 
     def test_errors(self) -> None:

@@ -1,0 +1,1 @@
+"""What is stored, told to those outside who want to hear of it."""
