@@ -121,6 +121,10 @@ class LiveConversations:
         self._live.move_to_end(conversation_id)
         return live
 
+    def last_known(self, conversation_id: str) -> Membership | None:
+        """What was known last of its members, fresh or not."""
+        return self._members.last_known(conversation_id)
+
     def known(self, conversation_id: str) -> LiveConversation | None:
         """The conversation as far as it is known, hot or not."""
         return self._live.get(conversation_id)
