@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from imd.client.errors import Unreachable
 from imd.client.groups import GroupCalls
+from imd.client.people import PeopleCalls
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Code, ImError, error_for_code
 from imd.kernel.timeouts import with_timeout
@@ -132,6 +133,8 @@ class RestClient:
         self.token = token
         #: Of groups what is more than having them.
         self.groups = GroupCalls(self._call)
+        #: Profiles, privacy, devices, friends, blocks.
+        self.people = PeopleCalls(self._call)
 
     async def close(self) -> None:
         """Close what is kept open."""
@@ -164,6 +167,10 @@ class RestClient:
     async def logout(self, *, everywhere: bool = False) -> None:
         """End this device's login, or all."""
         await self._call("POST", "/logout", {"everywhere": everywhere})
+
+    async def sign_out_others(self) -> Login:
+        """End all other logins; this device goes on with a new token."""
+        return self._login(await self._call("DELETE", "/devices"))
 
     async def change_password(self, old: str, new: str) -> Login:
         """Ends all other logins."""

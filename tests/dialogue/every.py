@@ -5,11 +5,12 @@ from __future__ import annotations
 from tests.dialogue.content import Content
 from tests.dialogue.groups import Groups
 from tests.dialogue.past import Past
+from tests.dialogue.people import People
 from tests.dialogue.presence import Presence
 from tests.dialogue.recovery import Recovery
 from tests.dialogue.sessions import Sessions
 from tests.dialogue.talk import Talk
 
 
-class Every(Talk, Content, Past, Groups, Recovery, Sessions, Presence):
+class Every(Talk, Content, Past, Groups, Recovery, Sessions, Presence, People):
     """To be played over one transport."""
