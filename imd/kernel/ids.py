@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import sha256
+from typing import NoReturn
 
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import PayloadInvalid
+from imd.kernel.errors import PayloadInvalid, ServerBusy
 
 #: Conversation, device and login ids, checked before any query (no operators, quotes, dots).
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -20,6 +22,7 @@ _NODE_BITS = 10
 _SEQUENCE_BITS = 12
 MAX_NODE_ID = (1 << _NODE_BITS) - 1
 _MAX_SEQUENCE = (1 << _SEQUENCE_BITS) - 1
+_HALF_SEQUENCE = 1 << (_SEQUENCE_BITS - 1)
 
 SHARD_COUNT = 256
 
@@ -27,15 +30,23 @@ SHARD_COUNT = 256
 class Snowflake:
     """Rising 63-bit ids: 41 bits of milliseconds, 10 of node, 12 of sequence (spec 003).
 
-    When the wall clock steps back, or 4,096 ids were made in one millisecond, the id's own
-    time runs ahead of the wall clock instead of repeating.
+    When the wall clock steps back, or a millisecond has no more ids, the id's own time runs ahead of the
+    wall clock instead of repeating. An earlier life of the node, before its clock was set back, and another
+    process with its node_id are not known here: whoever keeps ids apart must take those as they come, which
+    is rarely.
+
+    :param random: 0 to 1; where in the lower half of its numbers each millisecond begins, so that such
+        namesakes seldom make the same id.
     """
 
-    def __init__(self, *, node_id: int, wall_clock: WallClock) -> None:
+    def __init__(
+        self, *, node_id: int, wall_clock: WallClock, random: Callable[[], float] = lambda: 0.0
+    ) -> None:
         if not 0 <= node_id <= MAX_NODE_ID:
             raise ValueError(f"node_id must be 0..{MAX_NODE_ID}, not {node_id}")
         self._node = node_id << _SEQUENCE_BITS
         self._wall_clock = wall_clock
+        self._random = random
         self._last_ms = 0
         self._sequence = 0
 
@@ -43,13 +54,21 @@ class Snowflake:
         now_ms = self._wall_clock() - SNOWFLAKE_EPOCH_MS
         if now_ms > self._last_ms:
             self._last_ms = now_ms
-            self._sequence = 0
+            self._sequence = int(self._random() * _HALF_SEQUENCE)
         elif self._sequence < _MAX_SEQUENCE:
             self._sequence += 1
         else:
             self._last_ms += 1
             self._sequence = 0
         return self._last_ms << (_NODE_BITS + _SEQUENCE_BITS) | self._node | self._sequence
+
+    def retire(self) -> None:
+        """Another process has this node_id now. From here on ``next`` raises ServerBusy."""
+        self._wall_clock = _retired
+
+
+def _retired() -> NoReturn:
+    raise ServerBusy("this node has been replaced; try another one", retry_after_ms=1000)
 
 
 def snowflake_at(time_ms: int) -> int:

@@ -107,7 +107,7 @@ def build_core(
     """
     messages = config.messages
     tasks = Tasks()
-    ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
+    ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock, random=Random().random)
     at_first = rates(config.limits)
     log, cursors = stores.log, stores.cursors
     registry = Registry(rates=at_first, clock=clock)
@@ -180,6 +180,7 @@ def build_core(
         stand_in=standing.stand_in,
         logs=logs,
         partition_of=stores.partition_of,
+        new_id=ids.next,
         tasks=tasks,
         clock=clock,
         batch_size=messages.batch_size,

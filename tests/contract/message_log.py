@@ -10,7 +10,7 @@ from zlib import crc32
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.message.model import AppendResult, NewMessage, Page, SeqTaken, StoredBody, StoredKey
+from imd.core.message.model import AppendResult, IdTaken, NewMessage, Page, SeqTaken, StoredBody, StoredKey
 from imd.core.message.ports import MessageLog
 from tests.contract.bus import scenario
 
@@ -156,6 +156,34 @@ class AppendContract(MessageLogCase):
         found = await log.find("c1", BOB, ["k", "absent"])
         self.assertEqual(found, {"k": stored_key(rows[1])})
         self.assertEqual(await log.find("absent", BOB, ["k"]), {})
+
+    @scenario
+    async def test_id_twice(self) -> None:
+        """A second message with the id of another one is stored beside it, or refused for that, and then another
+        id is all it needs."""
+        log = await self.make()
+        first, second = message(1), message(3)
+        clash = second._replace(server_msg_id=first.server_msg_id)
+        await log.append([first])
+        result = await log.append([message(2), clash, message(4)])
+        self.assertIn(result, (AppendResult(3), AppendResult(1, IdTaken())))
+        if result.refused is not None:
+            self.assertEqual(await log.append([clash]), AppendResult(0, IdTaken()))
+            self.assertEqual(await log.append([second, message(4)]), AppendResult(2))
+        self.assertEqual(await log.read_one("c1", 1), first.body)
+        self.assertEqual(await log.read_one("c1", 3), second.body)
+
+    @scenario
+    async def test_recall_with_an_id_twice(self) -> None:
+        """A recall that is refused for its id has taken nothing back."""
+        log = await self.make()
+        await log.append([message(1), message(2)])
+        recall = message(3, revokes_seq=1, revoked_body=b"revoked")
+        result = await log.append([recall._replace(server_msg_id=message(2).server_msg_id)])
+        if result.refused is not None:
+            self.assertEqual(await log.read_one("c1", 1), message(1).body)
+            self.assertEqual(await log.append([recall]), AppendResult(1))
+        self.assertEqual(await log.read_one("c1", 1), b"revoked")
 
     @scenario
     async def test_recall(self) -> None:

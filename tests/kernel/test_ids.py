@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.kernel.errors import PayloadInvalid
+from imd.kernel.errors import PayloadInvalid, ServerBusy
 from imd.kernel.ids import (
     MAX_NODE_ID,
     SNOWFLAKE_EPOCH_MS,
@@ -77,6 +79,32 @@ class Snowflakes(SynchronousTestCase):
         other = Snowflake(node_id=6, wall_clock=self.time)
         mine = {self.ids.next() for _ in range(5000)}
         self.assertFalse(mine & {other.next() for _ in range(5000)})
+
+    def test_namesakes_seldom_meet(self) -> None:
+        """Two processes with one node id, or one whose clock was set back, make few ids twice."""
+        mine, others = (
+            Snowflake(node_id=5, wall_clock=self.time, random=Random(seed).random) for seed in (1, 2)
+        )
+        made: list[list[int]] = [[], []]
+        for _ in range(1000):
+            self.time.now_ms += 1
+            for ids, into in zip((mine, others), made, strict=True):
+                into += [ids.next() for _ in range(5)]
+        for each in made:
+            self.assertEqual(each, sorted(set(each)))
+        self.assertLess(len(set(made[0]) & set(made[1])), 50)
+
+    def test_random_start(self) -> None:
+        """Wherever a millisecond begins there is room in it for 2,000 ids."""
+        self.ids = Snowflake(node_id=5, wall_clock=self.time, random=lambda: 0.9999999)
+        self.assertEqual({self.ids.next() >> 22 for _ in range(2000)}, {1000})
+
+    def test_retired(self) -> None:
+        """When another process has the node id, no more ids are made."""
+        self.ids.next()
+        self.ids.retire()
+        error = self.assertRaises(ServerBusy, self.ids.next)
+        self.assertTrue(error.retryable)
 
     def test_node_id(self) -> None:
         """A node id that does not fit is refused."""

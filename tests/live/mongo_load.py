@@ -63,7 +63,12 @@ class Load:
         self.tasks = Tasks()
         self._commits = [
             GroupCommit(
-                log=_Noted(log, self), clock=reactor, tasks=self.tasks, batch_size=200, settlement=self
+                log=_Noted(log, self),
+                new_id=self._ids.next,
+                clock=reactor,
+                tasks=self.tasks,
+                batch_size=200,
+                settlement=self,
             )
             for _ in range(log.partitions)
         ]

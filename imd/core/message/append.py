@@ -61,6 +61,7 @@ class Appender:
         stand_in: StandIn,
         logs: Sequence[MessageLog],
         partition_of: Callable[[str], int],
+        new_id: Callable[[], int],
         tasks: Tasks,
         clock: Clock,
         batch_size: int,
@@ -73,7 +74,9 @@ class Appender:
         self._neighbours = neighbours
         self._receipts = receipts
         self._commits = [
-            GroupCommit(log=log, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self)
+            GroupCommit(
+                log=log, new_id=new_id, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self
+            )
             for log in logs
         ]
         self._refusals = refusals

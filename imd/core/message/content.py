@@ -175,6 +175,13 @@ def replaced_body(body: bytes, text: str) -> bytes:
     return message.SerializeToString()
 
 
+def with_id(body: bytes, server_msg_id: int) -> bytes:
+    """A stored form with this id in place of its own."""
+    message = Message.FromString(body)
+    message.serverMsgId = server_msg_id
+    return message.SerializeToString()
+
+
 def recall_body(seq: int, server_msg_id: int, origin: Origin, *, reason: str = "") -> bytes:
     """The stored form of a recall, without its own seq.
 

@@ -16,8 +16,8 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.core.message.content import with_seq
-from imd.core.message.model import NewMessage, StoredKey
+from imd.core.message.content import with_id, with_seq
+from imd.core.message.model import IdTaken, NewMessage, StoredKey
 from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
 from imd.kernel.clocks import Clock
@@ -29,7 +29,8 @@ from imd.kernel.timeouts import sleep
 RETRY_DELAYS_S = (1.0, 3.0, 5.0)
 #: Bytes in one commit: 200 messages of 256 KiB would be a pause for everybody else.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-#: Appends in a row that another owner outran, before the store counts as busy: no endless race.
+#: Appends in a row that another owner outran, or whose id was taken, before the store counts as busy: no
+#: endless race.
 MAX_OUTRUN = 10
 #: Known keys met one by one, an append each, before those of the whole batch are looked up at once.
 MAX_FOUND_SINGLY = 2
@@ -61,7 +62,7 @@ class Settlement(Protocol):
 
 
 class _Outcome(Enum):
-    """How an append went that did not fail."""
+    """How an append went that did not fail. OUTRUN: nothing was stored, it is to be tried again at once."""
 
     STORED = 1
     FOUND_ONE = 2
@@ -69,14 +70,25 @@ class _Outcome(Enum):
 
 
 class GroupCommit:
-    """The writer of one store partition."""
+    """The writer of one store partition.
+
+    :param new_id: for a message whose server_msg_id turns out to be another one's.
+    """
 
     _logger = Logger()
 
     def __init__(
-        self, *, log: MessageLog, clock: Clock, tasks: Tasks, batch_size: int, settlement: Settlement
+        self,
+        *,
+        log: MessageLog,
+        new_id: Callable[[], int],
+        clock: Clock,
+        tasks: Tasks,
+        batch_size: int,
+        settlement: Settlement,
     ) -> None:
         self._log = log
+        self._new_id = new_id
         self._clock = clock
         self._tasks = tasks
         self._batch_size = batch_size
@@ -163,7 +175,9 @@ class GroupCommit:
         if isinstance(result.refused, StoredKey):
             self._report_known([(batch.pop(0), result.refused)])
             return _Outcome.FOUND_ONE
-        if batch:
+        if isinstance(result.refused, IdTaken):
+            self._renumber(batch)
+        elif batch:
             batch[0].live.last_seq = None
             await self._judge_anew(batch)
         return _Outcome.STORED if stored else _Outcome.OUTRUN
@@ -179,6 +193,18 @@ class GroupCommit:
         self._queue = deque(send for send in self._queue if send not in refused)
         for send, error in refused.items():
             self._report(self._settlement.failed, send, error)
+
+    def _renumber(self, batch: list[PendingSend]) -> None:
+        """Of the first one nothing is stored, nor will be by earlier tries: its id is another message's."""
+        send = batch[0]
+        try:
+            send.server_msg_id = self._new_id()
+        except ServerBusy as error:
+            if send.outcome_unknown:
+                raise
+            self._report(self._settlement.failed, batch.pop(0), error)
+        else:
+            send.body = with_id(send.body, send.server_msg_id)
 
     def _report(self, tell: Callable[..., None], *what: object) -> None:
         """Whatever goes wrong in telling must not have the batch written again, nor end the writing."""

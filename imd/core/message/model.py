@@ -39,16 +39,20 @@ class SeqTaken(NamedTuple):
     """(conversation, seq) is already there: another owner has appended; read the last seq again."""
 
 
+class IdTaken(NamedTuple):
+    """The server_msg_id is another message's: the row is not stored, and never will be under this id."""
+
+
 class AppendResult(NamedTuple):
     """How far an ordered append came.
 
     The first ``stored`` rows are durable. If that is not all of them, ``refused`` says why the
-    next one was not inserted: a ``StoredKey`` (its idempotency key exists) or ``SeqTaken``.
+    next one was not inserted: a ``StoredKey`` (its idempotency key exists), ``SeqTaken`` or ``IdTaken``.
     Rows after the refused one were not tried.
     """
 
     stored: int
-    refused: StoredKey | SeqTaken | None = None
+    refused: StoredKey | SeqTaken | IdTaken | None = None
 
 
 class StoredBody(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from imd.core.message.model import AppendResult, NewMessage, SeqTaken, StoredKey
+from imd.core.message.model import AppendResult, IdTaken, NewMessage, SeqTaken, StoredKey
 from imd.core.message.mongo_documents import BY_SEQ, TO_KNOW, Document, encoded, stored_key
 from imd.core.message.mongo_recall import Recall, Recalls
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy
@@ -112,7 +112,7 @@ class CollectionAppender:
 
     async def _reason(
         self, collection: str, row: NewMessage, error: Mapping[str, Any]
-    ) -> StoredKey | SeqTaken:
+    ) -> StoredKey | SeqTaken | IdTaken:
         if error.get("code") != DUPLICATE_KEY:
             self._logger.error("MongoDB refused a message: {error}", error=error.get("errmsg"))
             raise ServerBusy("the message store refuses this message", retry_after_ms=1000)
@@ -123,21 +123,26 @@ class CollectionAppender:
             pattern = error.get("keyPattern")
             if pattern == BY_SEQ:
                 return SeqTaken()
-            if pattern == {"_id": 1}:
-                await self._check_id(collection, row)
+            if pattern == {"_id": 1} and await self._is_given_away(collection, row):
+                return IdTaken()
         except ServerBusy as busy:
             raise OutcomeUnknown(busy.message, retry_after_ms=busy.retry_after_ms) from None
         # It is there, but not yet with a majority: it may still be rolled back, so it is not stored either.
         raise OutcomeUnknown("the message is being stored", retry_after_ms=1000)
 
-    async def _check_id(self, collection: str, row: NewMessage) -> None:
-        """Whether the id belongs to another message."""
+    async def _is_given_away(self, collection: str, row: NewMessage) -> bool:
+        """Whether a majority holds another message under this row's id."""
         command = {"find": collection, "filter": {"_id": row.server_msg_id}, "projection": TO_KNOW}
-        if await self._database.documents(command):
-            self._logger.critical(
-                "server_msg_id {id} is given to two messages: do two nodes have the same node_id?",
-                id=row.server_msg_id,
-            )
+        key = (row.conversation_id, row.sender_id, row.client_msg_id)
+        for document in await self._database.documents(command):
+            if (document.get("c"), document.get("f"), document.get("k")) != key:
+                self._logger.critical(
+                    "server_msg_id {id} was given to two messages, and the second one gets another: do two nodes "
+                    "have the same node_id, or was a clock set back?",
+                    id=row.server_msg_id,
+                )
+                return True
+        return False
 
     async def known(
         self, collection: str, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]

@@ -19,7 +19,8 @@ class MessageLog(Protocol):
     async def append(self, rows: Sequence[NewMessage]) -> AppendResult:
         """Insert in order, stop at the first refused row; when it returns, the prefix is on disk.
 
-        Rows of several conversations may be mixed; each brings its own seq.
+        Rows of several conversations may be mixed; each brings its own seq. A log need not keep
+        server_msg_ids apart; one that does says so by ``IdTaken``, once that is sure for good.
         """
         ...
 

@@ -176,6 +176,7 @@ class ClusterNode:
             stand_in=self.standing.stand_in,
             logs=[case.log],
             partition_of=lambda _: 0,
+            new_id=self.ids.next,
             tasks=self.tasks,
             clock=clock,
             batch_size=200,

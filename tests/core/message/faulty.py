@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 
-from imd.core.message.model import AppendResult, CursorRow, NewMessage, Page, StoredKey
+from imd.core.message.model import AppendResult, CursorRow, IdTaken, NewMessage, Page, StoredKey
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog
 from imd.kernel.errors import OutcomeUnknown, ServerBusy
 from imd.pb.message_pb2 import Message
@@ -18,7 +18,7 @@ class FaultyLog:
 
     def __init__(self, log: SqliteMessageLog) -> None:
         self.real = log
-        #: busy, unknown_before, unknown_after, unknown_half, broken, foreign, or "" for none.
+        #: busy, unknown_before, unknown_after, unknown_half, broken, foreign, id_taken, or "" for none.
         self.faults: deque[str] = deque()
         self.read_faults: deque[str] = deque()
         self.down = ""
@@ -53,6 +53,9 @@ class FaultyLog:
         if fault == "unknown_half":
             await self.real.append(rows[: len(rows) // 2])
             raise OutcomeUnknown("planted")
+        if fault == "id_taken":
+            half = await self.real.append(rows[: len(rows) // 2])
+            return AppendResult(half.stored, IdTaken())
         result = await self.real.append(rows)
         if fault == "unknown_after":
             raise OutcomeUnknown("planted")

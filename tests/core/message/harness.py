@@ -107,6 +107,7 @@ class Pipeline:
             stand_in=self.standing.stand_in,
             logs=[case.log],
             partition_of=lambda _: 0,
+            new_id=case.ids.next,
             tasks=self.tasks,
             clock=case.clock,
             batch_size=options.pop("batch_size", 200),

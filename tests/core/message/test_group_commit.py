@@ -8,6 +8,7 @@ from imd.core.message.group_commit import MAX_OUTRUN
 from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.settle import Settling
 from imd.kernel.errors import Code
+from imd.pb.message_pb2 import Message
 from tests.core.message.harness import ANN, BOB, CY, GROUP_ID, LONG_S, PipelineCase, Told
 
 
@@ -194,6 +195,54 @@ class OtherOwnerTests(PipelineCase):
         self.send("b")
         self.assertEqual(self.answers.of("b"), ["accepted", "stored"])
         self.assert_contiguous()
+
+
+class NamesakeTests(PipelineCase):
+    """Another process has made the same server_msg_id."""
+
+    def body_of(self, seq: int) -> Message:
+        body = self.wait(self.log.real.read_one(GROUP_ID, seq))
+        assert body is not None
+        return Message.FromString(body)
+
+    def test_another_id(self) -> None:
+        """The message gets another id, in its body too, and is stored in its place; nobody behind it suffers."""
+        bob = self.connect(BOB)
+        self.send("a")
+        self.log.hold()
+        sends = [self.send(name) for name in "bcdef"]
+        ids = [send.server_msg_id for send in sends]
+        # The first batch is "b" alone.
+        self.log.faults.extend(["", "id_taken"])
+        self.log.release()
+        self.assertEqual([name for _, name in self.stored()], list("abcdef"))
+        self.assertEqual(bob.seqs(), [1, 2, 3, 4, 5, 6])
+        renumbered = [send for send, old in zip(sends, ids, strict=True) if send.server_msg_id != old]
+        self.assertEqual([send.key.client_msg_id for send in renumbered], ["e"])
+        stored = self.body_of(5)
+        self.assertEqual((stored.serverMsgId, stored.textContent), (sends[3].server_msg_id, "e"))
+        self.assertEqual(self.answers.of("e"), ["accepted", "stored"])
+
+    def test_no_more_ids(self) -> None:
+        """A node that makes no more ids refuses that message, and stores those behind it."""
+        self.log.hold()
+        self.send("a")
+        self.send("b")
+        self.ids.retire()
+        self.log.faults.append("id_taken")
+        self.log.release()
+        self.assertEqual(self.answers.of("a"), ["accepted", "failed"])
+        self.assertEqual(self.answers.of("b"), ["accepted", "stored"])
+        self.assertEqual(self.stored(), [(1, "b")])
+
+    def test_every_id(self) -> None:
+        """However many ids are taken, the writer does not spin."""
+        self.log.down = "id_taken"
+        self.send("a")
+        self.assertLessEqual(len(self.log.batches), MAX_OUTRUN)
+        self.log.down = ""
+        self.pass_time(2)
+        self.assertEqual(self.answers.of("a"), ["accepted", "stored"])
 
 
 class StopTests(PipelineCase):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.message.model import AppendResult, NewMessage, SeqTaken
+from imd.core.message.model import AppendResult, IdTaken, NewMessage, SeqTaken
 from imd.core.message.mongo import MAX_INSERT_ROWS, MongoMessageLog
 from imd.core.message.mongo_documents import BY_KEY, BY_SEQ
 from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES
@@ -133,9 +133,18 @@ class RefusedTests(AppendCase):
 
     @scenario
     async def test_same_id(self) -> None:
-        """Two nodes with one node_id make the same ids: said loudly, and not taken for stored."""
+        """Two nodes with one node_id make the same ids: said loudly, and the second message is refused for it."""
         log = await self.log()
-        self.server.answers = [refused(0, {"_id": 1}), found(), found(document(message(9)))]
+        self.server.answers = [refused(1, {"_id": 1}), found(), found(document(message(9)))]
+        self.assertEqual(await log.append(ROWS), AppendResult(1, IdTaken()))
+        self.assertEqual(self.server.commands[-1]["filter"], {"_id": ROWS[1].server_msg_id})
+        self.assertEqual(self.server.commands[-1]["readConcern"], {"level": "majority"})
+
+    @scenario
+    async def test_its_own_id(self) -> None:
+        """A message that a majority came to hold between two looks is stored, not another one's."""
+        log = await self.log()
+        self.server.answers = [refused(0, {"_id": 1}), found(), found(document(ROWS[0]))]
         with self.assertRaises(OutcomeUnknown):
             await log.append(ROWS)
 
