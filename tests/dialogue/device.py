@@ -88,7 +88,7 @@ class Device:
         #: The same person's REST calls.
         self.rest = rest
         self.faults: list[str] = []
-        self._reactor = reactor
+        self.reactor = reactor
         self._inbox: deque[ChatMessage] = deque()
         self._signs: deque[Event] = deque()
         self._last: dict[str, int] = {}
@@ -176,6 +176,10 @@ class Device:
                 f"{self.name} was to see text, sender, seq {_short(wanted)}, and saw {_short(found)}"
             )
         return message
+
+    async def hears(self, in_: Target) -> ChatMessage:
+        """The next message of a conversation, whatever it is."""
+        return await self._next_message("anything", self.conversation_id(in_))
 
     async def sees_all(self, texts: list[str], *, in_: Target = "") -> list[ChatMessage]:
         """The next messages are these, in this order."""
@@ -303,7 +307,7 @@ class Device:
     async def within(self, wanted: str, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
         """The result of ``work``, which must not take for ever."""
         try:
-            return await with_timeout(work, timeout_s=PATIENCE_S, clock=self._reactor)
+            return await with_timeout(work, timeout_s=PATIENCE_S, clock=self.reactor)
         except TimeoutError:
             raise AssertionError(
                 f"{self.name} was to {wanted} within {PATIENCE_S:g} s; it is {self.client.state.value}, and "
@@ -326,12 +330,12 @@ class Device:
         await self.sees_sign(ConnectionStateChanged, lambda sign: sign.state is state, state.value)
 
     async def _until(self, take: Callable[[], T | None], wanted: str) -> T:
-        deadline_s = self._reactor.seconds() + PATIENCE_S
+        deadline_s = self.reactor.seconds() + PATIENCE_S
         while (found := take()) is None:
             self._waiting = Deferred()
-            left_s = deadline_s - self._reactor.seconds()
+            left_s = deadline_s - self.reactor.seconds()
             try:
-                await with_timeout(self._waiting, timeout_s=max(left_s, 0.001), clock=self._reactor)
+                await with_timeout(self._waiting, timeout_s=max(left_s, 0.001), clock=self.reactor)
             except TimeoutError:
                 raise AssertionError(
                     f"{self.name} was to see {wanted} within {PATIENCE_S:g} s; it is "

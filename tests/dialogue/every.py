@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.dialogue.content import Content
 from tests.dialogue.groups import Groups
+from tests.dialogue.order import Order
 from tests.dialogue.past import Past
 from tests.dialogue.people import People
 from tests.dialogue.presence import Presence
@@ -12,5 +13,5 @@ from tests.dialogue.sessions import Sessions
 from tests.dialogue.talk import Talk
 
 
-class Every(Talk, Content, Past, Groups, Recovery, Sessions, Presence, People):
+class Every(Talk, Content, Past, Groups, Order, Recovery, Sessions, Presence, People):
     """To be played over one transport."""
