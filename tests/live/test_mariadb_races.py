@@ -91,8 +91,8 @@ class Accounts(RacingCase):
         self.assertEqual(stored.account.token_version, 2)
 
 
-class Conversations(RacingCase):
-    """Groups and 1:1 conversations."""
+class GroupCase(RacingCase):
+    """People who may be in groups."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -144,6 +144,10 @@ class Conversations(RacingCase):
             roles += [(special.user_id, special.role) for special in snapshot.specials]
         self.assertEqual(sum(role == OWNER for _, role in roles), 1 if members else 0)
         return group.version, roles
+
+
+class Conversations(GroupCase):
+    """Groups and 1:1 conversations."""
 
     def test_same_pair(self) -> None:
         """Of those who open the same 1:1 conversation one makes it, and all have it."""
