@@ -53,3 +53,12 @@ class Nodes(TestCase):
         status, _ = await self.ask(1, "POST", "/register", body)
         self.assertEqual(status, 400)
         self.assertEqual((await self.ask(1, "POST", "/login", body))[0], 200)
+
+    async def test_new_login(self) -> None:
+        """A login at one node is good at the other at once, whatever that has known of the user before."""
+        body = {"handle": "bob", "password": "correct horse battery", "deviceId": "phone"}
+        _, session = await self.ask(0, "POST", "/register", body)
+        for number in range(3):
+            self.assertEqual((await self.ask(1, "GET", "/me", token=session["token"]))[0], 200)
+            _, other = await self.ask(0, "POST", "/login", {**body, "deviceId": f"laptop{number}"})
+            self.assertEqual((await self.ask(1, "GET", "/me", token=other["token"]))[0], 200)

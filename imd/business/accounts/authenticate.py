@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imd.business.accounts.model import DEFAULT_SCOPES, Account, Caller, Login, Session
+from imd.business.accounts.model import DEFAULT_SCOPES, Account, Caller, Login, Session, Sessions
 from imd.business.accounts.sessions import SessionCache
 from imd.business.accounts.tokens import Claims, Tokens
 from imd.kernel.errors import AuthFailed
@@ -18,14 +18,11 @@ class Authenticate:
     async def caller(self, token: str) -> Caller:
         """Whose token this is; AuthFailed if it is not, or no longer, good."""
         claims = self._tokens.check(token)
-        sessions = await self._sessions.of(claims.user_id)
-        if (
-            sessions is None
-            or not sessions.active
-            or sessions.token_version != claims.token_version
-            or sessions.logins.get(claims.device_id) != claims.login_id
-        ):
-            raise AuthFailed("this login has ended; log in again")
+        if not _counts(await self._sessions.of(claims.user_id), claims):
+            # Another node may have made it since this one has looked.
+            age_s = self._tokens.now_s() - claims.issued_at_s
+            if not _counts(await self._sessions.newer_than(claims.user_id, age_s), claims):
+                raise AuthFailed("this login has ended; log in again")
         return _caller(claims)
 
     async def on_device(self, token: str, device_id: str) -> Caller:
@@ -34,6 +31,15 @@ class Authenticate:
         if caller.device_id != device_id:
             raise AuthFailed("this token belongs to another device")
         return caller
+
+
+def _counts(sessions: Sessions | None, claims: Claims) -> bool:
+    return (
+        sessions is not None
+        and sessions.active
+        and sessions.token_version == claims.token_version
+        and sessions.logins.get(claims.device_id) == claims.login_id
+    )
 
 
 def _caller(claims: Claims) -> Caller:

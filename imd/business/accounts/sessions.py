@@ -15,6 +15,8 @@ from imd.kernel.tasks import Tasks
 MAX_USERS = 50_000
 #: How long another node's revocation may go unnoticed here if its announcement is lost.
 TTL_S = 60.0
+#: The clocks of two nodes, at most.
+_CLOCKS_APART_S = 30.0
 #: Users asked for in one query.
 BATCH = 500
 
@@ -43,6 +45,19 @@ class SessionCache:
             self._loading = True
             self._tasks.spawn("load sessions", self._load())
         return await answer
+
+    async def newer_than(self, user_id: int, age_s: float) -> Sessions | None:
+        """The same for somebody who shows what was made so long ago, and is not in what is known here.
+
+        What was looked up after that is believed: whoever shows a token that has ended costs no query for it, but
+        in its first seconds.
+        """
+        known = self._known.get(user_id)
+        if known is not None:
+            known_for_s = TTL_S - (known[0] - self._clock.seconds())
+            if known_for_s + _CLOCKS_APART_S >= age_s:
+                self.forget(user_id)
+        return await self.of(user_id)
 
     def forget(self, user_id: int) -> None:
         """Something of this user has changed and is committed.

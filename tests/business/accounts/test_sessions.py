@@ -106,6 +106,19 @@ class Cache(SynchronousTestCase):
         self.ask()
         self.assertEqual(len(self.accounts.queries), 2)
 
+    def test_made_elsewhere(self) -> None:
+        """What is newer than what is known is asked for at once; what is older has ended, and costs nothing."""
+        self.ask()
+        self.accounts.answer()
+        self.clock.advance(20)
+        self.accounts.state[1] = Sessions(True, 1, {"phone": "a", "laptop": "b"})
+        asked = Deferred.fromCoroutine(self.cache.newer_than(1, 2.0))
+        self.accounts.answer()
+        self.assertEqual(set(self.successResultOf(asked).logins), {"phone", "laptop"})
+        asked = Deferred.fromCoroutine(self.cache.newer_than(1, 31.0))
+        self.assertEqual(set(self.successResultOf(asked).logins), {"phone", "laptop"})
+        self.assertEqual(len(self.accounts.queries), 2)
+
     def test_failure(self) -> None:
         """A failed query fails those who asked, and nobody after them."""
         asked = [self.ask(), self.ask(2)]
