@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from imd.business.accounts.model import Caller
+from imd.business.accounts.model import Caller, Sessions
 from imd.business.accounts.sessions import SessionCache
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import AuthFailed
@@ -52,6 +52,7 @@ class _Said(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     login_id: str
     scopes: tuple[str, ...]
     expires_at_ms: int
+    made_at_ms: int
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -71,9 +72,7 @@ class Tickets:
 
     def make(self, caller: Caller) -> bytes:
         """The ticket of somebody whose token was found good."""
-        said = _ENCODER.encode(
-            _Said(caller.user_id, caller.device_id, caller.login_id, caller.scopes, caller.expires_at_ms)
-        )
+        said = _ENCODER.encode(_Said(*caller, self._wall_clock()))
         return said + self._mac(said)
 
     async def holder(self, ticket: bytes, user_id: int) -> Caller:
@@ -81,31 +80,35 @@ class Tickets:
 
         :raises TicketRefused: with one of the reasons above.
         """
-        caller = self._read(ticket)
+        said = self._read(ticket)
+        caller = Caller(said.user_id, said.device_id, said.login_id, said.scopes, said.expires_at_ms)
         if caller.user_id != user_id:
             raise TicketRefused(ANOTHERS)
         if caller.expires_at_ms + GRACE_MS <= self._wall_clock():
             raise TicketRefused(EXPIRED)
-        sessions = await self._sessions.of(user_id)
-        # Not the token's version: a password change leaves the changing device's login, with an older token.
-        if (
-            sessions is None
-            or not sessions.active
-            or sessions.logins.get(caller.device_id) != caller.login_id
-        ):
-            raise TicketRefused(ENDED)
+        if not _counts(await self._sessions.of(user_id), caller):
+            # Another node may have made the login since this one has looked.
+            age_s = (self._wall_clock() - said.made_at_ms) / 1000
+            if not _counts(await self._sessions.newer_than(user_id, age_s), caller):
+                raise TicketRefused(ENDED)
         return caller
 
-    def _read(self, ticket: bytes) -> Caller:
+    def _read(self, ticket: bytes) -> _Said:
         if not ticket:
             raise TicketRefused(NO_TICKET)
         said, mac = ticket[:-_MAC_BYTES], ticket[-_MAC_BYTES:]
         if len(ticket) > MAX_TICKET_BYTES or not hmac.compare_digest(mac, self._mac(said)):
             raise TicketRefused(FORGED)
         # Nobody else could sign: what is signed can be read.
-        told = _DECODER.decode(said)
-        return Caller(told.user_id, told.device_id, told.login_id, told.scopes, told.expires_at_ms)
+        return _DECODER.decode(said)
 
     def _mac(self, said: bytes) -> bytes:
         key = hmac.digest(self._secret(), _PURPOSE, "sha256")
         return hmac.digest(key, said, "sha256")
+
+
+def _counts(sessions: Sessions | None, caller: Caller) -> bool:
+    # Not the token's version: a password change leaves the changing device's login, with an older token.
+    return (
+        sessions is not None and sessions.active and sessions.logins.get(caller.device_id) == caller.login_id
+    )

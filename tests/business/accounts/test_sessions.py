@@ -112,7 +112,7 @@ class Cache(SynchronousTestCase):
         self.accounts.answer()
         self.clock.advance(20)
         self.accounts.state[1] = Sessions(True, 1, {"phone": "a", "laptop": "b"})
-        asked = Deferred.fromCoroutine(self.cache.newer_than(1, 2.0))
+        asked: Deferred[Any] = Deferred.fromCoroutine(self.cache.newer_than(1, 2.0))
         self.accounts.answer()
         self.assertEqual(set(self.successResultOf(asked).logins), {"phone", "laptop"})
         asked = Deferred.fromCoroutine(self.cache.newer_than(1, 31.0))

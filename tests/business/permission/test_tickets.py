@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from imd.bus.subjects import AUTH_CONVERSATIONS, AUTH_DIRECT, AUTH_VISIBLE
 from imd.business.accounts.model import Caller
+from imd.business.accounts.sessions import SessionCache
+from imd.business.accounts.sql import SqlAccounts
 from imd.business.permission import tickets
 from imd.business.permission.tickets import (
     ANOTHERS,
@@ -81,6 +83,16 @@ class TicketTests(WorldCase):
         )
         holder = self.world.run(self.tickets.holder(self.ticket, self.alice_id))
         self.assertEqual(self.why(stranger.make(holder)), FORGED)
+
+    def test_made_elsewhere(self) -> None:
+        """A ticket of a login that another node has just made is good here at once, whatever was known of the user."""
+        sessions = SessionCache(
+            accounts=SqlAccounts(self.world.database), clock=self.world.clock, tasks=self.world.tasks
+        )
+        self.tickets = Tickets(secret=lambda: SECRET, sessions=sessions, wall_clock=self.world.now_ms)
+        self.assertEqual(self.why(self.ticket), "")
+        self.ticket = self.world.ticket(self.world.login("alice", device="laptop").json)
+        self.assertEqual(self.why(self.ticket), "")
 
     def test_token_is_no_ticket(self) -> None:
         """Tokens and tickets have keys of their own: neither serves as the other."""
