@@ -64,6 +64,13 @@ class MessageAccepted(NamedTuple):
     client_msg_id: str
 
 
+class MessageHeld(NamedTuple):
+    """A person will look at it before anybody else sees it; it is on its way still, maybe for days."""
+
+    conversation_id: str
+    client_msg_id: str
+
+
 class Recalled(NamedTuple):
     """The message at ``recalled_seq`` is gone; ``message`` is the recall, at its own place in the order."""
 
@@ -134,6 +141,7 @@ Event = (
     MessageReceived
     | MessageStored
     | MessageAccepted
+    | MessageHeld
     | Recalled
     | ReceiptChanged
     | TypingChanged

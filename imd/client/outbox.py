@@ -67,6 +67,8 @@ class Outbox:
         self._waiting_bytes = 0
         self._in_flight: dict[str, Outgoing] = {}
         self._in_flight_bytes = 0
+        #: Written, and held by the server until somebody has looked at them; in nobody's way.
+        self._held: dict[str, Outgoing] = {}
         self._ids: set[str] = set()
 
     def __len__(self) -> int:
@@ -76,6 +78,19 @@ class Outbox:
     def in_flight(self) -> int:
         """How many are written and not settled."""
         return len(self._in_flight)
+
+    @property
+    def unsettled(self) -> int:
+        """How many are written and not settled, held ones included."""
+        return len(self._in_flight) + len(self._held)
+
+    def hold(self, outgoing: Outgoing) -> bool:
+        """It makes room for others; False: it had before."""
+        if self._in_flight.pop(outgoing.client_msg_id, None) is None:
+            return False
+        self._in_flight_bytes -= outgoing.size_bytes
+        self._held[outgoing.client_msg_id] = outgoing
+        return True
 
     def add(self, outgoing: Outgoing) -> None:
         """Take it on.
@@ -106,18 +121,22 @@ class Outbox:
         return outgoing
 
     def find(self, client_msg_id: str) -> Outgoing | None:
-        """The one in flight with this id."""
-        return self._in_flight.get(client_msg_id)
+        """The one in flight, or held, with this id."""
+        return self._in_flight.get(client_msg_id) or self._held.get(client_msg_id)
 
     def find_request(self, request_id: int) -> Outgoing | None:
-        """The one in flight that was last written under this request id."""
-        for outgoing in self._in_flight.values():
+        """The one in flight, or held, that was last written under this request id."""
+        for outgoing in (*self._in_flight.values(), *self._held.values()):
             if outgoing.request_id == request_id:
                 return outgoing
         return None
 
     def settle(self, client_msg_id: str) -> Outgoing | None:
-        """Its fate is known; None if it is not in flight (any more)."""
+        """Its fate is known; None if it is not on its way (any more)."""
+        held = self._held.pop(client_msg_id, None)
+        if held is not None:
+            self._ids.discard(client_msg_id)
+            return held
         outgoing = self._in_flight.pop(client_msg_id, None)
         if outgoing is not None:
             self._in_flight_bytes -= outgoing.size_bytes
@@ -125,21 +144,25 @@ class Outbox:
         return outgoing
 
     def rewind(self) -> None:
-        """Everything in flight is to be written again, in the old order, before what waits."""
-        again = list(self._in_flight.values())
+        """Everything written is to be written again, in the old order, before what waits: held ones as well, since
+        they may have been decided meanwhile."""
+        again = [*self._held.values(), *self._in_flight.values()]
         self._in_flight.clear()
+        self._held.clear()
         self._in_flight_bytes = 0
         self._waiting.extendleft(reversed(again))
         self._waiting_bytes += sum(outgoing.size_bytes for outgoing in again)
 
     def overdue(self, now_s: float) -> list[Outgoing]:
-        """Those in flight whose ACK has not come in time, oldest first."""
-        return [outgoing for outgoing in self._in_flight.values() if outgoing.resend_s <= now_s]
+        """Those in flight or held whose ACK has not come in time, oldest first."""
+        written = (*self._held.values(), *self._in_flight.values())
+        return [outgoing for outgoing in written if outgoing.resend_s <= now_s]
 
     def abandon(self) -> list[Outgoing]:
         """Empty it; the caller fails what is left."""
-        left = [*self._in_flight.values(), *self._waiting]
+        left = [*self._held.values(), *self._in_flight.values(), *self._waiting]
         self._in_flight.clear()
+        self._held.clear()
         self._waiting.clear()
         self._ids.clear()
         self._in_flight_bytes = self._waiting_bytes = 0

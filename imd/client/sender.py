@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from imd.client.errors import SessionOver
-from imd.client.events import MessageAccepted, SentMessage
+from imd.client.events import MessageAccepted, MessageHeld, SentMessage
 from imd.client.outbox import MAX_IN_FLIGHT, Outbox, Outgoing, fail
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, InternalError, OutcomeUnknown, PayloadInvalid
@@ -25,6 +25,8 @@ ACK_TIMEOUT_S = 15.0
 #: After DELAYED the server settles the fate by itself; asking sooner does not help it.
 DELAYED_RESEND_S = 5.0
 OVERDUE_CHECK_S = 1.0
+#: Of a DELAYED that is held for review.
+HELD_REASON = "content"
 #: The protocol's default, until Connected says what this server takes.
 MAX_ENVELOPE_BYTES = 260 * 1024
 #: JSON makes six characters of a control character; nothing grows more on the wire.
@@ -44,7 +46,7 @@ class Sender:
         clock: Clock,
         write: Callable[[Envelope], int],
         stored: Callable[[Outgoing, Ack], None],
-        accepted: Callable[[MessageAccepted], None],
+        told: Callable[[MessageAccepted | MessageHeld], None],
         idle: Callable[[], None],
         max_in_flight: int = MAX_IN_FLIGHT,
         json: bool = False,
@@ -55,7 +57,7 @@ class Sender:
         self._clock = clock
         self._write = write
         self._stored = stored
-        self._accepted = accepted
+        self._told = told
         self._idle = idle
         self._outbox = Outbox(max_in_flight=max_in_flight)
         self._open = False
@@ -117,7 +119,7 @@ class Sender:
         """The server's answer to a send or a recall."""
         status = ack.status
         if status == ACCEPTED:
-            self._accepted(MessageAccepted(ack.conversationId, ack.clientMsgId))
+            self._told(MessageAccepted(ack.conversationId, ack.clientMsgId))
         elif status in _STORED:
             outgoing = self._outbox.settle(ack.clientMsgId)
             if outgoing is not None:
@@ -133,6 +135,14 @@ class Sender:
             if outgoing is not None:
                 delay_s = ack.error.retryAfterMs / 1000 or DELAYED_RESEND_S
                 outgoing.resend_s = self._clock.seconds() + delay_s
+                if ack.error.reason == HELD_REASON:
+                    self._hold(outgoing, ack)
+
+    def _hold(self, outgoing: Outgoing, ack: Ack) -> None:
+        """Nothing waits behind what a person has to look at; it is asked for again now and then."""
+        if self._outbox.hold(outgoing):
+            self._told(MessageHeld(ack.conversationId, ack.clientMsgId))
+        self._pump()
 
     def refusal(self, client_msg_id: str, request_id: int, error: ImError) -> bool:
         """An Error instead of an ACK; whether it was about a message of ours."""
@@ -175,8 +185,9 @@ class Sender:
         while self._open and (outgoing := self._outbox.next()) is not None:
             self._put(outgoing)
         if not self._outbox.in_flight:
-            self._stop_timer()
             self._idle()
+        if not self._outbox.unsettled:
+            self._stop_timer()
         elif self._timer is None and self._open:
             self._timer = self._clock.callLater(OVERDUE_CHECK_S, self._check)
 

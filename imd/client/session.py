@@ -87,7 +87,7 @@ class Session:
             clock=clock,
             write=self.line.send,
             stored=self._own_stored,
-            accepted=self._emit,
+            told=self._emit,
             idle=self.line.left,
             max_in_flight=max_in_flight,
             json=dial.json,

@@ -252,6 +252,7 @@ def assemble(
         database=database,
         bus=bus,
         check=check,
+        open_direct=open_direct,
         tickets=tickets,
         audit=audit,
         ids=ids,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from imd.bus.port import Bus
 from imd.business.audit.ports import Audit
+from imd.business.groups.direct import OpenDirect
 from imd.business.permission.check import CheckRights
 from imd.business.permission.tickets import Tickets
 from imd.business.rest.operation import Operation
@@ -72,6 +73,7 @@ def build_policy(
     database: Database,
     bus: Bus,
     check: CheckRights,
+    open_direct: OpenDirect,
     tickets: Tickets,
     audit: Audit,
     ids: Snowflake,
@@ -81,7 +83,9 @@ def build_policy(
 ) -> PolicyParts:
     """Every object, each with what it needs and no more."""
     reviews = SqlReviews(database, outbox=outbox)
-    relay = ReviewRelay(reviews=reviews, bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
+    relay = ReviewRelay(
+        reviews=reviews, open_direct=open_direct, bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks
+    )
     hold = HoldForReview(
         bus=bus, reviews=reviews, check=check, tickets=tickets, ids=ids, wall_clock=wall_clock
     )

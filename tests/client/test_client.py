@@ -12,6 +12,7 @@ from imd.client.events import (
     ConnectionState,
     ConnectionStateChanged,
     MessageAccepted,
+    MessageHeld,
     MessageReceived,
     MessageStored,
     SentMessage,
@@ -27,7 +28,7 @@ from imd.kernel.errors import (
     ServerBusy,
 )
 from imd.kernel.ids import is_client_msg_id
-from imd.pb.connection_pb2 import ACK_ALL, Error
+from imd.pb.connection_pb2 import ACK_ALL, FORBIDDEN, SERVER_BUSY, Error
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED
 from tests.client.scripted import ALICE, HOUR_MS, Scene, ack, deliver, run, text
@@ -152,6 +153,46 @@ class SendTests(SynchronousTestCase):
         self.assertEqual(scene.told(MessageAccepted), [MessageAccepted("c", send.clientMsgId)])
         scene.link.say(ack(send.clientMsgId, 1))
         self.successResultOf(sending)
+
+    def test_held(self) -> None:
+        """What a person has to look at is told once, is in nobody's way, is asked for now and then, and settles."""
+        scene = Scene(options=ClientOptions(max_in_flight=1)).live()
+        first = run(scene.client.send_text("1", conversation_id="c"))
+        second = run(scene.client.send_text("2", conversation_id="c"))
+        [held] = scene.link.take("send")
+        error = Error(code=SERVER_BUSY, reason="content", retryable=True, retryAfterMs=20_000)
+        scene.link.say(ack(held.clientMsgId, 0, status=DELAYED, error=error))
+        self.assertEqual(scene.told(MessageHeld), [MessageHeld("c", held.clientMsgId)])
+        [plain] = scene.link.take("send")
+        scene.link.say(ack(plain.clientMsgId, 1))
+        self.successResultOf(second)
+        scene.clock.pump([1.0] * 19)
+        self.assertEqual(scene.link.take("send"), [])
+        scene.clock.pump([1.0] * 2)
+        self.assertEqual([again.clientMsgId for again in scene.link.take("send")], [held.clientMsgId])
+        scene.link.say(ack(held.clientMsgId, 0, status=DELAYED, error=error))
+        self.assertEqual(len(scene.told(MessageHeld)), 1)
+        self.assertNoResult(first)
+        scene.link.say(ack(held.clientMsgId, 2))
+        self.assertEqual(self.successResultOf(first).seq, 2)
+
+    def test_held_across_a_loss(self) -> None:
+        """After a loss a held message is sent again: it may have been decided meanwhile."""
+        scene = Scene().live()
+        sending = run(scene.client.send_text("1", conversation_id="c"))
+        [held] = scene.link.take("send")
+        scene.link.say(
+            ack(held.clientMsgId, 0, status=DELAYED, error=Error(code=SERVER_BUSY, reason="content"))
+        )
+        scene.client._session.sender.closed()
+        scene.client._session.sender.opened()
+        [again] = scene.link.take("send")
+        scene.link.say(
+            ack(again.clientMsgId, 0, status=FAILED, error=Error(code=FORBIDDEN, reason="content"))
+        )
+        failure = self.failureResultOf(sending, Forbidden)
+        self.assertEqual(failure.value.reason, "content")
+        self.assertEqual(scene.client.unsettled, 0)
 
     def test_refusals(self) -> None:
         """FAILED and Error raise the error of their code, whichever way they name the message."""

@@ -24,6 +24,7 @@ from imd.client.events import (
     ConversationLeft,
     Event,
     MessageAccepted,
+    MessageHeld,
     MessageReceived,
     MessageStored,
     PresenceChanged,
@@ -255,6 +256,10 @@ class Device:
     async def sees_accepted(self) -> MessageAccepted:
         """The next ACK of the first kind."""
         return await self.sees_sign(MessageAccepted, lambda _: True, "ACCEPTED")
+
+    async def sees_held(self) -> MessageHeld:
+        """A message of its own has to be looked at by a person first."""
+        return await self.sees_sign(MessageHeld, lambda _: True, "that its message is held")
 
     async def sees_stored(self) -> MessageStored:
         """The next own message in its place."""

@@ -35,6 +35,11 @@ class House(Protocol):
         ...
 
     @property
+    def operator_token(self) -> str:
+        """What opens the operators' part of REST."""
+        ...
+
+    @property
     def log(self) -> str:
         """All that its processes have said."""
         ...
@@ -79,6 +84,10 @@ class ServerHouse:
     @property
     def http_url(self) -> str:
         return self._server.http_url
+
+    @property
+    def operator_token(self) -> str:
+        return (self._server.data_dir / "secrets" / "operator.token").read_text().strip()
 
     @property
     def log(self) -> str:

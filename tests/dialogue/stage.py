@@ -44,6 +44,8 @@ SHORTER: Settings = {
     },
     "presence": {"merge_window_s": 0.6},
     "gateway": {"drain_timeout_s": 3.0, "token_grace_s": 0.0},
+    # Words that no other dialogue uses.
+    "content": {"words": ["zounds\treplace", "gadzooks\trefuse", "egad\treview"]},
 }
 #: A server that lets nobody take anything back.
 TOO_LATE: Settings = {**SHORTER, "messages": {"recall_window_s": 0}}
@@ -137,6 +139,16 @@ class Stage:
     def token(self, person: Person, device_id: str, *, ttl_s: int = TOKEN_TTL_S) -> str:
         """Another token for a device."""
         return self.town.token(person.inhabitant, device_id, ttl_s=ttl_s)
+
+    async def operator(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the operators' part of REST answers."""
+        rest = RestClient(
+            server=self._house.http_url, reactor=self._reactor, token=self._house.operator_token
+        )
+        try:
+            return await rest._call(method, "/operator" + path, body)
+        finally:
+            await rest.close()
 
     # What befalls the server.
 

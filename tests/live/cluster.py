@@ -90,6 +90,10 @@ class ClusterHouse:
         return business[next(self._business) % len(business)].http_url
 
     @property
+    def operator_token(self) -> str:
+        return self.cluster.configuration.operator_token_file.read_text().strip()
+
+    @property
     def log(self) -> str:
         return "".join(
             node.process.log_file.read_text(errors="replace") for node in self.cluster.nodes.values()

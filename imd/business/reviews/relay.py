@@ -10,10 +10,11 @@ from google.protobuf.message import DecodeError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.bus.failures import error_of
+from imd.bus.failures import error_of, failure_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import DEFAULT_TIMEOUT_S, MESSAGE_DECIDED, message_send, shard_of
-from imd.business.reviews.model import KEPT_AFTER_MS, Input, Review, State
+from imd.business.groups.direct import OpenDirect
+from imd.business.reviews.model import KEPT_AFTER_MS, Held, Input, Review, State
 from imd.business.reviews.ports import Reviews
 from imd.business.reviews.told import decided
 from imd.kernel.clocks import Clock, WallClock
@@ -21,6 +22,7 @@ from imd.kernel.errors import Code, ImError, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, sleep
 from imd.pb.bus_pb2 import HeldMessage, SystemAppend, SystemAppended
+from imd.pb.message_pb2 import SendMessageReq
 
 #: Another node's decisions, and expiry, are noticed by then; one's own at once.
 POLL_S = 2.0
@@ -29,6 +31,8 @@ CLAIM_MS = 30_000
 #: After core could not be reached.
 RETRY_MS = 5_000
 AT_ONCE = 20
+#: Of a 1:1 conversation that is there.
+FIRST_VERSION = 1
 
 #: Core's considered no: another try would end the same.
 _FINAL_CODES = frozenset(
@@ -42,9 +46,17 @@ class ReviewRelay:
     _log = Logger()
 
     def __init__(
-        self, *, reviews: Reviews, bus: Bus, clock: Clock, wall_clock: WallClock, tasks: Tasks
+        self,
+        *,
+        reviews: Reviews,
+        open_direct: OpenDirect,
+        bus: Bus,
+        clock: Clock,
+        wall_clock: WallClock,
+        tasks: Tasks,
     ) -> None:
         self._reviews = reviews
+        self._open_direct = open_direct
         self._bus = bus
         self._clock = clock
         self._wall_clock = wall_clock
@@ -131,9 +143,16 @@ class ReviewRelay:
     async def _append(self, review: Review) -> SystemAppended | None:
         """Core's answer, if it is its last word; None: another try may be better."""
         held = review.held
+        try:
+            version = await self._open(held)
+        except ImError as error:
+            if error.retryable:
+                raise
+            return SystemAppended(failure=failure_of(error))
         request = SystemAppend(
             conversationId=held.conversation_id,
             clientMsgId=held.client_msg_id,
+            version=version,
             approved=HeldMessage(
                 senderId=held.sender_id,
                 deviceId=held.device_id,
@@ -156,6 +175,14 @@ class ReviewRelay:
             )
             return None
         return answer
+
+    async def _open(self, held: Held) -> int:
+        """The first message to somebody opens the conversation; the version that it has at least then."""
+        peer_id = SendMessageReq.FromString(held.request).peerUserId
+        if not peer_id:
+            return 0
+        await self._open_direct(held.sender_id, peer_id)
+        return FIRST_VERSION
 
     def _tell(self, review: Review, appended: SystemAppended) -> None:
         told = decided(review)

@@ -66,7 +66,7 @@ class SystemMessages:
         if request.HasField("revokes"):
             send = await self._revoker.prepare(request.revokes, origin, waiter)
         elif request.HasField("approved"):
-            send = approved_send(request.approved, origin, waiter)
+            send = approved_send(request.approved, origin, waiter, version=request.version)
         else:
             send = _notice_send(request, origin, waiter)
         self._submit.submit(send)

@@ -11,11 +11,12 @@ from imd.pb.bus_pb2 import HeldMessage
 from imd.pb.message_pb2 import SendMessageReq
 
 
-def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter) -> PendingSend:
+def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter, *, version: int) -> PendingSend:
     """The send; whether its sender may write there is judged as of any.
 
     Nobody's device is left out when it is delivered: the one that sent it may be long gone, or waits for it as well.
 
+    :param version: of the membership that must be known before its sender is judged.
     :raises PayloadInvalid: it is none.
     """
     try:
@@ -36,7 +37,8 @@ def approved_send(held: HeldMessage, origin: Origin, submitter: Submitter) -> Pe
         submitter=submitter,
         recipient=None,
         is_media=request.type in MEDIA_TYPES,
-        peer_user_id=request.peerUserId,
+        # Business has opened the conversation, since nobody's ticket is at hand.
+        version=version,
     )
     # An earlier try may have stored it before it could be written down: the log is asked before it is refused.
     send.outcome_unknown = True

@@ -183,6 +183,25 @@ class DecisionTests(ReviewCase):
         ack = told.ack
         self.assertEqual((ack.status, ack.seq, ack.serverMsgId, ack.serverTime), (STORED, 7, 70, 700))
 
+    def test_first_words(self) -> None:
+        """The first message to somebody opens the conversation when it is approved, and not before."""
+        direct = direct_conversation_id(self.ann_id, self.bea_id)
+        review_id = str(self.hold(to=direct, peer=self.bea_id).reviewId)
+        bea = self.world.login("bea").json["token"]
+        listed = [
+            one["conversationId"]
+            for one in self.world.call("GET", "/conversations", token=bea).json["conversations"]
+        ]
+        self.assertEqual(listed, [self.group_id])
+        self.decide(review_id, "approve")
+        (request,) = self.appended
+        self.assertEqual((request.conversationId, request.version), (direct, 1))
+        listed = [
+            one["conversationId"]
+            for one in self.world.call("GET", "/conversations", token=bea).json["conversations"]
+        ]
+        self.assertEqual(sorted(listed), sorted([self.group_id, direct]))
+
     def test_refused(self) -> None:
         """A refused message is never sent, and the sender hears FAILED, and why."""
         review_id = self.held()
