@@ -273,11 +273,10 @@ class VisibleAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., visibleIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Invalidation(_message.Message):
-    __slots__ = ("conversationId", "revoked", "changed", "banned", "sight", "version", "timestamp", "removedIds", "reason", "restrictedIds")
+    __slots__ = ("conversationId", "revoked", "changed", "sight", "version", "timestamp", "removedIds", "reason", "restrictedIds")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
-    BANNED_FIELD_NUMBER: _ClassVar[int]
     SIGHT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
@@ -287,14 +286,13 @@ class Invalidation(_message.Message):
     conversationId: str
     revoked: RevokedSessions
     changed: ChangedConversations
-    banned: BannedDevice
     sight: ChangedSight
     version: int
     timestamp: int
     removedIds: _containers.RepeatedScalarFieldContainer[int]
     reason: str
     restrictedIds: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., changed: _Optional[_Union[ChangedConversations, _Mapping]] = ..., banned: _Optional[_Union[BannedDevice, _Mapping]] = ..., sight: _Optional[_Union[ChangedSight, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ..., restrictedIds: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, conversationId: _Optional[str] = ..., revoked: _Optional[_Union[RevokedSessions, _Mapping]] = ..., changed: _Optional[_Union[ChangedConversations, _Mapping]] = ..., sight: _Optional[_Union[ChangedSight, _Mapping]] = ..., version: _Optional[int] = ..., timestamp: _Optional[int] = ..., removedIds: _Optional[_Iterable[int]] = ..., reason: _Optional[str] = ..., restrictedIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ChangedConversations(_message.Message):
     __slots__ = ("conversationIds", "versions", "restrictedIds")
@@ -313,16 +311,6 @@ class ChangedSight(_message.Message):
     userId: int
     peerIds: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, userId: _Optional[int] = ..., peerIds: _Optional[_Iterable[int]] = ...) -> None: ...
-
-class BannedDevice(_message.Message):
-    __slots__ = ("deviceId", "until", "userIds")
-    DEVICEID_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_FIELD_NUMBER: _ClassVar[int]
-    USERIDS_FIELD_NUMBER: _ClassVar[int]
-    deviceId: str
-    until: int
-    userIds: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, deviceId: _Optional[str] = ..., until: _Optional[int] = ..., userIds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RevokedSessions(_message.Message):
     __slots__ = ("userId", "deviceId", "exceptDeviceId", "reason", "loginIds")

@@ -218,15 +218,6 @@ class Gateway:
         self._device_frames_per_s = rates.device_frames_per_s
         self._registry.change_rates(rates)
 
-    def ban(self, device_id: str, *, user_ids: Sequence[int], reason: str, age_ms: int) -> None:
-        """End the sessions on a device that are older than that: of these users, or of all if none is named."""
-        banned_at_s = self._clock.seconds() - max(0, age_ms - 1) / 1000
-        for session in self._registry:
-            if session.user is None or session.device_id != device_id:
-                continue
-            if (not user_ids or session.user_id in user_ids) and session.live_since_s <= banned_at_s:
-                self._replies.kick(session, reason or "device_banned")
-
     def revoke(
         self,
         user_id: int,

@@ -62,13 +62,6 @@ class Revocations:
         what = event.WhichOneof("what")
         if what == "revoked":
             self._revoke(event)
-        elif what == "banned":
-            self._gateway.ban(
-                event.banned.deviceId,
-                user_ids=list(event.banned.userIds),
-                reason=event.reason,
-                age_ms=self._wall_clock() - event.timestamp,
-            )
         elif what == "changed":
             changed = event.changed
             for conversation_id, version in zip(changed.conversationIds, changed.versions, strict=False):

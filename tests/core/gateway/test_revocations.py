@@ -15,7 +15,6 @@ from imd.core.directory import GROUP, MEMBER, Membership
 from imd.core.gateway import registry
 from imd.core.gateway.revocations import Revocations
 from imd.pb.bus_pb2 import (
-    BannedDevice,
     ChangedConversations,
     ChangedSight,
     Invalidation,
@@ -195,35 +194,6 @@ class RevocationsTests(SynchronousTestCase):
             self.behind.invalidated, [Invalidated("p_1", 3, [], [4]), Invalidated("p_2", 0, [], [4])]
         )
         self.assertEqual(self.behind.restricted, [("p_1", 4), ("p_2", 4)])
-
-    def test_banned_device(self) -> None:
-        """Whoever is on a device that is kept out is out; who came after it was let in again stays."""
-        stolen, other = self.world.live(4, "phone"), self.world.live(4, "tablet")
-        stranger = self.world.live(5, "phone")
-        self.world.clock.advance(1)
-        self.world.now_ms += 1_000
-        event = Invalidation(banned=BannedDevice(deviceId="phone"), timestamp=self.world.wall_clock())
-        self.world.clock.advance(1)
-        self.world.now_ms += 1_000
-        later = self.world.live(6, "phone")
-        self.event(event.SerializeToString())
-        self.assertEqual(
-            [stolen.heard(), other.heard(), stranger.heard(), later.heard()],
-            [["kicked"], [], ["kicked"], []],
-        )
-        self.assertEqual(stolen.last().kicked.reason, "device_banned")
-
-    def test_banned_for_some(self) -> None:
-        """A ban that names users ends theirs alone."""
-        mine, yours = self.world.live(4, "phone"), self.world.live(5, "phone")
-        event = Invalidation(
-            banned=BannedDevice(deviceId="phone", userIds=[4]),
-            timestamp=self.world.wall_clock(),
-            reason="too_many_failures",
-        )
-        self.event(event.SerializeToString())
-        self.assertEqual(mine.last().kicked.reason, "too_many_failures")
-        self.assertEqual(yours.heard(), [])
 
     def test_garbage(self) -> None:
         """What is no event is logged and dropped, so that those behind it are not held up."""
