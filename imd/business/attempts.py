@@ -44,6 +44,14 @@ class Attempts:
         if not bucket.take(now_s):
             raise RateLimited(f"too many {self._what}", retry_after_ms=bucket.retry_after_ms())
 
+    def change(self, *, rate_per_s: float, burst: float) -> None:
+        """Another rate from now on, also for those who have tried before."""
+        self._rate_per_s = rate_per_s
+        self._burst = max(1.0, burst)
+        now_s = self._clock.seconds()
+        for bucket in self._buckets.values():
+            bucket.change(now_s, rate_per_s=rate_per_s, burst=self._burst)
+
     def forget(self, key: str) -> None:
         """The attempt was a good one: begin anew."""
         self._buckets.pop(key, None)

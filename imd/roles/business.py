@@ -51,6 +51,7 @@ from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
 from imd.roles.business_groups import GroupParts, build_groups
+from imd.roles.business_in_force import BusinessInForce
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
 from imd.roles.business_policy import build_outbox, build_policy, webhook_posts
 from imd.roles.stages import Background, Pool
@@ -85,6 +86,8 @@ class BusinessRole(NamedTuple):
     request_factory: type[BoundedRequest]
     #: For whoever asks whether it can be used.
     database: Database
+    #: Takes what changes of the configuration while the role runs.
+    in_force: BusinessInForce
 
 
 class BusinessParts(NamedTuple):
@@ -100,6 +103,7 @@ class BusinessParts(NamedTuple):
     recheck: Recheck
     policy_stages: list[tuple[str, Stage]]
     api: Api
+    in_force: BusinessInForce
     request_factory: type[BoundedRequest] = BoundedRequest
 
 
@@ -155,7 +159,7 @@ def build_business(
         ("forgetting", parts.groups.forgetting),
         ("REST API", parts.api),
     ]
-    return BusinessRole(stages, parts.api, parts.request_factory, database)
+    return BusinessRole(stages, parts.api, parts.request_factory, database, parts.in_force)
 
 
 def _among_nodes(
@@ -201,6 +205,7 @@ def assemble(
     announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
     memberships = SqlMemberships(database)
+    in_force = BusinessInForce(config, clock=clock)
     people = PeopleBase(
         database=database,
         accounts=accounts,
@@ -210,6 +215,7 @@ def assemble(
         announcements=announcements,
         audit=audit,
         ids=ids,
+        in_force=in_force,
         clock=clock,
         wall_clock=wall_clock,
     )
@@ -273,12 +279,7 @@ def assemble(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
         is_operator=is_operator,
-        requests=Attempts(
-            rate_per_s=config.limits.user_requests_per_s,
-            burst=10 * config.limits.user_requests_per_s,
-            what="requests",
-            clock=clock,
-        ),
+        requests=in_force.requests,
         origins=config.gateway.origins,
     )
     authority = Authority(
@@ -311,7 +312,17 @@ def assemble(
         clock=clock,
     )
     return BusinessParts(
-        passwords, sessions, audit, keep_audit, authority, board, groups, recheck, policy.stages, api
+        passwords,
+        sessions,
+        audit,
+        keep_audit,
+        authority,
+        board,
+        groups,
+        recheck,
+        policy.stages,
+        api,
+        in_force,
     )
 
 

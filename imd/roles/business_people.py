@@ -41,6 +41,7 @@ from imd.config.role_settings import BusinessSettings
 from imd.config.sections import LoginPolicy
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
+from imd.roles.business_in_force import BusinessInForce
 from imd.storage.sql import Database
 
 #: Handle look-ups: a person who types, not a crawler.
@@ -65,6 +66,8 @@ class PeopleBase(NamedTuple):
     announcements: BusAnnouncements
     audit: Audit
     ids: Snowflake
+    #: Rates of REST, and whether anybody may register.
+    in_force: BusinessInForce
     clock: Clock
     wall_clock: WallClock
 
@@ -88,15 +91,10 @@ def people_operations(
     group_people: GroupPeople,
 ) -> list[Operation]:
     """All of them."""
-    settings, limits = config.accounts, config.limits
+    settings = config.accounts
     accounts, sessions, announcements = base.accounts, base.sessions, base.announcements
     issue = Issue(tokens=base.tokens, token_ttl_s=settings.token_ttl_s, login_ttl_s=settings.login_ttl_s)
-    logins = Attempts(
-        rate_per_s=limits.logins_per_min / 60,
-        burst=limits.logins_per_min,
-        what="login attempts",
-        clock=base.clock,
-    )
+    logins = base.in_force.logins
     bans = DeviceBans(
         ban_list=SqlDeviceBans(base.database),
         sessions=sessions,
@@ -192,14 +190,8 @@ def _account_api(
     logins: Attempts,
     bans: DeviceBans,
 ) -> AccountApi:
-    settings, limits = config.accounts, config.limits
+    settings = config.accounts
     accounts, sessions, announcements = base.accounts, base.sessions, base.announcements
-    registrations = Attempts(
-        rate_per_s=limits.registrations_per_hour_per_ip / 3600,
-        burst=limits.registrations_per_hour_per_ip,
-        what="registrations from this address",
-        clock=base.clock,
-    )
     return AccountApi(
         register=Register(
             accounts=accounts,
@@ -207,9 +199,9 @@ def _account_api(
             issue=issue,
             ids=base.ids,
             wall_clock=base.wall_clock,
-            by_address=registrations,
+            by_address=base.in_force.registrations,
             bans=bans,
-            open_to_all=settings.registration,
+            is_open_to_all=base.in_force.is_open_to_all,
             password_min_length=settings.password_min_length,
         ),
         log_in=LogIn(

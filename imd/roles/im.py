@@ -27,6 +27,7 @@ from imd.roles.business import build_business
 from imd.roles.business_stores import embedded_business
 from imd.roles.core import build_core
 from imd.roles.embedded import embedded_stores
+from imd.roles.im_settings import WithSettings, build_settings
 from imd.roles.listeners import (
     client_addresses,
     http_addresses,
@@ -35,6 +36,7 @@ from imd.roles.listeners import (
     native_listeners,
     websocket,
 )
+from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
@@ -56,13 +58,9 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         ),
     )
     epoch = EpochFile(data_dir / "epoch", random_hex=secrets.token_hex)
+    stores = embedded_business(data_dir)
     business = build_business(
-        config,
-        reactor=reactor,
-        clock=reactor,
-        wall_clock=system_wall_clock,
-        bus=bus,
-        stores=embedded_business(data_dir),
+        config, reactor=reactor, clock=reactor, wall_clock=system_wall_clock, bus=bus, stores=stores
     )
     core = build_core(
         config,
@@ -76,11 +74,15 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         ),
         epoch=epoch.value,
     )
+    own = build_settings(data_dir, bus=bus, is_operator=stores.operator_token.is_right, reactor=reactor)
+    settings = SettingsSeen(bus=bus, node="im", config=config)
+    settings.on_changed(business.in_force.change)
+    settings.on_changed(core.in_force.change)
     readiness = Readiness({})
     listen = config.listen
     site = http_site(
         {
-            "api": business.api,
+            "api": WithSettings(settings=own.resource, api=business.api),
             "ws": websocket(core.gateway, settings=config.gateway, reactor=reactor),
         },
         readiness=readiness,
@@ -105,6 +107,8 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         ("bus", bus),
         *business.stages,
         *core.stages,
+        *own.stages,
+        ("settings heard", settings),
         *native_listeners(
             listen, tls=config.tls, reactor=reactor, tcp=TcpFactory(gateway=core.gateway, clock=reactor)
         ),

@@ -34,6 +34,8 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         bus=bus,
         stores=cluster_business(config),
     )
+    settings = SettingsSeen(bus=bus, node=name, config=config)
+    settings.on_changed(business.in_force.change)
     database = watched_database(business.database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": database.is_well})
     site = http_site(
@@ -43,7 +45,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),
-        ("settings", SettingsSeen(bus=bus, node=name, config=config)),
+        ("settings", settings),
         ("database watch", database),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),

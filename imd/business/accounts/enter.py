@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from imd.business.accounts.authenticate import Issue
 from imd.business.accounts.device_bans import DeviceBans
@@ -54,7 +55,7 @@ class Register:
         wall_clock: WallClock,
         by_address: Attempts,
         bans: DeviceBans,
-        open_to_all: bool,
+        is_open_to_all: Callable[[], bool],
         password_min_length: int,
     ) -> None:
         self._accounts = accounts
@@ -64,13 +65,13 @@ class Register:
         self._wall_clock = wall_clock
         self._by_address = by_address
         self._bans = bans
-        self._open_to_all = open_to_all
+        self._is_open_to_all = is_open_to_all
         self._password_min_length = password_min_length
 
     async def __call__(
         self, *, handle: str, password: str, display_name: str, device_id: str, platform: str, address: str
     ) -> Session:
-        if not self._open_to_all:
+        if not self._is_open_to_all():
             raise Forbidden("registration is closed here")
         handle = fold_handle(handle)
         display_name = check_display_name(display_name, handle)
