@@ -295,6 +295,13 @@ def build_core(
         clock=clock,
         tasks=tasks,
     )
+    drain = Drain(
+        gateway=gateway,
+        registry=registry,
+        clock=clock,
+        timeout_s=config.gateway.drain_timeout_s,
+        remaining_share=config.gateway.drain_remaining_share,
+    )
     stages: list[tuple[str, Stage]] = [
         ("protobuf", FastProtobuf()),
         *stores.stages,
@@ -350,20 +357,14 @@ def build_core(
                 timeouts=idle_timeouts(config.gateway),
             ),
         ),
-        (
-            "drain",
-            Drain(
-                gateway=gateway,
-                registry=registry,
-                clock=clock,
-                timeout_s=config.gateway.drain_timeout_s,
-                remaining_share=config.gateway.drain_remaining_share,
-            ),
-        ),
+        ("drain", drain),
     ]
     last_stages: list[tuple[str, Stage]] = []
     if neighbourhood is not None:
         last_stages.append(("shards", neighbourhood.readiness()))
+        # Ids made here from now on would be those of the process that has the node_id.
+        neighbourhood.nodes.on_replaced(ids.retire)
+        neighbourhood.nodes.on_replaced(lambda: tasks.spawn("drain", drain.stop()))
     in_force = CoreInForce(
         gateway=gateway,
         appender=appender,

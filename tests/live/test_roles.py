@@ -22,7 +22,7 @@ from imd.roles.bus import nats_bus
 from tests.live.engines import engine, fresh
 from tests.live.mariadb import new_database
 from tests.live.roles import PATIENCE_S, RoleNode, role_node
-from tests.live.standalone_wire import TcpWire
+from tests.live.standalone_wire import ConnectionLost, TcpWire
 
 reactor: Any = _reactor
 
@@ -110,6 +110,24 @@ class Readiness(TestCase):
         self.assertEqual((told["code"], told["retryable"], told["closing"]), ("SERVER_BUSY", True, True))
         await deferToThread(nats.start)
         await self.missing(node, set())
+
+    async def test_replaced(self) -> None:
+        """Whose node_id another process takes sends its clients there, and takes in nobody and nothing more."""
+        nats = await deferToThread(fresh, self, "nats")
+        how: Any = {
+            "engines": {"nats": nats, "redis": await deferToThread(fresh, self, "redis")},
+            "settings": {"node": {"heartbeat_interval_s": 1.0}},
+        }
+        first, second = [await role_node(self, "core", **how) for _ in range(2)]
+        await deferToThread(first.start)
+        await deferToThread(second.start)
+        await self.missing(first, {"node_id"})
+        with self.assertRaises(ConnectionLost):
+            await deferToThread(_refusal, first)
+        await deferToThread(second.node.stop)
+        # Two heartbeats: that nobody else has the id any more changes nothing.
+        await sleep(2.5, clock=reactor)
+        await self.missing(first, {"node_id"})
 
     async def test_database(self) -> None:
         """A database that answers nothing is noticed, and when it answers again that, too."""

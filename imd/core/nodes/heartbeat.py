@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from google.protobuf.message import DecodeError
 from twisted.internet.defer import CancelledError, Deferred
@@ -52,11 +52,12 @@ class Heartbeats:
         self._heard: dict[int, tuple[float, Node]] = {}
         self._alive: dict[int, Node] = {node_id: self._me}
         self._listeners: list[Callable[[], None]] = []
+        self._successors: list[Callable[[], None]] = []
         self._registry_works = True
         self._stopped = False
         #: Nodes that were missed, for those who watch.
         self.failures = 0
-        #: Another process has this node's id; this one must not take anybody in.
+        #: Another process has this node's id, or had: this one takes nobody in until it is started again.
         self.replaced = False
 
     @property
@@ -75,6 +76,10 @@ class Heartbeats:
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
 
+    def on_replaced(self, listener: Callable[[], None]) -> None:
+        """Have the listener called once, when another process has taken this node's id."""
+        self._successors.append(listener)
+
     async def start(self) -> None:
         """Known to the others from here on, but not ready."""
         self._bus.subscribe(NODE_CHANGED, self._changed)
@@ -92,7 +97,7 @@ class Heartbeats:
 
     async def announce(self, *, ready: bool) -> None:
         """Take shards from now on, or give them back."""
-        self._me = self._me._replace(ready=ready)
+        self._me = self._me._replace(ready=ready and not self.replaced)
         await self._beat()
         self._say()
 
@@ -141,14 +146,16 @@ class Heartbeats:
         """A process that was started later with this node's id takes its place."""
         node_id, incarnation, _ = self._me
         known = self._registered.get(node_id)
-        self.replaced = known is not None and known.incarnation != incarnation
-        if self.replaced and self._me.ready:
-            self._me = self._me._replace(ready=False)
-            self._logger.critical(
-                "another process has node_id {id} and takes this one's place; give each node an id of its own, "
-                "and start this one again",
-                id=node_id,
-            )
+        if self.replaced or known is None or known.incarnation == incarnation:
+            return
+        self.replaced = True
+        self._me = self._me._replace(ready=False)
+        self._logger.critical(
+            "another process has node_id {id} and takes this one's place; give each node an id of its own, "
+            "and start this one again",
+            id=node_id,
+        )
+        self._call(self._successors)
 
     async def _changed(self, _subject: str, payload: bytes) -> None:
         try:
@@ -195,7 +202,10 @@ class Heartbeats:
         return True
 
     def _tell(self) -> None:
-        for listener in self._listeners:
+        self._call(self._listeners)
+
+    def _call(self, listeners: Iterable[Callable[[], None]]) -> None:
+        for listener in listeners:
             try:
                 listener()
             except Exception:

@@ -134,13 +134,20 @@ class OwnershipTests(ClusterCase):
         self.assertEqual(frozenset().union(*taken), had)
 
     def test_namesake(self) -> None:
-        """A process whose id another one takes gives its shards back, and says that it is replaced."""
+        """A process whose id another one takes gives its shards back, says so once, and takes none again."""
         first = self.nodes[1]
-        self.add(1)
+        told: list[str] = []
+        first.heartbeats.on_replaced(lambda: told.append("replaced"))
+        second = self.add(1)
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertTrue(first.heartbeats.replaced)
+        self.assertEqual(told, ["replaced"])
+        self.assertEqual(first.ownership.mine, frozenset())
+        self.assert_shared(1, 2)
+        self.wait(second.leave())
         self.pass_time(2 * INTERVAL_S + 1)
         self.assertTrue(first.heartbeats.replaced)
         self.assertEqual(first.ownership.mine, frozenset())
-        self.assert_shared(1, 2)
 
     def test_fair(self) -> None:
         """Shares are even, and one node more takes only what becomes its own."""
