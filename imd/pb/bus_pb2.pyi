@@ -521,22 +521,36 @@ class ForwardedSend(_message.Message):
     def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
 
 class ForwardedSends(_message.Message):
-    __slots__ = ("nodeId", "sends")
+    __slots__ = ("nodeId", "sends", "asked")
     NODEID_FIELD_NUMBER: _ClassVar[int]
     SENDS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
     nodeId: int
     sends: _containers.RepeatedCompositeFieldContainer[ForwardedSend]
-    def __init__(self, nodeId: _Optional[int] = ..., sends: _Optional[_Iterable[_Union[ForwardedSend, _Mapping]]] = ...) -> None: ...
+    asked: _containers.RepeatedCompositeFieldContainer[AskedSend]
+    def __init__(self, nodeId: _Optional[int] = ..., sends: _Optional[_Iterable[_Union[ForwardedSend, _Mapping]]] = ..., asked: _Optional[_Iterable[_Union[AskedSend, _Mapping]]] = ...) -> None: ...
+
+class AskedSend(_message.Message):
+    __slots__ = ("conversationId", "senderId", "clientMsgId")
+    CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
+    SENDERID_FIELD_NUMBER: _ClassVar[int]
+    CLIENTMSGID_FIELD_NUMBER: _ClassVar[int]
+    conversationId: str
+    senderId: int
+    clientMsgId: str
+    def __init__(self, conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ...) -> None: ...
 
 class ForwardedTaken(_message.Message):
-    __slots__ = ("failure", "outcomes", "waitingIds")
+    __slots__ = ("failure", "outcomes", "waitingIds", "held")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     WAITINGIDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     outcomes: _containers.RepeatedCompositeFieldContainer[SendOutcome]
     waitingIds: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., outcomes: _Optional[_Iterable[_Union[SendOutcome, _Mapping]]] = ..., waitingIds: _Optional[_Iterable[int]] = ...) -> None: ...
+    held: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., outcomes: _Optional[_Iterable[_Union[SendOutcome, _Mapping]]] = ..., waitingIds: _Optional[_Iterable[int]] = ..., held: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class SendOutcome(_message.Message):
     __slots__ = ("forwardId", "kind", "seq", "serverMsgId", "serverTime", "duplicate", "failure", "retryAfterMs", "field")

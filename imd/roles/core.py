@@ -170,7 +170,13 @@ def build_core(
         max_members=messages.receipts_max_members,
     )
     logs = [log] * stores.partitions
-    refusals = Refusals(logs=logs, partition_of=stores.partition_of, tasks=tasks, clock=clock)
+    refusals = Refusals(
+        logs=logs,
+        partition_of=stores.partition_of,
+        tasks=tasks,
+        clock=clock,
+        is_held=None if neighbourhood is None else neighbourhood.still_held.is_held,
+    )
     appender = Appender(
         live=live,
         fanout=fanout,

@@ -20,6 +20,7 @@ from imd.core.message.inherit import Inheritance, RecentTails
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import NodeNeighbours
 from imd.core.message.receipts import Receipts
+from imd.core.message.still_held import StillHeld
 from imd.core.message.told import ToldHere
 from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.ownership import Ownership
@@ -149,6 +150,7 @@ class Neighbourhood:
         self.feed = SessionFeed(
             bus=bus, live=self.nodes, listeners=[self.sessions, self.routes, self._homes, self.elsewhere]
         )
+        self.still_held = StillHeld(nodes=self.nodes, bus=bus)
         self._resync: ResyncAll | None = None
         self.neighbours = NodeNeighbours(
             nodes=self.nodes, routes=self.routes, live=live, bus=bus, clock=clock, tasks=tasks
@@ -218,7 +220,13 @@ class Neighbourhood:
         self._resync = ResyncAll(
             registry=registry, clock=self._clock, tasks=self._tasks, random=Random(), spread_s=RESYNC_SPREAD_S
         )
-        forwarded = ForwardedHere(node_id=self._node_id, appender=appender, bus=self._bus, clock=self._clock)
+        forwarded = ForwardedHere(
+            node_id=self._node_id,
+            appender=appender,
+            bus=self._bus,
+            clock=self._clock,
+            overslept=lambda: self.nodes.overslept,
+        )
         return forwarding, [
             ("told by other nodes", told),
             ("sends of other nodes", forwarded),

@@ -108,6 +108,12 @@ class Appender:
             return True
         return any(_is_own(send) for send in self._waiting.of(conversation_id))
 
+    def holds(self, key: SendKey) -> bool:
+        """Whether this send may be stored here yet, as far as it is not stored already."""
+        return key in self._in_flight or any(
+            send.key == key for send in self._waiting.of(key.conversation_id)
+        )
+
     def submit(self, send: PendingSend) -> None:
         """See ``Submit``."""
         conversation_id = send.key.conversation_id
@@ -190,6 +196,8 @@ class Appender:
             self._refusals.refuse(send, RateLimited("resent too often", retry_after_ms=1000))
             return
         first.twins.append(send)
+        if send.taken_by is not None:
+            first.taken_by = send.taken_by
         if send.outcome_unknown:
             first.outcome_unknown = True
         else:

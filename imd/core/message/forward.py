@@ -322,7 +322,7 @@ class Forwarding:
         )
         ways: dict[_Way, None] = {}
         for forward in taken:
-            forward.send.outcome_unknown = forward.send.taken_elsewhere = True
+            forward.send.outcome_unknown, forward.send.taken_by = True, lane.node_id
             _accept(forward)
         for forward in taken + queued:
             if self._forwards.pop(forward.forward_id, None) is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from google.protobuf.message import DecodeError
 from twisted.logger import Logger
 
@@ -10,7 +12,7 @@ from imd.bus.port import Bus
 from imd.bus.subjects import message_append, message_settled
 from imd.core.message.append import Appender
 from imd.core.message.forward_codec import DistantDevice, decode_send, outcome_failed
-from imd.core.message.sends import PendingSend
+from imd.core.message.sends import PendingSend, SendKey
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import is_client_msg_id, is_id
@@ -24,13 +26,25 @@ class ForwardedHere:
     """A stage that takes ``im.message.append.<this node>``.
 
     Whatever arrives is taken, whoever owns its shard by now: the unique index guards the order,
-    and the sender will have heard of the new owner by the next batch.
+    and the sender will have heard of the new owner by the next batch. Only what may have lain
+    here while the node was paused is left to its sender, who has taken this one for gone since.
+
+    :param overslept: whether this node has been silent for so long.
     """
 
     _logger = Logger()
 
-    def __init__(self, *, node_id: int, appender: Appender, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        appender: Appender,
+        bus: Bus,
+        clock: Clock,
+        overslept: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._node_id = node_id
+        self._overslept = overslept
         self._appender = appender
         self._bus = bus
         self._clock = clock
@@ -52,6 +66,8 @@ class ForwardedHere:
     async def _take(self, payload: bytes) -> bytes:
         if self._stopped:
             return ForwardedTaken(failure=_refusal("this node is going down")).SerializeToString()
+        if self._overslept():
+            return ForwardedTaken(failure=_refusal("this node was paused")).SerializeToString()
         try:
             request = ForwardedSends.FromString(payload)
         except DecodeError:
@@ -68,7 +84,11 @@ class ForwardedHere:
         finally:
             self._taking = None
         waiting = [forward_id for forward_id in taking.waiting if forward_id not in taking.known]
-        return ForwardedTaken(outcomes=taking.outcomes, waitingIds=waiting).SerializeToString()
+        held = [
+            self._appender.holds(SendKey(asked.conversationId, asked.senderId, asked.clientMsgId))
+            for asked in request.asked
+        ]
+        return ForwardedTaken(outcomes=taking.outcomes, waitingIds=waiting, held=held).SerializeToString()
 
     # Submitter
 

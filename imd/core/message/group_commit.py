@@ -284,7 +284,7 @@ class GroupCommit:
                 continue
             if send in answers:
                 # What another node has taken in may be written by it at any time.
-                send.outcome_unknown = send.taken_elsewhere
+                send.outcome_unknown = send.taken_by is not None
             left.append(send)
         batch[:] = left
         self._report_known(known)

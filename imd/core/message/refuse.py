@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from imd.core.message.model import StoredKey
 from imd.core.message.ports import MessageLog
@@ -14,6 +14,9 @@ from imd.kernel.timeouts import sleep
 
 #: Until the store is asked again about a send that is refused and may be stored.
 ASK_AGAIN_S = 5.0
+#: From the word that no other node holds such a send to the last look: what one that is gone began to write
+#: has had its four tries by then.
+LAST_LOOK_S = 30.0
 #: Looks under way for sends that are refused by the rules of their conversation, about 2 KB each.
 MAX_LOOKS = 1_000
 
@@ -23,7 +26,10 @@ class Refusals:
 
     Somebody who is in a conversation and may not write there now may have written before, and sends
     that again when in doubt: a message that is stored is found, and not called FAILED. Who is not
-    in it is not worth a look.
+    in it is not worth a look. What another node has taken, where it was not refused, is DELAYED
+    until that node has stored it, or cannot any more.
+
+    :param is_held: whether the node that has a send too may store it yet; None: there are no others.
     """
 
     def __init__(
@@ -33,7 +39,9 @@ class Refusals:
         partition_of: Callable[[str], int],
         tasks: Tasks,
         clock: Clock,
+        is_held: Callable[[PendingSend], Awaitable[bool]] | None = None,
     ) -> None:
+        self._is_held = is_held
         self._logs = logs
         self._partition_of = partition_of
         self._tasks = tasks
@@ -53,25 +61,38 @@ class Refusals:
         send.submitter.failed(send, error)
 
     async def _refuse_if_absent(self, send: PendingSend, error: ImError) -> None:
-        conversation_id, sender_id, client_msg_id = send.key
-        log = self._logs[self._partition_of(conversation_id)]
         try:
-            while True:
-                try:
-                    found = await log.find(conversation_id, sender_id, [client_msg_id])
-                    break
-                except ImError:
-                    if not send.told_delayed:
-                        send.told_delayed = True
-                        send.submitter.delayed(send)
+            stored = await self._look(send)
+            while stored is None and send.taken_by is not None:
+                self._delay(send)
+                if self._is_held is not None and await self._is_held(send):
                     await sleep(ASK_AGAIN_S, clock=self._clock)
+                else:
+                    send.taken_by = None
+                    await sleep(LAST_LOOK_S, clock=self._clock)
+                stored = await self._look(send)
         finally:
             self.looking -= 1
-        stored = found.get(client_msg_id)
         if stored is not None:
             answer_known(send, stored)
         else:
             send.submitter.failed(send, error)
+
+    async def _look(self, send: PendingSend) -> StoredKey | None:
+        """What the log holds under its key, as soon as that can be told."""
+        conversation_id, sender_id, client_msg_id = send.key
+        log = self._logs[self._partition_of(conversation_id)]
+        while True:
+            try:
+                return (await log.find(conversation_id, sender_id, [client_msg_id])).get(client_msg_id)
+            except ImError:
+                self._delay(send)
+                await sleep(ASK_AGAIN_S, clock=self._clock)
+
+    def _delay(self, send: PendingSend) -> None:
+        if not send.told_delayed:
+            send.told_delayed = True
+            send.submitter.delayed(send)
 
 
 def answer_known(send: PendingSend, stored: StoredKey) -> None:

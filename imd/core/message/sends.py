@@ -51,7 +51,7 @@ class PendingSend:
     be known before the sender is judged, ``right`` what the sender needs, ``ticket`` what proves to
     the authority that the sender's session stands behind it. ``released``: let through without the
     authority having judged it. ``outcome_unknown``: an attempt was made that may have stored it, here or
-    at another node. ``taken_elsewhere``: another node has it too, and may store it at any time; that it
+    at another node. ``taken_by``: another node that has it too, and may store it at any time; that it
     is not there yet proves nothing.
     """
 
@@ -74,7 +74,7 @@ class PendingSend:
         "server_time_ms",
         "stored_body",
         "submitter",
-        "taken_elsewhere",
+        "taken_by",
         "ticket",
         "told_delayed",
         "twins",
@@ -119,7 +119,7 @@ class PendingSend:
         self.priority = Priority.NORMAL
         self.released = False
         self.outcome_unknown = False
-        self.taken_elsewhere = False
+        self.taken_by: int | None = None
         self.told_delayed = False
         self.twins: list[PendingSend] | None = None
 

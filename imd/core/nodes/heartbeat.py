@@ -55,6 +55,8 @@ class Heartbeats:
         self._successors: list[Callable[[], None]] = []
         self._registry_works = True
         self._stopped = False
+        #: Or tried to.
+        self._said_at_s = clock.seconds()
         #: Nodes that were missed, for those who watch.
         self.failures = 0
         #: Another process has this node's id, or had: this one takes nobody in until it is started again.
@@ -73,6 +75,11 @@ class Heartbeats:
         """The nodes that take shards, in order."""
         return sorted(node_id for node_id, node in self._alive.items() if node.ready)
 
+    @property
+    def overslept(self) -> bool:
+        """Whether this node has said nothing for so long that it counts as gone: it was paused until just now."""
+        return self._clock.seconds() - self._said_at_s > self._lifetime_s
+
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
 
@@ -82,6 +89,7 @@ class Heartbeats:
 
     async def start(self) -> None:
         """Known to the others from here on, but not ready."""
+        self._said_at_s = self._clock.seconds()
         self._bus.subscribe(NODE_CHANGED, self._changed)
         await self._beat()
         self._tasks.spawn("heartbeat", self._run())
@@ -108,6 +116,7 @@ class Heartbeats:
     def _say(self, *, left: bool = False, shards: bool = False) -> None:
         node_id, incarnation, ready = self._me
         said = NodeChanged(nodeId=node_id, incarnation=incarnation, ready=ready, left=left, shards=shards)
+        self._said_at_s = self._clock.seconds()
         try:
             self._bus.publish(NODE_CHANGED, said.SerializeToString())
         except ImError as error:

@@ -20,6 +20,7 @@ from imd.core.message.neighbours import NodeNeighbours
 from imd.core.message.receipts import Receipts
 from imd.core.message.refuse import Refusals
 from imd.core.message.sends import PendingSend, SendKey
+from imd.core.message.still_held import StillHeld
 from imd.core.message.told import ToldHere
 from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.memory import MemoryNodeRegistry, MemoryShardLeases
@@ -166,7 +167,13 @@ class ClusterNode:
             max_members=50,
         )
         self.standing = Standing(members=self.members, directory=case.people, clock=clock, tasks=self.tasks)
-        self.refusals = Refusals(logs=[case.log], partition_of=lambda _: 0, tasks=self.tasks, clock=clock)
+        self.refusals = Refusals(
+            logs=[case.log],
+            partition_of=lambda _: 0,
+            tasks=self.tasks,
+            clock=clock,
+            is_held=StillHeld(nodes=self.heartbeats, bus=bus).is_held,
+        )
         self.appender = Appender(
             live=self.live,
             fanout=self.fanout,
@@ -196,7 +203,13 @@ class ClusterNode:
         self.stages: list[Any] = [
             self.heartbeats,
             self.ownership,
-            ForwardedHere(node_id=node_id, appender=self.appender, bus=bus, clock=clock),
+            ForwardedHere(
+                node_id=node_id,
+                appender=self.appender,
+                bus=bus,
+                clock=clock,
+                overslept=lambda: self.heartbeats.overslept,
+            ),
             self.forwarding,
             ToldHere(
                 node_id=node_id,

@@ -109,3 +109,116 @@ class TakenBackTests(ForwardCase):
         self.pass_time(40)
         self.assertEqual(self.home.answers.of("a"), ["accepted", "delayed", "stored"])
         self.assert_stored("a")
+
+
+class RefusedHereTests(ForwardCase):
+    """The owner has Ann's send when she is removed, and her own node, which takes it back, refuses it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.owning.cable.losing.add(message_settled(self.home.node_id))
+        self.say("warm")
+        self.pass_time(0.5)
+
+    def remove_ann(self) -> None:
+        """Only her own node hears of it."""
+        self.people.put(GROUP_ID, BOB)
+        self.home.members.invalidate(GROUP_ID, 0)
+
+    def assert_said(self, *answers: str) -> None:
+        self.assertEqual(self.home.answers.of("a"), list(answers))
+
+    def test_owner_writes(self) -> None:
+        """While the owner's write takes long, DELAYED, however long that is; then what became of it."""
+        self.log.hold()
+        self.say("a")
+        self.pass_time(0.5)
+        self.remove_ann()
+        self.pass_time(200, step_s=0.5)
+        self.assert_said("accepted", "delayed")
+        self.log.release()
+        self.pass_time(10)
+        self.assert_said("accepted", "delayed", "duplicate")
+        self.assert_stored("warm", "a")
+
+    def test_owner_paused(self) -> None:
+        """While the owner is paused with the send before it, DELAYED; when it goes on, what it makes of it."""
+        self.owning.cable.frozen = True
+        self.say("a")
+        self.remove_ann()
+        self.pass_time(40, step_s=0.5)
+        self.assert_said("accepted", "delayed")
+        self.owning.cable.thaw()
+        self.pass_time(10)
+        self.assert_said("accepted", "delayed", "duplicate")
+        self.assert_stored("warm", "a")
+
+    def test_owner_overslept(self) -> None:
+        """An owner that counted as gone meanwhile takes in nothing that lay before it: that becomes FAILED."""
+        self.owning.cable.frozen = True
+        self.say("a")
+        self.remove_ann()
+        self.pass_time(100, step_s=0.5)
+        heartbeats = self.owning.heartbeats
+        said_at_s, heartbeats._said_at_s = heartbeats._said_at_s, 0.0
+        self.assertTrue(heartbeats.overslept)
+        self.owning.cable.thaw()
+        self.clock.advance(0)
+        heartbeats._said_at_s = said_at_s
+        self.pass_time(40)
+        self.assert_said("accepted", "delayed", "failed")
+        self.assert_stored("warm")
+
+    def test_owner_refuses(self) -> None:
+        """An owner that does not hold it has not stored it, and will not."""
+        self.owning.cable.frozen = True
+        self.say("a")
+        self.remove_ann()
+        self.owning.members.invalidate(GROUP_ID, 0)
+        self.pass_time(3)
+        self.assert_said("accepted", "delayed")
+        self.owning.cable.thaw()
+        self.pass_time(40)
+        self.assert_said("accepted", "delayed", "failed")
+        self.assert_stored("warm")
+
+    def test_owner_gone(self) -> None:
+        """What an owner that is gone has not stored when its last write must have ended is FAILED."""
+        self.owning.cable.frozen = True
+        self.say("a")
+        self.remove_ann()
+        self.pass_time(3)
+        self.wait(self.owning.die())
+        self.owning.cable.thaw()
+        self.pass_time(20)
+        self.assert_said("accepted", "delayed")
+        self.pass_time(60)
+        self.assert_said("accepted", "delayed", "failed")
+        self.assert_stored("warm")
+
+    def test_owner_of_before(self) -> None:
+        """An owner of an earlier release, which does not say what it holds, may hold it."""
+        self.log.hold()
+        self.say("a")
+        self.pass_time(0.5)
+        self.remove_ann()
+        self.patch(self.owning.appender, "holds", None)
+        self.pass_time(100, step_s=0.5)
+        self.assert_said("accepted", "delayed")
+        self.log.release()
+        self.pass_time(10)
+        self.assert_said("accepted", "delayed", "duplicate")
+        self.flushLoggedErrors(TypeError)
+
+    def test_sent_again(self) -> None:
+        """A send that the owner may store joins a resend of it: the resend is not FAILED either."""
+        self.owning.cable.frozen = True
+        self.say("a")
+        self.pass_time(0.5)
+        self.log.down = "busy"
+        self.home.appender.submit(self.home.write(self.ann, "a"))
+        self.pass_time(60, step_s=0.5)
+        self.assertNotIn("failed", self.home.answers.of("a"))
+        self.log.down = ""
+        self.pass_time(20)
+        self.assertEqual(set(self.home.answers.of("a")[-2:]), {"stored", "duplicate"})

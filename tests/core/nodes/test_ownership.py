@@ -69,6 +69,18 @@ class OwnershipTests(ClusterCase):
         self.pass_time(2 * INTERVAL_S)
         self.assertEqual(self.nodes[2].heartbeats.others, frozenset())
 
+    def test_overslept(self) -> None:
+        """A node knows by itself that it was silent for as long as it takes to be missed."""
+        heartbeats = self.nodes[1].heartbeats
+        for _ in range(40):
+            self.pass_time(0.5)
+            self.assertFalse(heartbeats.overslept)
+        self.wait(self.nodes[1].tasks.stop())
+        self.pass_time(2 * INTERVAL_S)
+        self.assertFalse(heartbeats.overslept)
+        self.pass_time(2 * INTERVAL_S)
+        self.assertTrue(heartbeats.overslept)
+
     def test_listener_fails(self) -> None:
         """Whoever stumbles over a change of the nodes does not stop the heart."""
 
