@@ -7,6 +7,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.business.groups.invite import INVITED_PER_REQUEST
+from imd.business.groups.model import MAX_ADMINS, MEMBERS_PER_REQUEST
+from imd.business.groups.restrict import RESTRICTED_PER_REQUEST
 from imd.config.section import KIB
 from imd.config.sections import Config
 from imd.core.gateway.acks import MAX_IN_FLIGHT
@@ -83,7 +86,11 @@ class ReadmeTests(SynchronousTestCase):
             f"{10 * limits.user_requests_per_s:.0f}† at once",
             "Logins": f"{limits.logins_per_min:.0f}† a minute for one account and address",
             "Members of a group": f"{config.accounts.group_max_members:,}†",
+            "Admins of a group": f"{MAX_ADMINS:,}",
+            "People added or removed at once": f"{MEMBERS_PER_REQUEST:,}",
+            "People muted, invited or kept out at once": f"{RESTRICTED_PER_REQUEST:,}",
         }
+        self.assertEqual(INVITED_PER_REQUEST, RESTRICTED_PER_REQUEST)
         self.assertEqual({name: self.rows.get(name) for name in wanted}, wanted)
 
     def test_times_and_thresholds(self) -> None:

@@ -28,7 +28,7 @@ class GroupDetails:
         """What a member is called in the group, by its owner and admins; empty: nothing."""
         title = check_line(title, max_length=MEMBER_TITLE_MAX_LENGTH, field="title")
         setting = self._details.set_title(conversation_id, actor_id, user_id, title)
-        change = await self._telling.committed(conversation_id, setting)
+        change = await self._telling.committed(setting, "group.title", actor_id, conversation_id)
         if change.user_ids:
             await self._telling.changed(change)
             await self._telling.notice(
@@ -47,7 +47,7 @@ class GroupDetails:
         """What everybody should know, in place of what it was; empty: nothing."""
         text = check_lines(text, max_length=ANNOUNCEMENT_MAX_LENGTH, field="text")
         announcing = self._details.announce(conversation_id, actor_id, text, self._wall_clock())
-        change = await self._telling.committed(conversation_id, announcing)
+        change = await self._telling.committed(announcing, "group.announcement", actor_id, conversation_id)
         if change.user_ids:
             await self._telling.changed(change)
             await self._telling.notice(change, "group.announcement", actor_id=actor_id, text=text)

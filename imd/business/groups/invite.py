@@ -46,9 +46,8 @@ class Invitations:
         message = check_message(message)
         for _ in user_ids:
             self._rate.check(str(actor_id))
-        _, invited = await self._admissions.invite(
-            conversation_id, actor_id, user_ids, message, self._wall_clock()
-        )
+        inviting = self._admissions.invite(conversation_id, actor_id, user_ids, message, self._wall_clock())
+        _, invited = await self._telling.committed(inviting, "group.invite", actor_id, conversation_id)
         return invited
 
     async def accept(self, user_id: int, conversation_id: str) -> Change | None:
@@ -61,7 +60,7 @@ class Invitations:
             now_ms=self._wall_clock(),
             visible_from=visible_from,
         )
-        change = await self._telling.committed(conversation_id, answering)
+        change = await self._telling.committed(answering, "group.accept", user_id, conversation_id)
         if change is not None and change.user_ids:
             await self._telling.changed(change)
             await self._telling.notice(change, "group.joined", actor_id=user_id, subject_ids=change.user_ids)

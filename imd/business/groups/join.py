@@ -50,7 +50,7 @@ class JoinGroups:
     async def door(self, user_id: int, conversation_id: str) -> Group:
         """A group that one can join by oneself; of all others nobody outside hears."""
         self._lookups.check(str(user_id))
-        group = await self._admissions.door(conversation_id)
+        group = await self._admissions.door(conversation_id, user_id)
         if group is None or group.rules.join_policy == JoinPolicy.INVITATION:
             raise Forbidden(UNKNOWN)
         return group
@@ -72,7 +72,7 @@ class JoinGroups:
             now_ms=self._wall_clock(),
             visible_from=visible_from,
         )
-        change = await self._telling.committed(conversation_id, joining)
+        change = await self._telling.committed(joining, "group.join", user_id, conversation_id)
         await self._tell(change, user_id)
         return change
 
@@ -87,8 +87,7 @@ class JoinGroups:
 
     async def cancel(self, user_id: int, conversation_id: str) -> None:
         """The applicant has thought better of it."""
-        cancelling = self._admissions.cancel(conversation_id, user_id, self._wall_clock())
-        await cancelling
+        await self._admissions.cancel(conversation_id, user_id, self._wall_clock())
 
     async def waiting(
         self, actor_id: int, conversation_id: str, *, after: int, limit: int
@@ -118,10 +117,11 @@ class JoinGroups:
             now_ms=self._wall_clock(),
             visible_from=visible_from,
         )
-        change = await self._telling.committed(conversation_id, deciding)
+        action = f"group.{happens.name.lower()}"
+        change = await self._telling.committed(deciding, action, actor_id, conversation_id)
         await self._tell(change, actor_id)
         self._telling.record(
-            f"group.{happens.name.lower()}",
+            action,
             actor_id=actor_id,
             conversation_id=conversation_id,
             subject_ids=[user_id],

@@ -39,7 +39,7 @@ class ManageGroups:
         if wanted is not None:
             group = wanted.applied(group, self._answers)
         creating = self._groups.create(group, actor_id or owner_id, member_ids, by_id=actor_id)
-        change = await self._telling.committed(group.conversation_id, creating)
+        change = await self._telling.committed(creating, "group.create", actor_id, group.conversation_id)
         await self._telling.changed(change)
         await self._telling.notice(
             change,
@@ -57,7 +57,7 @@ class ManageGroups:
         changing = self._groups.change(
             conversation_id, actor_id, lambda group: wanted.applied(group, self._answers)
         )
-        change, before = await self._telling.committed(conversation_id, changing)
+        change, before = await self._telling.committed(changing, "group.rules", actor_id, conversation_id)
         if not change.user_ids:
             return change
         await self._telling.changed(change)
@@ -71,21 +71,21 @@ class ManageGroups:
     async def set_role(self, actor_id: int, conversation_id: str, user_id: int, role: int) -> Change:
         """Make a member an admin, or an admin a member."""
         setting = self._groups.set_role(conversation_id, actor_id, user_id, role)
-        change = await self._telling.committed(conversation_id, setting)
+        change = await self._telling.committed(setting, "group.role", actor_id, conversation_id)
         await self._tell_role(change, actor_id, "admin" if role == ADMIN else "member")
         return change
 
     async def transfer(self, actor_id: int, conversation_id: str, user_id: int) -> Change:
         """Another member becomes the owner, the actor an admin."""
         transferring = self._groups.transfer(conversation_id, actor_id, user_id)
-        change = await self._telling.committed(conversation_id, transferring)
+        change = await self._telling.committed(transferring, "group.transfer", actor_id, conversation_id)
         await self._tell_role(change, actor_id, "owner")
         return change
 
     async def dissolve(self, actor_id: int, conversation_id: str) -> None:
         """The end of a group; its id is never used again."""
         dissolving = self._groups.dissolve(conversation_id, actor_id, self._wall_clock())
-        change = await self._telling.committed(conversation_id, dissolving)
+        change = await self._telling.committed(dissolving, "group.dissolve", actor_id, conversation_id)
         # No notice: nobody is left who could read it.
         await self._telling.changed(change, removed="dissolved")
         self._record("group.dissolve", actor_id, conversation_id, (), change.group.title)

@@ -166,6 +166,9 @@ class Conversation(NamedTuple):
     peer_user_id: int
     #: The first seq that the user sees; 0: all.
     visible_from: int
+    #: The user's own wishes, in groups.
+    do_not_disturb: int
+    pinned: int
 
 
 def group_id(number: int) -> str:
@@ -189,4 +192,4 @@ def muted_until(now_ms: int, seconds: int | None) -> int:
 def may_leave(role: int, member_count: int) -> None:
     """Leave; a group never loses its owner."""
     if role == OWNER and member_count > 1:
-        raise Forbidden("transfer the ownership first, or dissolve the group")
+        raise Forbidden("transfer the ownership first, or dissolve the group", reason="owner")

@@ -30,7 +30,7 @@ class GroupPeople:
         adding = self._groups.add(
             conversation_id, actor_id, user_ids, self._wall_clock(), visible_from=visible_from
         )
-        change = await self._telling.committed(conversation_id, adding)
+        change = await self._telling.committed(adding, "group.add", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.joined", removed="")
         return change
 
@@ -40,7 +40,7 @@ class GroupPeople:
         if actor_id in user_ids:
             raise PayloadInvalid("to remove yourself, leave the group", field="userIds")
         removing = self._groups.remove(conversation_id, actor_id, user_ids, self._wall_clock())
-        change = await self._telling.committed(conversation_id, removing)
+        change = await self._telling.committed(removing, "group.kick", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.kicked", removed="kicked")
         if change.user_ids:
             self._telling.record(
@@ -54,7 +54,7 @@ class GroupPeople:
     async def leave(self, actor_id: int, conversation_id: str) -> None:
         """The actor goes; the last one takes the group along."""
         leaving = self._groups.leave(conversation_id, actor_id, self._wall_clock())
-        change = await self._telling.committed(conversation_id, leaving)
+        change = await self._telling.committed(leaving, "group.leave", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.left", removed="left")
 
     async def _tell(self, change: Change, actor_id: int, event: str, *, removed: str) -> None:

@@ -115,8 +115,8 @@ class Admissions(Protocol):
     Where there is a ``Change`` its ``user_ids`` came in. ``visible_from`` as in ``Groups.add``.
     """
 
-    async def door(self, conversation_id: str) -> Group | None:
-        """A living group, for whoever stands outside."""
+    async def door(self, conversation_id: str, user_id: int) -> Group | None:
+        """A living group, for whoever stands outside and is not kept out."""
         ...
 
     async def join(

@@ -36,7 +36,7 @@ class RestrictPeople:
         check_count(user_ids, RESTRICTED_PER_REQUEST)
         until_ms = self._until(seconds)
         muting = self._restrictions.mute(conversation_id, actor_id, user_ids, until_ms, self._wall_clock())
-        change = await self._telling.committed(conversation_id, muting)
+        change = await self._telling.committed(muting, "group.mute", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.muted" if seconds != 0 else "group.unmuted", until_ms)
         return change
 
@@ -44,7 +44,7 @@ class RestrictPeople:
         """All but owner and admins."""
         until_ms = self._until(seconds)
         muting = self._restrictions.mute_all(conversation_id, actor_id, until_ms, self._wall_clock())
-        change = await self._telling.committed(conversation_id, muting)
+        change = await self._telling.committed(muting, "group.all_mute", actor_id, conversation_id)
         # It touched everybody: nobody is named.
         event = "group.all_muted" if seconds != 0 else "group.all_unmuted"
         await self._tell(change, actor_id, event, until_ms, everybody=True)
@@ -59,7 +59,7 @@ class RestrictPeople:
             raise PayloadInvalid("nobody keeps themselves out", field="userIds")
         reason = check_line(reason, max_length=BLACKLIST_REASON_MAX_LENGTH, field="reason")
         barring = self._restrictions.bar(conversation_id, actor_id, user_ids, reason, self._wall_clock())
-        change, barred = await self._telling.committed(conversation_id, barring)
+        change, barred = await self._telling.committed(barring, "group.blacklist", actor_id, conversation_id)
         if barred:
             await self._telling.changed(change, removed="kicked" if change.user_ids else "")
             if change.user_ids:
@@ -72,7 +72,7 @@ class RestrictPeople:
     async def unbar(self, actor_id: int, conversation_id: str, user_id: int) -> None:
         """They may come in again, as anybody may."""
         unbarring = self._restrictions.unbar(conversation_id, actor_id, user_id)
-        if await self._telling.committed(conversation_id, unbarring):
+        if await self._telling.committed(unbarring, "group.unblacklist", actor_id, conversation_id):
             self._record("group.unblacklist", actor_id, conversation_id, [user_id], "")
 
     async def barred(

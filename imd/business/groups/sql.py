@@ -145,7 +145,9 @@ class SqlGroups:
             require_owner(standing)
             present = _role_of(connection, conversation_id, user_id)
             if present == OWNER:
-                raise Forbidden("the owner stays owner until the group is transferred", field="userId")
+                raise Forbidden(
+                    "the owner stays owner until the group is transferred", field="userId", reason="owner"
+                )
             if present == role:
                 return Change(standing.group)
             if role == ADMIN:
@@ -206,7 +208,7 @@ def _columns(group: Group) -> dict[str, Any]:
 def _role_of(connection: Connection, conversation_id: str, user_id: int) -> int:
     present = roles_of(connection, conversation_id, [user_id])
     if not present:
-        raise Forbidden("this user is not in the group", field="userId")
+        raise Forbidden("this user is not in the group", field="userId", reason="not_member")
     return present[0][1]
 
 

@@ -125,8 +125,12 @@ class SqlAdmissions:
         self._database = database
         self._admitting = admitting
 
-    async def door(self, conversation_id: str) -> Group | None:
-        return await self._database.read(lambda c: read_group(c, conversation_id))
+    async def door(self, conversation_id: str, user_id: int) -> Group | None:
+        def work(connection: Connection) -> Group | None:
+            barred = is_barred(connection, conversation_id, [user_id])
+            return None if barred else read_group(connection, conversation_id)
+
+        return await self._database.read(work)
 
     async def join(
         self,
@@ -170,7 +174,7 @@ class SqlAdmissions:
             require(standing, Right.MANAGE)
             application = _read(connection, conversation_id, user_id, APPLICATION)
             if application is None:
-                raise Forbidden(_NONE, field="userId")
+                raise Forbidden(_NONE, field="userId", reason="unknown")
             state = application_now(application.state, application.created_at_ms, now_ms)
             after = application_after(state, happens)
             if after is state:

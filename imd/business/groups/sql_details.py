@@ -57,7 +57,7 @@ class SqlDetails:
             require(standing, Right.MANAGE)
             present = roles_of(connection, conversation_id, [user_id])
             if not present:
-                raise Forbidden("this user is not in the group", field="userId")
+                raise Forbidden("this user is not in the group", field="userId", reason="not_member")
             if user_id != actor_id:
                 require_above(standing.role, [present[0][1]])
             key = {"group": conversation_id, "user": user_id}

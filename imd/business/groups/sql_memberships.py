@@ -85,6 +85,8 @@ def _in_groups() -> Select[Any]:
             group_conversations.c.member_count,
             literal(0).label("peer_user_id"),
             group_members.c.visible_from_seq,
+            group_members.c.do_not_disturb,
+            group_members.c.pinned,
         )
         .join_from(group_members, group_conversations)
         .where(group_members.c.user_id == bindparam("asking"))
@@ -103,6 +105,8 @@ def _in_directs() -> Select[Any]:
             literal(2).label("member_count"),
             peer.label("peer_user_id"),
             literal(0).label("visible_from_seq"),
+            literal(0).label("do_not_disturb"),
+            literal(0).label("pinned"),
         )
         .join_from(direct_conversations, users, users.c.id == peer)
         .where(or_(low == asking, high == asking))

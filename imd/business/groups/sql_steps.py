@@ -250,7 +250,9 @@ class Admitting:
             joined = {"some": some, "most": self._groups_per_user}
             if connection.execute(_IN_TOO_MANY, joined).first() is not None:
                 raise Forbidden(
-                    f"one of these users is in {self._groups_per_user} groups already", field=field
+                    f"one of these users is in {self._groups_per_user} groups already",
+                    field=field,
+                    reason="full",
                 )
             if (
                 actor_id

@@ -24,11 +24,12 @@ from typing import TypeVar
 
 import msgspec
 
-from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, AuditEntry
+from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, REFUSED, AuditEntry
 from imd.business.audit.ports import Audit
 from imd.business.groups.doubt import told_if_in_doubt
 from imd.business.groups.model import OPERATOR, Change
 from imd.business.groups.ports import Announcements
+from imd.kernel.errors import Forbidden
 
 T = TypeVar("T")
 
@@ -54,9 +55,23 @@ class Telling:
         self._announcements = announcements
         self._audit = audit
 
-    async def committed(self, conversation_id: str, change: Awaitable[T]) -> T:
-        """The change's result; in doubt, core looks again, and the doubt is raised."""
-        return await told_if_in_doubt(self._announcements, conversation_id, change)
+    async def committed(self, change: Awaitable[T], action: str, actor_id: int, conversation_id: str) -> T:
+        """The change's result; in doubt, core looks again, and the doubt is raised. A no is recorded."""
+        try:
+            return await told_if_in_doubt(self._announcements, conversation_id, change)
+        except Forbidden as no:
+            self._audit.record(
+                AuditEntry(
+                    action,
+                    REFUSED,
+                    # Said to the actor without one: nobody outside learns what is in there.
+                    reason=no.reason or "not_member",
+                    actor_id=actor_id,
+                    conversation_id=conversation_id,
+                    level=_LEVELS.get(action, LOW),
+                )
+            )
+            raise
 
     async def changed(self, change: Change, *, removed: str = "") -> None:
         """Core forgets what it knew.

@@ -130,6 +130,8 @@ class ConversationAnswer(Struct):
     title: str
     memberCount: int
     peerUserId: str
+    doNotDisturb: bool
+    pinned: bool
 
 
 class ConversationsAnswer(Struct):

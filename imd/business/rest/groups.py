@@ -214,4 +214,6 @@ def _conversation(one: Conversation) -> ConversationAnswer:
         one.title,
         one.member_count,
         str(one.peer_user_id) if one.peer_user_id else "",
+        bool(one.do_not_disturb),
+        bool(one.pinned),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, AuditEntry
+from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, REFUSED, AuditEntry
 from imd.business.groups import telling
 from tests.business.groups.town import Town
 
@@ -101,10 +101,31 @@ class Recorded(Town):
             ],
         )
 
+    def test_refused(self) -> None:
+        """What somebody tried who may not is recorded with the reason, also what a stranger was not told."""
+        group, conv = f"/groups/{self.group}", f"/conv/{self.group}"
+        body = {"userIds": self.ids("other-member")}
+        self.refused("member", "DELETE", group + "/members", body)
+        self.refused("stranger", "POST", conv + "/mute", body)
+        self.refused("stranger", "POST", group + "/join")
+        self.refused("member", "POST", group + "/invitations", body)
+        self.refused("admin", "DELETE", group)
+        names = {int(one.user_id): name for name, one in self.people.items()}
+        told = [(one.action, names[one.actor_id], one.decision, one.reason) for one in self.entries]
+        self.assertEqual(
+            told,
+            [
+                ("group.kick", "member", REFUSED, "no_right"),
+                ("group.mute", "stranger", REFUSED, "not_member"),
+                ("group.join", "stranger", REFUSED, "not_member"),
+                ("group.invite", "member", REFUSED, "no_right"),
+                ("group.dissolve", "admin", REFUSED, "no_right"),
+            ],
+        )
+
     def test_nothing(self) -> None:
-        """What changed nothing, or was refused, is not recorded as done."""
+        """What changed nothing is not recorded."""
         self.rules(title="Fun")
-        self.refused("member", "PATCH", f"/groups/{self.group}", {"title": "x"})
         self.done("owner", "DELETE", f"/groups/{self.group}/members", {"userIds": self.ids("stranger")})
         self.done("owner", "POST", f"/conv/{self.group}/mute", {"userIds": self.ids("member"), "seconds": 0})
         self.assertEqual(self.told(), [])

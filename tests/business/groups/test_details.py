@@ -88,6 +88,8 @@ class Wishing(Town):
         mine = self.wish(doNotDisturb=True, pinned=False)
         self.assertEqual((mine["nickname"], mine["doNotDisturb"], mine["pinned"]), ("Bee", True, False))
         self.assertEqual(self.wish(), mine)
+        (shown,) = self.done("member", "GET", "/conversations")["conversations"]
+        self.assertEqual((shown["doNotDisturb"], shown["pinned"]), (True, False))
         self.assertEqual((self.world.heard, self.version()), ([], version))
         members = self.done("owner", "GET", f"/groups/{self.group}/members")["members"]
         self.assertEqual([one["nickname"] for one in members if one["nickname"]], ["Bee"])

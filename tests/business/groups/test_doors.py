@@ -90,6 +90,7 @@ class Joining(Town):
         for policy in ("open", "approval"):
             self.rules(joinPolicy=policy)
             self.assertEqual(self.call("stranger", "POST", f"/groups/{self.group}/join").raw, nowhere)
+            self.assertEqual(self.call("stranger", "GET", f"/groups/{self.group}/door").raw, nowhere)
 
     def test_looking_around(self) -> None:
         """Trying ids of groups one after another is limited."""
@@ -189,7 +190,7 @@ class Applying(Town):
             self.assertEqual(self.refused("stranger", "POST", self.path(verb)), (403, ""))
         self.assertEqual(self.refused("member", "GET", path), (403, "no_right"))
         self.assertEqual(self.refused("stranger", "GET", path), (403, ""))
-        self.assertEqual(self.refused("owner", "POST", self.path("approve", "member")), (403, ""))
+        self.assertEqual(self.refused("owner", "POST", self.path("approve", "member")), (403, "unknown"))
 
     def test_added(self) -> None:
         """Who is added meanwhile has no application left."""
