@@ -154,11 +154,16 @@ class Request(NamedTuple):
         return self
 
 
+def no_request() -> Forbidden:
+    """There is nothing to be said to; alike whether nobody asked, or whoever asked is gone, or never was."""
+    return Forbidden("there is no open request of this kind", field="userId", reason="no_request")
+
+
 def step(state: Asking, word: Word) -> Asking:
     """The state after a word; Forbidden where it is not open to that."""
     after = STEPS.get((state, word))
     if after is None:
-        raise Forbidden("there is no open request of this kind", field="userId", reason="no_request")
+        raise no_request()
     return after
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from imd.business.relations.model import (
     Request,
     Stance,
     Word,
+    no_request,
     not_accepted,
     step,
 )
@@ -81,6 +83,15 @@ _FORGET_ALL = delete(friend_requests).where(
 )
 
 
+@contextmanager
+def _told_alike() -> Iterator[None]:
+    """Whoever is gone has asked as little as whoever never did: nobody learns by it which users there are."""
+    try:
+        yield
+    except Forbidden:
+        raise no_request() from None
+
+
 def forget_pair(connection: Connection, one_id: int, other_id: int) -> None:
     """Friends that part may ask each other anew."""
     connection.execute(_FORGET_PAIR, {"one": one_id, "other": other_id})
@@ -117,7 +128,8 @@ class SqlRequests:
 
     async def accept(self, user_id: int, from_user: int, now_ms: int) -> Outcome:
         def work(connection: Connection) -> Outcome:
-            asked, asking, own, their = _both(connection, user_id, from_user)
+            with _told_alike():
+                asked, asking, own, their = _both(connection, user_id, from_user)
             if own.blocks:
                 raise _blocked_by_you()
             if own.is_friend:
@@ -140,7 +152,8 @@ class SqlRequests:
         from_user, to_user = (other_id, user_id) if word is Word.REFUSE else (user_id, other_id)
 
         def work(connection: Connection) -> Outcome:
-            lock_pair(connection, user_id, other_id)
+            with _told_alike():
+                lock_pair(connection, user_id, other_id)
             request = _request(connection, from_user, to_user, now_ms)
             after = step(request.state, word)
             if after is not request.state:
