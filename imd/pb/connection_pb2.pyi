@@ -100,12 +100,14 @@ class Connected(_message.Message):
     def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[str] = ..., serverId: _Optional[str] = ..., epoch: _Optional[str] = ..., serverTime: _Optional[int] = ..., heartbeatIntervalS: _Optional[int] = ..., idleTimeoutS: _Optional[int] = ..., tokenExpiresAt: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sentAt", "deliveredCount")
+    __slots__ = ("sentAt", "deliveredCount", "degraded")
     SENTAT_FIELD_NUMBER: _ClassVar[int]
     DELIVEREDCOUNT_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
     sentAt: int
     deliveredCount: int
-    def __init__(self, sentAt: _Optional[int] = ..., deliveredCount: _Optional[int] = ...) -> None: ...
+    degraded: bool
+    def __init__(self, sentAt: _Optional[int] = ..., deliveredCount: _Optional[int] = ..., degraded: _Optional[bool] = ...) -> None: ...
 
 class RefreshToken(_message.Message):
     __slots__ = ("token",)

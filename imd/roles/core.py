@@ -31,6 +31,7 @@ from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout
 from imd.core.message.inherit import RecentTails
 from imd.core.message.last_seq import LastSeqs
+from imd.core.message.listening import Listening
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import Neighbours, NoNeighbours
 from imd.core.message.ports import Cursors, MessageLog
@@ -100,10 +101,12 @@ def build_core(
     stores: CoreStores,
     epoch: Callable[[], str],
     cluster: Cluster | None = None,
+    is_on_bus: Callable[[], bool] = lambda: True,
 ) -> CoreRole:
     """Put the role together; nothing is opened before its stages start.
 
     :param cluster: what it shares with other nodes; None: it is alone.
+    :param is_on_bus: whether the other nodes can be heard.
     """
     messages = config.messages
     tasks = Tasks()
@@ -136,15 +139,19 @@ def build_core(
         wall_clock=wall_clock,
         tasks=tasks,
     )
-    live = LiveConversations(members=members, log=log, sessions=registry, told_by_others=cluster is not None)
+    # Those who are not alone are told by others, or have to look.
+    listening = None if cluster is None else Listening()
+    live = LiveConversations(members=members, log=log, sessions=registry, listening=listening)
     neighbourhood = (
         None
-        if cluster is None
+        if cluster is None or listening is None
         else Neighbourhood(
             cluster,
             node_id=config.node_id,
             max_devices_per_user=config.gateway.max_devices_per_user,
             bus=bus,
+            is_on_bus=is_on_bus,
+            listening=listening,
             live=live,
             clock=clock,
             wall_clock=wall_clock,
@@ -214,7 +221,9 @@ def build_core(
             queue_size=messages.queue_size,
         )
     reviews = BusReviews(bus=bus, clock=clock)
-    catch_up = CatchUp(live=live, directory=directory, log=log, cursors=cursors, held=reviews)
+    catch_up = CatchUp(
+        live=live, directory=directory, log=log, cursors=cursors, held=reviews, listening=listening
+    )
     watching = Watching(presence=presence, routes=None if neighbourhood is None else neighbourhood.sessions)
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
     if neighbourhood is not None:
@@ -350,6 +359,7 @@ def build_core(
                 tasks=tasks,
                 clock=clock,
                 interval_s=messages.sweep_interval_s,
+                quiet=None if neighbourhood is None else neighbourhood.quiet_tails(log),
             ),
         ),
         (

@@ -52,6 +52,7 @@ def build(
         stores=shared.stores,
         epoch=shared.epoch,
         cluster=shared.cluster,
+        is_on_bus=bus.is_connected,
     )
     checks = {"bus": bus.is_connected, "messages": shared.is_usable}
     if core.neighbourhood is not None:
@@ -59,6 +60,7 @@ def build(
         checks["node_id"] = core.neighbourhood.is_itself
     readiness = Readiness(checks)
     core.gateway.takes_sessions = readiness.is_ready
+    core.gateway.is_degraded = lambda: not bus.is_connected()
     site = http_site(
         {"ws": websocket(core.gateway, settings=config.gateway, reactor=reactor)},
         readiness=readiness,

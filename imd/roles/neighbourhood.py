@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.config import sections
 from imd.core.gateway.budgets import Budgets
+from imd.core.gateway.cut_off import CutOff
 from imd.core.gateway.quotas import DayCounts
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.resync import ResyncAll
@@ -17,8 +19,11 @@ from imd.core.message.fanout import Fanout
 from imd.core.message.forward import Forwarding
 from imd.core.message.forwarded import ForwardedHere
 from imd.core.message.inherit import Inheritance, RecentTails
+from imd.core.message.listening import Listening
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import NodeNeighbours
+from imd.core.message.ports import MessageLog
+from imd.core.message.quiet_tails import QuietTails
 from imd.core.message.receipts import Receipts
 from imd.core.message.still_held import StillHeld
 from imd.core.message.told import ToldHere
@@ -70,6 +75,8 @@ class Neighbourhood:
         node_id: int,
         max_devices_per_user: int,
         bus: Bus,
+        is_on_bus: Callable[[], bool],
+        listening: Listening,
         live: LiveConversations,
         clock: Clock,
         wall_clock: WallClock,
@@ -78,6 +85,8 @@ class Neighbourhood:
         self._cluster = cluster
         self._node_id = node_id
         self._bus = bus
+        self._is_on_bus = is_on_bus
+        self._listening = listening
         self._live = live
         self._clock = clock
         self._wall_clock = wall_clock
@@ -92,6 +101,7 @@ class Neighbourhood:
             tasks=tasks,
             interval_s=node.heartbeat_interval_s,
             missed=node.missed_heartbeats,
+            is_on_bus=is_on_bus,
         )
         self.ownership = Ownership(
             nodes=self.nodes,
@@ -220,6 +230,14 @@ class Neighbourhood:
         self._resync = ResyncAll(
             registry=registry, clock=self._clock, tasks=self._tasks, random=Random(), spread_s=RESYNC_SPREAD_S
         )
+        cut_off = CutOff(
+            is_on_bus=self._is_on_bus,
+            others_can=lambda: self.nodes.others_on_bus,
+            registry=registry,
+            clock=self._clock,
+            tasks=self._tasks,
+            random=Random(),
+        )
         forwarded = ForwardedHere(
             node_id=self._node_id,
             appender=appender,
@@ -241,7 +259,18 @@ class Neighbourhood:
             ("route audit", audit),
             ("presence elsewhere", self.elsewhere),
             ("shared rates", rates),
+            ("cut off", cut_off),
         ]
+
+    def quiet_tails(self, log: MessageLog) -> QuietTails:
+        """What the other nodes would tell, found in the log while they cannot."""
+        return QuietTails(
+            listening=self._listening,
+            live=self._live,
+            log=log,
+            is_on_bus=self._is_on_bus,
+            wall_clock=self._wall_clock,
+        )
 
     def missed(self) -> None:
         """The bus has had a gap: nobody knows what was lost, so everybody looks."""

@@ -43,9 +43,13 @@ class NodeRegistryContract(NodeRegistryCase):
         registry = await self.make()
         self.assertEqual(list(await registry.beat(TWO)), [TWO])
         self.assertEqual(list(await registry.beat(ONE)), [ONE, TWO])
-        draining = TWO._replace(ready=False)
-        self.assertEqual(list(await registry.beat(draining)), [ONE, draining])
-        self.assertEqual(list(await registry.beat(ONE)), [ONE, draining])
+        for said in (
+            TWO._replace(ready=False),
+            TWO._replace(ready=False, on_bus=False),
+            TWO._replace(on_bus=False),
+        ):
+            self.assertEqual(list(await registry.beat(said)), [ONE, said])
+            self.assertEqual(list(await registry.beat(ONE)), [ONE, said])
 
     @scenario
     async def test_missed(self) -> None:

@@ -21,7 +21,6 @@ from imd.kernel.tasks import Tasks
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.connection_pb2 import Heartbeat
 from imd.pb.envelope_pb2 import Envelope
-from imd.pb.sync_pb2 import ConversationLeft
 from imd.wire.outbound import control
 from imd.wire.server import Do, Input, Received, ServerConnection
 
@@ -68,6 +67,8 @@ class Gateway:
         self.draining = False
         #: Asked for each newcomer: whether what a session needs is there. Sessions that exist stay.
         self.takes_sessions: Callable[[], bool] = lambda: True
+        #: Told in each heartbeat: this node is cut off, and hears late of what others store.
+        self.is_degraded: Callable[[], bool] = lambda: False
 
     @property
     def max_envelope_bytes(self) -> int:
@@ -197,7 +198,11 @@ class Gateway:
         assert received.envelope is not None
         # What it counts goes first: a client that compared too early would sync for nothing.
         session.flush()
-        pong = Heartbeat(sentAt=received.envelope.hb.sentAt, deliveredCount=session.delivered_count)
+        pong = Heartbeat(
+            sentAt=received.envelope.hb.sentAt,
+            deliveredCount=session.delivered_count,
+            degraded=self.is_degraded(),
+        )
         session.push(control(Envelope(header=same_request(received.envelope), hb=pong)))
 
     def close(self, session: Session, error: ImError) -> None:
@@ -206,12 +211,9 @@ class Gateway:
 
     def removed(self, user_ids: Iterable[int], conversation_id: str, reason: str) -> None:
         """Tell these users' sessions that they are not in the conversation any more."""
-        gone = control(
-            Envelope(conversationLeft=ConversationLeft(conversationId=conversation_id, reason=reason))
-        )
         for user_id in user_ids:
             for session in self._registry.of_user(user_id):
-                session.push(gone)
+                self._replies.tell_gone(session, conversation_id, reason)
 
     def change_rates(self, rates: Rates) -> None:
         """From the next frame on these hold."""

@@ -12,6 +12,7 @@ from imd.pb.connection_pb2 import Kicked
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope, Header
 from imd.pb.message_pb2 import FAILED
+from imd.pb.sync_pb2 import ConversationLeft
 from imd.wire.outbound import control, error_payload, refusal
 from imd.wire.server import Do, Input, State
 
@@ -79,6 +80,12 @@ class Replies:
         session.finish(control(last))
         if self._registry.forget(session):
             self.retire(session)
+
+    def tell_gone(self, session: Session, conversation_id: str, reason: str) -> None:
+        """Its user is not in this conversation any more."""
+        self._live.left(session, conversation_id)
+        gone = ConversationLeft(conversationId=conversation_id, reason=reason)
+        session.push(control(Envelope(conversationLeft=gone)))
 
     def retire(self, session: Session) -> None:
         """A session is not live any more: nobody delivers to it."""

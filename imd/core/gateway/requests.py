@@ -216,7 +216,7 @@ class Requests:
         session.push(with_raw_payload(envelope.header.requestId, Envelope.HISTORYRESP_FIELD_NUMBER, payload))
 
     async def _sync(self, session: Session, envelope: Envelope) -> None:
-        answer = await self._catch_up.sync(session.speaker, envelope.syncReq)
+        answer = await self._catch_up.sync(session.speaker, envelope.syncReq, session=session)
         session.push(control(Envelope(header=same_request(envelope), syncResp=answer)))
 
     async def _status(self, session: Session, envelope: Envelope) -> None:

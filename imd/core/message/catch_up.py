@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from imd.core.directory import ConversationEntry, Directory, Speaker
+from imd.core.message.listening import Listening
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow, Page, StoredKey
 from imd.core.message.ports import Cursors, MessageLog
+from imd.core.message.recipients import Recipient
 from imd.core.message.visible import first_visible, unseen, within
 from imd.core.screening.model import Held, being_reviewed, content_refused
 from imd.core.screening.ports import HeldMessages
@@ -68,12 +70,14 @@ class CatchUp:
         log: MessageLog,
         cursors: Cursors,
         held: HeldMessages,
+        listening: Listening | None = None,
     ) -> None:
         self._live = live
         self._directory = directory
         self._log = log
         self._cursors = cursors
         self._held = held
+        self._listening = listening
         #: After a hint, a large group asks for the same page within the same moment.
         self._pages: SharedQuestions[tuple[str, int, int, bool], Page] = SharedQuestions()
 
@@ -134,16 +138,18 @@ class CatchUp:
         speaker: Speaker,
         request: SyncReq,
         entries: Sequence[ConversationEntry] | None = None,
+        session: Recipient | None = None,
     ) -> SyncResp:
         """The conversations in which the server is ahead of the client's cursors, a page of them.
 
         :param entries: the speaker's conversations, if the caller has just asked for them.
+        :param session: the speaker's; what it was told first counts while the authority does not answer.
         """
         if len(request.cursors) > MAX_SYNC_CURSORS:
             raise PayloadInvalid(f"at most {MAX_SYNC_CURSORS} cursors a request", field="syncReq.cursors")
         held = {cursor.conversationId: cursor.lastSeq for cursor in request.cursors}
         if entries is None:
-            entries = await self._directory.conversations_of(speaker)
+            entries = await self._entries(speaker, session)
         hidden = {
             entry.conversation_id: unseen(entry)
             for entry in entries
@@ -169,6 +175,16 @@ class CatchUp:
         ]
         more = page[-1][0] if len(behind) > SYNC_PAGE else ""
         return SyncResp(behind=states, nextPageToken=more)
+
+    async def _entries(self, speaker: Speaker, session: Recipient | None) -> Sequence[ConversationEntry]:
+        try:
+            return await self._directory.conversations_of(speaker)
+        except ServerBusy:
+            listening = self._listening
+            if session is None or listening is None or not listening.has_all(session):
+                raise
+            # How far they go, no more: what is in them is read by whoever is still in.
+            return [ConversationEntry(each, 0, 0, "", 0) for each in listening.of(session)]
 
     async def _read_cursors(self, user_id: int, conversation_ids: Sequence[str]) -> Mapping[str, CursorRow]:
         if not conversation_ids:

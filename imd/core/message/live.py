@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from imd.bus.subjects import shard_of
 from imd.core.directory import Membership
+from imd.core.message.listening import Listening
 from imd.core.message.ports import MessageLog
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import LocalSessions, Recipient
@@ -89,13 +90,13 @@ class LiveConversations:
         members: MembershipCache,
         log: MessageLog,
         sessions: LocalSessions,
-        told_by_others: bool = False,
+        listening: Listening | None = None,
         max_live: int = MAX_LIVE,
     ) -> None:
         self._members = members
         self._log = log
         self._sessions = sessions
-        self._told_by_others = told_by_others
+        self._listening = listening
         self._max_live = max_live
         self._live: OrderedDict[str, LiveConversation] = OrderedDict()
         self._joined: dict[Recipient, set[LiveConversation]] = {}
@@ -194,7 +195,7 @@ class LiveConversations:
         if live is None:
             live = self._add(conversation_id)
             # Other nodes may have told its members here of it, or failed to: the sweep makes sure.
-            live.fanned_seq = 0 if self._told_by_others else last_seq
+            live.fanned_seq = last_seq if self._listening is None else 0
         if live.last_seq is None:
             # fanned_seq stays: what was stored and not told is the sweep's to find.
             live.last_seq = live.tail = last_seq
@@ -280,6 +281,8 @@ class LiveConversations:
 
     def arrived(self, recipient: Recipient, conversation_ids: Sequence[str]) -> None:
         """A session has come: put it into the audiences of those of its conversations that are in use."""
+        if self._listening is not None:
+            self._listening.arrived(recipient, conversation_ids)
         for conversation_id in conversation_ids:
             live = self._live.get(conversation_id)
             if live is None or live.audience is None or live.membership is None:
@@ -290,9 +293,16 @@ class LiveConversations:
 
     def departed(self, recipient: Recipient) -> None:
         """A session has gone."""
+        if self._listening is not None:
+            self._listening.departed(recipient)
         for live in self._joined.pop(recipient, ()):
             if live.audience is not None:
                 live.audience.pop(recipient, None)
+
+    def left(self, recipient: Recipient, conversation_id: str) -> None:
+        """Its user is not in the conversation any more; audiences follow from memberships by themselves."""
+        if self._listening is not None:
+            self._listening.left(recipient, conversation_id)
 
     def with_audience(self) -> list[LiveConversation]:
         """Conversations that somebody here is in, for the sweep."""

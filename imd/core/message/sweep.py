@@ -1,7 +1,8 @@
 """Tail loss: a gap shows a lost middle, nothing shows a lost last message. So look.
 
 Every 20 s the store is asked for the newest seq of the conversations that somebody here is in;
-whoever has not been told that far gets a hint. Bound: 30 s.
+whoever has not been told that far gets a hint. Bound: 30 s. Of conversations that nobody here has used the other
+nodes tell; while they cannot, ``QuietTails`` looks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from twisted.logger import Logger
 from imd.core.message.fanout import Fanout
 from imd.core.message.live import LiveConversations
 from imd.core.message.ports import MessageLog
+from imd.core.message.quiet_tails import QuietTails
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
@@ -26,7 +28,10 @@ MAX_REFUSED = 5
 
 
 class TailSweep:
-    """A stage that looks for tails for as long as it runs."""
+    """A stage that looks for tails for as long as it runs.
+
+    :param quiet: of conversations that are not in use here, if there are other nodes.
+    """
 
     _logger = Logger()
 
@@ -39,6 +44,7 @@ class TailSweep:
         tasks: Tasks,
         clock: Clock,
         interval_s: float,
+        quiet: QuietTails | None = None,
     ) -> None:
         self._live = live
         self._log = log
@@ -46,6 +52,7 @@ class TailSweep:
         self._tasks = tasks
         self._clock = clock
         self._interval_s = interval_s
+        self._quiet = quiet
 
     async def start(self) -> None:
         self._tasks.spawn("tail sweep", self._run())
@@ -80,7 +87,7 @@ class TailSweep:
                 if last_seq > max(told[conversation_id], live.fanned_seq) and not live.in_use:
                     behind += 1
                     self._fanout.hint(live, last_seq)
-        return behind
+        return behind + (await self._quiet.look() if self._quiet is not None else 0)
 
     async def _refresh(self) -> None:
         """Conversations whose members changed and where nobody has written since: who is here?"""

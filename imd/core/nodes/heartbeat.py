@@ -39,6 +39,7 @@ class Heartbeats:
         tasks: Tasks,
         interval_s: float,
         missed: int,
+        is_on_bus: Callable[[], bool] = lambda: True,
     ) -> None:
         self._me = Node(node_id, incarnation, ready=False)
         self._registry = registry
@@ -47,6 +48,7 @@ class Heartbeats:
         self._tasks = tasks
         self._interval_s = interval_s
         self._lifetime_s = interval_s * missed
+        self._is_on_bus = is_on_bus
         self._registered: dict[int, Node] = {}
         #: What each said last on the bus, and when.
         self._heard: dict[int, tuple[float, Node]] = {}
@@ -79,6 +81,13 @@ class Heartbeats:
     def overslept(self) -> bool:
         """Whether this node has said nothing for so long that it counts as gone: it was paused until just now."""
         return self._clock.seconds() - self._said_at_s > self._lifetime_s
+
+    @property
+    def others_on_bus(self) -> bool:
+        """Whether others are ready and hear each other, as far as is known: a node that does not is cut off."""
+        return any(
+            node.ready and node.on_bus for node_id, node in self._alive.items() if node_id != self._me.node_id
+        )
 
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -114,7 +123,7 @@ class Heartbeats:
         self._say(shards=True)
 
     def _say(self, *, left: bool = False, shards: bool = False) -> None:
-        node_id, incarnation, ready = self._me
+        node_id, incarnation, ready, _ = self._me
         said = NodeChanged(nodeId=node_id, incarnation=incarnation, ready=ready, left=left, shards=shards)
         self._said_at_s = self._clock.seconds()
         try:
@@ -137,7 +146,7 @@ class Heartbeats:
 
     async def _beat(self) -> None:
         try:
-            found = await self._registry.beat(self._me)
+            found = await self._registry.beat(self._me._replace(on_bus=self._is_on_bus()))
         except ImError as error:
             if self._registry_works:
                 self._registry_works = False
@@ -153,7 +162,7 @@ class Heartbeats:
 
     def _look_for_namesake(self) -> None:
         """A process that was started later with this node's id takes its place."""
-        node_id, incarnation, _ = self._me
+        node_id, incarnation = self._me.node_id, self._me.incarnation
         known = self._registered.get(node_id)
         if self.replaced or known is None or known.incarnation == incarnation:
             return

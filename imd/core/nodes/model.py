@@ -16,6 +16,8 @@ class Node(NamedTuple):
     incarnation: str
     #: Takes shards and connections; not while it starts or drains.
     ready: bool
+    #: Hears the others, and is heard.
+    on_bus: bool = True
 
 
 def fair_owners(node_ids: Collection[int]) -> dict[int, int]:

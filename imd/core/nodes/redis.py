@@ -1,6 +1,6 @@
 """Nodes and leases in Redis: each method is one script, judged by the clock of Redis alone.
 
-``core:nodes``: node id -> "end ready incarnation older...". ``core:shards``: shard -> node id, and
+``core:nodes``: node id -> "end state incarnation older...". ``core:shards``: shard -> node id, and
 ``core:holders``: node id -> "end incarnation older...": a node renews all its leases by one write.
 Times are in milliseconds since 1970.
 """
@@ -55,11 +55,11 @@ end
 _BEAT = Script(
     _COMMON
     + """
-local id, me, ready, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local id, me, state, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local nodes = living(KEYS[1], ttl)
 local mine = nodes[id] or {}
 if admit(mine, 3, me) then
-    mine[1], mine[2] = now + ttl, ready
+    mine[1], mine[2] = now + ttl, state
     redis.call('HSET', KEYS[1], id, table.concat(mine, ' '))
     nodes[id] = mine
 end
@@ -120,6 +120,11 @@ return reply
 )
 
 
+#: (ready, on the bus), as it is written.
+_STATES = {(False, True): "0", (True, True): "1", (False, False): "2", (True, False): "3"}
+_SAID = {state: said for said, state in _STATES.items()}
+
+
 class RedisNodeRegistry:
     """``NodeRegistry`` in Redis."""
 
@@ -131,11 +136,12 @@ class RedisNodeRegistry:
         self._key = f"{prefix}nodes"
 
     async def beat(self, me: Node) -> Sequence[Node]:
-        arguments = (me.node_id, me.incarnation, int(me.ready), self._ttl_ms)
+        state = _STATES[me.ready, me.on_bus]
+        arguments = (me.node_id, me.incarnation, state, self._ttl_ms)
         reply = await self._redis.run(_BEAT, [self._key], arguments)
         return sorted(
-            Node(int(node_id), incarnation.decode(), ready == b"1")
-            for node_id, ready, incarnation in zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+            Node(int(node_id), incarnation.decode(), *_SAID.get(state.decode(), (False, True)))
+            for node_id, state, incarnation in zip(reply[::3], reply[1::3], reply[2::3], strict=True)
         )
 
     async def leave(self, me: Node) -> None:

@@ -160,6 +160,17 @@ class HeartbeatTests(SynchronousTestCase):
         link.says(Envelope(header=Header(requestId=4), hb=Heartbeat(sentAt=99)))
         self.assertEqual((link.last().hb.sentAt, link.last().header.requestId), (99, 4))
 
+    def test_degraded(self) -> None:
+        """A node that is cut off says so."""
+        world = World()
+        link = world.live()
+        world.gateway.is_degraded = lambda: True
+        link.says(BEAT)
+        self.assertTrue(link.last().hb.degraded)
+        world.gateway.is_degraded = lambda: False
+        link.says(BEAT)
+        self.assertFalse(link.last().hb.degraded)
+
     def test_counts_what_is_before_it(self) -> None:
         """The answer counts what goes before it, and not what it overtakes at a peer that reads slowly."""
         world = World()

@@ -194,6 +194,9 @@ class Pipeline:
     def arrived(self, session: Session, conversation_ids: Sequence[str]) -> None:
         """Live conversations hear of a session."""
 
+    def left(self, session: Session, conversation_id: str) -> None:
+        """Nor that one is out of a conversation."""
+
     def departed(self, session: Session) -> None:
         self.departed_.append(session)
 
@@ -208,7 +211,9 @@ class Pipeline:
         if self.announcing is not None:
             await self.announcing
 
-    async def sync(self, speaker: Speaker, request: object, *, entries: object = None) -> SyncResp:
+    async def sync(
+        self, speaker: Speaker, request: object, *, entries: object = None, session: object = None
+    ) -> SyncResp:
         if self.sync_fails is not None:
             raise self.sync_fails
         return self.synced

@@ -144,6 +144,7 @@ class ClusterNode:
             tasks=self.tasks,
             interval_s=INTERVAL_S,
             missed=3,
+            is_on_bus=lambda: not self.cable.cut,
         )
         self.ownership = Ownership(
             nodes=self.heartbeats, leases=case.leases, clock=clock, tasks=self.tasks, interval_s=INTERVAL_S

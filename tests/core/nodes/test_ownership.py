@@ -118,6 +118,19 @@ class OwnershipTests(ClusterCase):
         self.pass_time(4 * INTERVAL_S, step_s=0.5)
         self.assertEqual(self.nodes[1].heartbeats.others, frozenset())
 
+    def test_cut_off(self) -> None:
+        """Each learns from the registry whether the other is still on the bus: who is cut off has somebody who is
+        not, and where both are, nobody has."""
+        one, two = self.nodes[1], self.nodes[2]
+        self.assertTrue(one.heartbeats.others_on_bus)
+        two.cable.cut = True
+        self.pass_time(4 * INTERVAL_S, step_s=0.5)
+        self.assertEqual(one.heartbeats.others, {2})
+        self.assertEqual((one.heartbeats.others_on_bus, two.heartbeats.others_on_bus), (False, True))
+        one.cable.cut = True
+        self.pass_time(4 * INTERVAL_S, step_s=0.5)
+        self.assertEqual((one.heartbeats.others_on_bus, two.heartbeats.others_on_bus), (False, False))
+
     def test_registry_never_there(self) -> None:
         """Nodes that have never reached the registry still have one owner for each shard, by who is on the bus."""
         for node_id in (1, 2):
