@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+from imd.ctl.cluster.node import Node
+from tests.dialogue.town import Inhabitant
 from tests.live.failing import FAULT_S, PASSWORD, FailureCase
 from tests.live.standalone_client import Rest
 from tests.live.standalone_wire import TcpWire
@@ -42,6 +47,45 @@ class NatsFailures(FailureCase):
             load.run_for(3)
             self.assertGreater(load.gained(FAULT_S), 50)
 
+    def test_bound(self) -> None:
+        """Who is at the node that is cut off hears of a message all the same, is told how it stands, and to go."""
+        ground = self.ground
+        ann, bob = ground.town.next(), ground.town.next()
+        here, there = ground.cores
+        anns = self._come(here, ann)
+        _send(anns, bob, "m1")
+        self.wait_for(lambda: _has_status(anns.receive(0.1), "STORED"), "the first message")
+        # Bob is told of the conversation as he comes; nobody uses it at his node after that.
+        bobs = self._come(there, bob)
+        ground.fault("stall", ground.links("nats", there))
+        _send(anns, bob, "m2")
+        heard: set[str] = set()
+        asked = 0.0
+
+        def has_heard(*names: str) -> bool:
+            nonlocal asked
+            if time.monotonic() - asked > 2:
+                asked = time.monotonic()
+                bobs.send({"hb": {"sentAt": 1}})
+            answer = bobs.receive(0.1) or {}
+            heard.update(name for name in answer if name != "header")
+            heard.update(name for name in answer.get("hb", {}))
+            return heard.issuperset(names)
+
+        self.wait_for(lambda: has_heard("hint", "degraded"), "a hint at a node that is cut off")
+        bobs.send({"syncReq": {}})
+        self.wait_for(lambda: has_heard("syncResp"), "a sync without the authority")
+        self.wait_for(lambda: has_heard("reconnect"), "being told to go")
+
+    def _come(self, node: Node, person: Inhabitant) -> TcpWire:
+        wire = TcpWire(node.host, node.ports["tcp"])
+        self.addCleanup(wire.close)
+        token = self.ground.town.token(person, "phone")
+        wire.send({"connect": {"token": token, "deviceId": "phone", "platform": "bot"}})
+        for answer in ("connected", "syncResp"):
+            self.assertIn(answer, wire.receive(15) or {})
+        return wire
+
     def test_forgets(self) -> None:
         """Back with an empty store: what is durable is declared anew, and who is logged out is cut off."""
         ground = self.ground
@@ -64,6 +108,15 @@ class NatsFailures(FailureCase):
             self.wait_for(lambda: _is_told_to_go(wire), "end of a session that was logged out", load=load)
             for each in wires:
                 each.close()
+
+
+def _send(wire: TcpWire, to: Inhabitant, client_msg_id: str) -> None:
+    send = {"clientMsgId": client_msg_id, "type": "TEXT", "textContent": client_msg_id}
+    wire.send({"send": {"peerUserId": to.account.user_id, **send}})
+
+
+def _has_status(answer: dict[str, Any] | None, status: str) -> bool:
+    return answer is not None and answer.get("ack", {}).get("status") == status
 
 
 def _is_told_to_go(wire: TcpWire) -> bool:
