@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.logger import Logger
 
 from imd.bus.matching import matcher
-from imd.bus.subjects import NEWEST_COUNTS
+from imd.bus.subjects import FADES_AFTER_S, NEWEST_COUNTS
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy, StartupError
 
@@ -63,6 +63,11 @@ create table dead_letter (
 _BEGIN_WITH_NEWEST = """
 update consumer set tries = 0, acked_id = coalesce((select max(id) - 1 from event where subject = ?), acked_id)
 where name = ? and pattern = ?
+"""
+_SKIP_WHAT_FADED = """
+update consumer set tries = 0, acked_id = (select max(id) from event where subject = :pattern and recorded_ms < :until)
+where name = :name and pattern = :pattern
+and acked_id < (select max(id) from event where subject = :pattern and recorded_ms < :until)
 """
 
 
@@ -133,7 +138,7 @@ class Journal:
     async def register(self, consumer: str, pattern: str) -> Progress:
         """Make the consumer known, from the oldest event that is kept; or find where it was.
 
-        Of ``NEWEST_COUNTS`` it begins with the newest, every time.
+        Of ``NEWEST_COUNTS`` it begins with the newest, every time; of ``FADES_AFTER_S`` what is old is left out.
         """
 
         def insert(connection: sqlite3.Connection) -> Progress:
@@ -141,6 +146,11 @@ class Journal:
             connection.execute("insert or ignore into consumer values (?, ?, 0, 0)", key)
             if pattern in NEWEST_COUNTS:
                 connection.execute(_BEGIN_WITH_NEWEST, (pattern, *key))
+            if pattern in FADES_AFTER_S:
+                until_ms = self._wall_clock() - int(FADES_AFTER_S[pattern] * 1000)
+                connection.execute(
+                    _SKIP_WHAT_FADED, {"name": consumer, "pattern": pattern, "until": until_ms}
+                )
             row = connection.execute(
                 "select acked_id, tries from consumer where name = ? and pattern = ?", key
             ).fetchone()

@@ -18,13 +18,17 @@ from imd.bus.nats_jetstream import JetStream
 from imd.bus.nats_link import Login
 from imd.bus.nats_streams import STREAMS, Stream, consumer_name, stream_of
 from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused, Responder, Subscriber
-from imd.kernel.clocks import Clock
+from imd.bus.subjects import FADES_AFTER_S
+from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 
 #: The first connection and the streams; whoever starts all servers at once has them up by then.
 START_TIMEOUT_S = 10.0
 #: Handlers that still run are waited for so long; longer than any request's own time-out.
 STOP_TIMEOUT_S = 10.0
+#: Until everything that was recorded before the start has been seen once; a day's changes of a large server take
+#: less.
+CATCH_UP_TIMEOUT_S = 60.0
 #: Messages dropped in quick succession are one gap, told when it may be over.
 GAP_DELAY_S = 1.0
 _POLL_S = 0.02
@@ -54,6 +58,7 @@ class NatsBus:
         password: str,
         name: str,
         clock: Clock,
+        wall_clock: WallClock,
         random: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
         tls: SSLContext | None = None,
@@ -75,6 +80,7 @@ class NatsBus:
         self._jetstream = JetStream(
             connection=self._connection,
             clock=clock,
+            wall_clock=wall_clock,
             random=random,
             publisher=name,
             streams=streams,
@@ -87,6 +93,8 @@ class NatsBus:
         self._gap_later: IDelayedCall | None = None
         self._dropped = 0
         self._started = False
+        self._started_s = 0.0
+        self._waits_to_catch_up = True
         self._stopped = False
 
     async def start(self) -> None:
@@ -101,6 +109,7 @@ class NatsBus:
             await self._connection.stop()
             raise
         self._started = True
+        self._started_s = self._clock.seconds()
         for consumer in self._consumers.values():
             consumer.start()
 
@@ -186,6 +195,29 @@ class NatsBus:
     def is_connected(self) -> bool:
         """Whether sending has a chance, for readiness."""
         return self._connection.is_connected
+
+    def is_caught_up(self) -> bool:
+        """Whether each consumer of what fades has seen all that was there before it, once; for readiness.
+
+        What cannot be handled must not keep a node out for ever: that is waited for so long, and no longer.
+        """
+        behind = [
+            subject
+            for (subject, _), consumer in self._consumers.items()
+            if subject in FADES_AFTER_S and not consumer.caught_up
+        ]
+        if behind and self._waits_to_catch_up and self._started:
+            if self._clock.seconds() < self._started_s + CATCH_UP_TIMEOUT_S:
+                return False
+            self._log.warn(
+                "{subjects}: what was recorded before this start is not all seen after {seconds:g} s; the node goes "
+                "on without",
+                subjects=", ".join(behind),
+                seconds=CATCH_UP_TIMEOUT_S,
+            )
+        # Later on nobody is behind for more than a moment, and sessions are here.
+        self._waits_to_catch_up = self._waits_to_catch_up and not self._started
+        return True
 
     def counts(self) -> dict[str, int]:
         """For the metrics: totals since the start, and ``pending...``, which is now."""

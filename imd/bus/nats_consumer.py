@@ -39,19 +39,20 @@ _HEARTBEAT = b"100"
 
 
 class Delivery(NamedTuple):
-    """An event in hand; ``key`` is the same when it comes again."""
+    """An event in hand; ``key`` is the same when it comes again, ``behind`` how many wait after it."""
 
     subject: str
     payload: bytes
     ack: bytes
     deliveries: int
     key: tuple[str, str]
+    behind: int = 0
 
     @classmethod
     def of(cls, subject: bytes, ack: bytes, payload: bytes) -> Delivery:
         """Read what the server put into the subject for the ack.
 
-        ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<>.<time>.<>``, or with domain and account before.
+        ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<>.<time>.<behind>``, or with domain and account before.
         """
         tokens = ack.decode().split(".")
         at = 4 if len(tokens) == 9 else 6
@@ -61,6 +62,7 @@ class Delivery(NamedTuple):
             ack=ack,
             deliveries=int(tokens[at]),
             key=(tokens[at + 1], tokens[at + 3]),
+            behind=int(tokens[at + 4]),
         )
 
 
@@ -98,6 +100,8 @@ class NatsConsumer:
         self._stopping = False
         self._running: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
+        #: Whether it has come to the end of what was recorded, once.
+        self.caught_up = False
         #: For the metrics.
         self.redelivered = 0
         self.buried = 0
@@ -124,7 +128,8 @@ class NatsConsumer:
         delay_s = _RETRY_DELAY_S
         while not self._stopping:
             try:
-                stream, durable = await self._jetstream.declare_consumer(self._name, self._pattern)
+                stream, durable, waiting = await self._jetstream.declare_consumer(self._name, self._pattern)
+                self.caught_up |= waiting == 0
                 delay_s = _RETRY_DELAY_S
                 await self._follow(f"$JS.API.CONSUMER.MSG.NEXT.{stream.name}.{durable}")
                 await self._pause(_AGAIN_DELAY_S)
@@ -272,6 +277,7 @@ class NatsConsumer:
 
     def _finish(self, delivery: Delivery) -> None:
         self._done = delivery.key
+        self.caught_up |= delivery.behind == 0
         self._answer(delivery, _ACK)
 
     def _answer(self, delivery: Delivery, answer: bytes) -> None:

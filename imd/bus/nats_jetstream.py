@@ -17,7 +17,7 @@ from imd.bus.nats_connection import NatsConnection
 from imd.bus.nats_replies import NotPermitted
 from imd.bus.nats_streams import DEAD_LETTERS, Stream, consumer_config, consumer_name, stream_of
 from imd.bus.port import BusFailure, BusRefused, NoResponder
-from imd.kernel.clocks import Clock
+from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import OutcomeUnknown, StartupError
 from imd.kernel.timeouts import TimeoutError, sleep
 
@@ -59,6 +59,7 @@ class JetStream:
         *,
         connection: NatsConnection,
         clock: Clock,
+        wall_clock: WallClock,
         random: Callable[[], float],
         publisher: str,
         streams: tuple[Stream, ...],
@@ -66,6 +67,7 @@ class JetStream:
     ) -> None:
         self._connection = connection
         self._clock = clock
+        self._born_ms = wall_clock()
         self._streams = streams
         self._replicas = replicas
         #: Ids are unique over restarts of the publisher, too.
@@ -126,17 +128,17 @@ class JetStream:
         )
         return _checked(answer)
 
-    async def declare_consumer(self, name: str, pattern: str) -> tuple[Stream, str]:
-        """Have the durable consumer; its stream and its name there."""
+    async def declare_consumer(self, name: str, pattern: str) -> tuple[Stream, str, int]:
+        """Have the durable consumer; its stream, its name there, and how many events wait for it."""
         stream, event = stream_of(self._streams, pattern)
         durable = consumer_name(name, pattern, life=self._life)
         request = {
             "stream_name": stream.name,
-            "config": consumer_config(durable, pattern, event),
+            "config": consumer_config(durable, pattern, event, born_ms=self._born_ms),
             "action": "",
         }
-        await self.api(f"CONSUMER.CREATE.{stream.name}.{durable}.{pattern}", request)
-        return stream, durable
+        answer = await self.api(f"CONSUMER.CREATE.{stream.name}.{durable}.{pattern}", request)
+        return stream, durable, int(answer.get("num_pending", 0))
 
     # Events
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from imd.bus import subjects
@@ -15,8 +16,9 @@ MAX_DELIVERIES = 20
 #: A consumer that nobody reads is deleted by the server once all that it has not read has expired.
 #: Nodes that never come back leave nothing; one that comes back within the time goes on where it was.
 FORGET_CONSUMERS_S = 7 * _DAY_S
-#: Of ``NEWEST_COUNTS`` each life of a process has a consumer of its own, that is soon of no use to anybody.
-FORGET_LIVES_S = 3600
+#: Of ``NEWEST_COUNTS`` and ``FADES_AFTER_S`` each life of a process has a consumer of its own, that is soon of no use to
+#: anybody; but a process that was cut off for long goes on where it was.
+FORGET_LIVES_S = _DAY_S
 
 
 class Event(NamedTuple):
@@ -135,27 +137,37 @@ def consumer_name(name: str, pattern: str, *, life: str = "") -> str:
     """
     if not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"not a name for a consumer: {name!r}")
-    if pattern in subjects.NEWEST_COUNTS:
+    if pattern in subjects.NEWEST_COUNTS or pattern in subjects.FADES_AFTER_S:
         name = f"{name}-{life}"
     return "_".join((name, *pattern.replace("*", "ANY").replace(">", "ALL").split(".")))
 
 
-def consumer_config(name: str, pattern: str, event: Event) -> dict[str, Any]:
+def consumer_config(name: str, pattern: str, event: Event, *, born_ms: int) -> dict[str, Any]:
     """As ``$JS.API.CONSUMER.CREATE`` takes it.
 
     One event in flight: the server reorders on redelivery otherwise. It never gives up by itself: it
     would without a trace, where the consumer makes a dead letter after ``tries``.
+
+    :param born_ms: when this life of the process began; the same in all of it, or the server would refuse to have
+        the consumer again.
     """
-    newest = pattern in subjects.NEWEST_COUNTS
-    return {
+    fades_after_s = subjects.FADES_AFTER_S.get(pattern)
+    if pattern in subjects.NEWEST_COUNTS:
+        begin: dict[str, Any] = {"deliver_policy": "last_per_subject"}
+    elif fades_after_s is not None:
+        since = datetime.fromtimestamp(born_ms / 1000 - fades_after_s, UTC)
+        begin = {"deliver_policy": "by_start_time", "opt_start_time": since.isoformat(timespec="seconds")}
+    else:
+        begin = {"deliver_policy": "all"}
+    anew = begin["deliver_policy"] != "all"
+    return begin | {
         "name": name,
         "durable_name": name,
         "filter_subject": pattern,
-        "deliver_policy": "last_per_subject" if newest else "all",
         "replay_policy": "instant",
         "ack_policy": "explicit",
         "ack_wait": int(event.ack_wait_s * _NS),
         "max_deliver": -1,
         "max_ack_pending": 1,
-        "inactive_threshold": (FORGET_LIVES_S if newest else FORGET_CONSUMERS_S) * _NS,
+        "inactive_threshold": (FORGET_LIVES_S if anew else FORGET_CONSUMERS_S) * _NS,
     }

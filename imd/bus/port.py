@@ -24,7 +24,8 @@ class Bus(Protocol):
       gets one message at a time; subscribers do not wait for each other.
     * ``publish_durable`` returns when the event is recorded; each named consumer then gets it at
       least once, in order, also after a crash, up to 5 tries up to 40 s apart, then it is put aside
-      as a dead letter. A consumer that is new gets what is still kept (at most 7 days).
+      as a dead letter. A consumer that is new gets what is still kept (at most 7 days); of ``NEWEST_COUNTS`` and
+      ``FADES_AFTER_S`` (``imd.bus.subjects``) it begins where these say, each time its process starts.
     * ``request`` raises ``NoResponder`` at once if nobody serves the subject, ``TimeoutError`` after
       ``timeout_s`` (the outcome is then unknown), ``BusFailure`` if the responder raised or the
       connection was lost meanwhile. Several responders of one subject share its requests; one responder

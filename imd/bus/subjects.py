@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from zlib import crc32
 
 from imd.kernel.ids import SHARD_COUNT
@@ -41,6 +43,10 @@ MESSAGE_ACK = "im.message.ack"
 HOOK_MESSAGE = "im.hook.message"
 #: Of these only the newest event counts: a consumer begins with it each time it starts, seen before or not.
 NEWEST_COUNTS = frozenset({ADMIN_CONFIG})
+#: Of these what is older (seconds) concerns nobody who starts: a consumer begins each time with what is younger, and
+#: its node waits for the end of that. Nothing is cached yet, and nobody is connected; what others may still say of the
+#: past is as old as a membership is cached at most (600 s and a tenth), and a token is tolerated (60 s) after its end.
+FADES_AFTER_S: Mapping[str, float] = MappingProxyType({AUTH_INVALIDATE: 900.0})
 
 #: Seconds; spec 24.1.
 DEFAULT_TIMEOUT_S = 2.0

@@ -10,6 +10,7 @@ from typing import Any
 from imd.bus.nats import NatsBus
 from imd.bus.nats_link import client_tls
 from imd.config.engines import Nats
+from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 from imd.roles.secrets import password
 
@@ -27,6 +28,7 @@ def nats_bus(nats: Nats, *, name: str, reactor: Any) -> NatsBus:
         password=password("nats", nats.password_file),
         name=name,
         clock=reactor,
+        wall_clock=system_wall_clock,
         random=Random().random,
         loop=reactor._asyncioEventloop,  # noqa: SLF001 - there is no public way to it
         tls=nats_tls(nats),

@@ -37,7 +37,9 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
     settings = SettingsSeen(bus=bus, node=name, config=config)
     settings.on_changed(business.in_force.change)
     database = watched_database(business.database, clock=reactor)
-    readiness = Readiness({"bus": bus.is_connected, "database": database.is_well})
+    readiness = Readiness(
+        {"bus": bus.is_connected, "invalidations": bus.is_caught_up, "database": database.is_well}
+    )
     site = http_site(
         {"api": business.api}, readiness=readiness, reactor=reactor, request_factory=business.request_factory
     )

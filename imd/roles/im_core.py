@@ -54,7 +54,7 @@ def build(
         cluster=shared.cluster,
         is_on_bus=bus.is_connected,
     )
-    checks = {"bus": bus.is_connected, "messages": shared.is_usable}
+    checks = {"bus": bus.is_connected, "invalidations": bus.is_caught_up, "messages": shared.is_usable}
     if core.neighbourhood is not None:
         bus.on_gap(core.neighbourhood.missed)
         checks["node_id"] = core.neighbourhood.is_itself

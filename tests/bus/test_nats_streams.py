@@ -58,7 +58,7 @@ class TableTests(SynchronousTestCase):
         names = [consumer_name("core-7", each) for each in ("im.auth.*", "im.auth.>", "im.auth.update")]
         self.assertEqual(names, ["core-7_im_auth_ANY", "core-7_im_auth_ALL", "core-7_im_auth_update"])
         self.assertRaises(ValueError, consumer_name, "core.7", "im.auth.update")
-        config = consumer_config("name", "im.audit.log", stream_of(STREAMS, "im.audit.log")[1])
+        config = consumer_config("name", "im.audit.log", stream_of(STREAMS, "im.audit.log")[1], born_ms=0)
         self.assertEqual((config["max_ack_pending"], config["ack_wait"]), (1, 30 * 10**9))
 
     def test_newest_counts(self) -> None:
@@ -67,10 +67,25 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(names, ["core-7-a1_im_admin_config", "core-7-b2_im_admin_config"])
         self.assertEqual(consumer_name("core-7", "im.auth.update", life="a1"), "core-7_im_auth_update")
         event = stream_of(STREAMS, subjects.ADMIN_CONFIG)[1]
-        config = consumer_config("name", subjects.ADMIN_CONFIG, event)
+        config = consumer_config("name", subjects.ADMIN_CONFIG, event, born_ms=0)
         self.assertEqual(
-            (config["deliver_policy"], config["inactive_threshold"]), ("last_per_subject", 3600 * 10**9)
+            (config["deliver_policy"], config["inactive_threshold"]), ("last_per_subject", 24 * 3600 * 10**9)
         )
+
+    def test_fades(self) -> None:
+        """What concerns nobody after a while is begun that long before the life of the process, each time alike."""
+        event = stream_of(STREAMS, subjects.AUTH_INVALIDATE)[1]
+        born_ms = 1_700_000_900_000
+        configs = [
+            consumer_config("name", subjects.AUTH_INVALIDATE, event, born_ms=born_ms) for _ in range(2)
+        ]
+        self.assertEqual(configs[0], configs[1])
+        self.assertEqual(
+            (configs[0]["deliver_policy"], configs[0]["opt_start_time"]),
+            ("by_start_time", "2023-11-14T22:13:20+00:00"),
+        )
+        names = [consumer_name("core-7", subjects.AUTH_INVALIDATE, life=life) for life in ("a1", "b2")]
+        self.assertEqual(len(set(names)), 2)
 
 
 class DeliveryTests(SynchronousTestCase):
@@ -79,9 +94,10 @@ class DeliveryTests(SynchronousTestCase):
     def test_both_forms(self) -> None:
         """With and without domain and account."""
         for ack in (
-            b"$JS.ACK.im-critical.core-7.3.41.9.1700000000.0",
-            b"$JS.ACK._.AbCd.im-critical.core-7.3.41.9.1700000000.0",
-            b"$JS.ACK._.AbCd.im-critical.core-7.3.41.9.1700000000.0.token",
+            b"$JS.ACK.im-critical.core-7.3.41.9.1700000000.5",
+            b"$JS.ACK._.AbCd.im-critical.core-7.3.41.9.1700000000.5",
+            b"$JS.ACK._.AbCd.im-critical.core-7.3.41.9.1700000000.5.token",
         ):
             delivery = Delivery.of(b"im.audit.log", ack, b"payload")
             self.assertEqual((delivery.deliveries, delivery.key), (3, ("41", "1700000000")))
+            self.assertEqual(delivery.behind, 5)

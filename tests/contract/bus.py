@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder
-from imd.bus.subjects import ADMIN_CONFIG
+from imd.bus.subjects import ADMIN_CONFIG, AUTH_INVALIDATE, FADES_AFTER_S
 
 #: Long for a bus, short for whoever runs the suite in real time.
 SOON_S = 0.05
@@ -284,8 +284,9 @@ class DurableBusCase(BusCase):
     #: How long an event in the hands of a process that died is kept from the next one.
     crash_delay_s: float = SOON_S
 
-    async def crash(self, bus: Bus) -> Bus:
-        """As ``kill -9`` of the process, and another one on what is on disk; started, no consumers yet."""
+    async def crash(self, bus: Bus, *, away_s: float = 0.0) -> Bus:
+        """As ``kill -9`` of the process, and another one on what is on disk so long after; started, no consumers
+        yet."""
         raise NotImplementedError
 
 
@@ -372,6 +373,26 @@ class DurableBusContract(DurableBusCase):
         await bus.publish_durable(ADMIN_CONFIG, b"4")
         await self.pause(SOON_S)
         self.assertEqual(received.payloads, [b"3", b"4"])
+
+    @scenario
+    async def test_what_has_faded_is_left_out(self) -> None:
+        """Of what concerns nobody after a while, whoever starts gets what is younger, whether there was somebody of
+        the name before or not."""
+        bus = await self.make()
+        bus.consume(AUTH_INVALIDATE, "consumer", Received())
+        await self.pause(SOON_S)
+        bus = await self.crash(bus)
+        await bus.publish_durable(AUTH_INVALIDATE, b"1")
+        bus = await self.crash(bus, away_s=FADES_AFTER_S[AUTH_INVALIDATE] / 2)
+        here, new = Received(), Received()
+        bus.consume(AUTH_INVALIDATE, "new", new)
+        await self.pause(SOON_S)
+        bus = await self.crash(bus, away_s=FADES_AFTER_S[AUTH_INVALIDATE] + 10)
+        bus.consume(AUTH_INVALIDATE, "consumer", here)
+        await self.pause(SOON_S)
+        await bus.publish_durable(AUTH_INVALIDATE, b"2")
+        await self.pause(SOON_S)
+        self.assertEqual((new.payloads, here.payloads), ([b"1"], [b"2"]))
 
     @scenario
     async def test_failed_event_is_tried_again(self) -> None:

@@ -65,10 +65,11 @@ class DurableLocalBusTests(LocalBusCase, bus.DurableBusContract):
         journal = Journal(self.folder / "bus.db", wall_clock=lambda: int(self.clock.seconds() * 1000))
         return await self._started(LocalBus(clock=self.clock, journal=journal))
 
-    async def crash(self, _: Bus) -> Bus:
+    async def crash(self, _: Bus, *, away_s: float = 0.0) -> Bus:
         """What another process would find: the files as they are now, without a goodbye."""
         self.made.clear()
         grave = self.folder
         self.folder = Path(self.mktemp())
         shutil.copytree(grave, self.folder)
+        await self.pause(away_s)
         return await self.make()

@@ -13,6 +13,7 @@ from imd.bus import subjects
 from imd.bus.nats import NatsBus
 from imd.bus.nats_streams import Event, Stream
 from imd.ctl.cluster.engines import Nats
+from imd.kernel.clocks import system_wall_clock
 from imd.kernel.timeouts import sleep
 from tests.live.engines import fresh_of
 
@@ -22,7 +23,7 @@ TEST_STREAMS = (
         name="im-test",
         events=tuple(
             Event(subject, tries=5, ack_wait_s=0.6, backoff_s=(0.4,))
-            for subject in ("im.test.>", subjects.ADMIN_CONFIG)
+            for subject in ("im.test.>", subjects.ADMIN_CONFIG, subjects.AUTH_INVALIDATE)
         ),
         keep_s=3600,
         max_bytes=64 * 1024**2,
@@ -59,6 +60,7 @@ def bus_on(server: Nats, **how: Any) -> NatsBus:
         "password": server.password,
         "name": "test",
         "clock": reactor,
+        "wall_clock": system_wall_clock,
         "random": Random().random,
         "loop": reactor._asyncioEventloop,  # type: ignore[attr-defined]
         "streams": TEST_STREAMS,

@@ -13,6 +13,7 @@ from imd.bus.nats import NatsBus
 from imd.bus.nats_streams import Stream
 from imd.bus.port import Bus
 from imd.ctl.cluster.engines import Nats
+from imd.kernel.clocks import system_wall_clock
 from tests.contract import bus
 from tests.live.nats_server import TEST_STREAMS, bus_on, open_server
 from tests.live.nats_server import pause as real_pause
@@ -30,6 +31,8 @@ class NatsBusCase(bus.BusCase, TestCase):
     def setUp(self) -> None:
         self.made: list[NatsBus] = []
         self.server: Nats | None = None
+        #: Nobody waits for the server's clock: a process that comes late is one whose own is ahead.
+        self.ahead_s = 0.0
 
     def drive(self, work: Coroutine[Any, Any, None]) -> Any:
         return Deferred.fromCoroutine(self._to_the_end(work))
@@ -44,7 +47,11 @@ class NatsBusCase(bus.BusCase, TestCase):
     async def make(self) -> Bus:
         if self.server is None:
             self.server = await deferToThread(open_server, self)
-        made = bus_on(self.server, streams=self.streams)
+        made = bus_on(
+            self.server,
+            streams=self.streams,
+            wall_clock=lambda: system_wall_clock() + int(self.ahead_s * 1000),
+        )
         await made.start()
         self.made.append(made)
         return made
@@ -64,7 +71,7 @@ class DurableNatsBusTests(NatsBusCase, bus.DurableBusContract):
     retry_delay_s = 0.6
     crash_delay_s = 1.2
 
-    async def crash(self, bus: Bus) -> Bus:
+    async def crash(self, bus: Bus, *, away_s: float = 0.0) -> Bus:
         """The server sees the connection reset, and no ack any more."""
         assert isinstance(bus, NatsBus)
         self.made.remove(bus)
@@ -78,4 +85,5 @@ class DurableNatsBusTests(NatsBusCase, bus.DurableBusContract):
             consumer._running.cancel()
         await bus.stop()
         self.flushLoggedErrors(CancelledError)
+        self.ahead_s += away_s
         return await self.make()

@@ -12,10 +12,11 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from imd.bus import nats_consumer, nats_inbound, nats_link
+from imd.bus import nats, nats_consumer, nats_inbound, nats_link
 from imd.bus.nats import NatsBus
 from imd.bus.nats_streams import STREAMS
 from imd.bus.port import BusFailure, BusRefused, NoResponder
+from imd.bus.subjects import AUTH_INVALIDATE
 from imd.ctl.cluster.engines import Nats
 from imd.kernel.errors import ImError
 from tests.contract.bus import Received
@@ -145,6 +146,48 @@ class RestartTests(NatsCase):
         await bus._jetstream.api("CONSUMER.DELETE.im-test.follower_im_test_events", {})
         await bus.publish_durable("im.test.events", b"2")
         await until(lambda: consumed.payloads == [b"1", b"2"])
+
+
+class CatchUpTests(NatsCase):
+    """What was recorded before a node began."""
+
+    async def test_once(self) -> None:
+        """A node is not ready before it has seen all of it once; what comes later does not make it unready."""
+        first = await self.bus()
+        for number in range(20):
+            await first.publish_durable(AUTH_INVALIDATE, b"%d" % number)
+        second = await self.bus()
+        seen: list[bytes] = []
+        last: Deferred[None] = Deferred()
+
+        async def slow_at_the_end(_: str, payload: bytes) -> None:
+            seen.append(payload)
+            if payload == b"19":
+                await last
+
+        second.consume(AUTH_INVALIDATE, "late", slow_at_the_end)
+        self.assertFalse(second.is_caught_up())
+        await until(lambda: len(seen) == 20)
+        self.assertFalse(second.is_caught_up())
+        last.callback(None)
+        await until(second.is_caught_up)
+        await first.publish_durable(AUTH_INVALIDATE, b"19")
+        self.assertTrue(second.is_caught_up())
+
+    async def test_never(self) -> None:
+        """What nobody can handle keeps a node out for a while only, and the log says so."""
+        first = await self.bus()
+        await first.publish_durable(AUTH_INVALIDATE, b"poison")
+        self.patch(nats, "CATCH_UP_TIMEOUT_S", 0.5)
+        second = await self.bus()
+
+        async def chokes(_: str, payload: bytes) -> None:
+            raise RuntimeError("planted")
+
+        second.consume(AUTH_INVALIDATE, "late", chokes)
+        self.assertFalse(second.is_caught_up())
+        await until(second.is_caught_up)
+        self.flushLoggedErrors(RuntimeError)
 
 
 class PausedTests(NatsCase):
@@ -340,8 +383,8 @@ class DeclaredTests(NatsCase):
         bus = bus_on(self.server, streams=STREAMS)
         await bus.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(bus.stop()))
-        bus.consume("im.auth.invalidate", "core-7", Received())
-        await bus.publish_durable("im.auth.invalidate", b"")
+        bus.consume("im.auth.update", "core-7", Received())
+        await bus.publish_durable("im.auth.update", b"")
         info = (await bus._jetstream.api("STREAM.INFO.im-critical", {}))["config"]
         self.assertEqual(
             sorted(info["subjects"]),
@@ -359,7 +402,7 @@ class DeclaredTests(NatsCase):
             ("file", "limits", 7 * 24 * 3600 * 10**9, 300 * 10**9),
         )
         await pause(0.2)
-        name = "CONSUMER.INFO.im-critical.core-7_im_auth_invalidate"
+        name = "CONSUMER.INFO.im-critical.core-7_im_auth_update"
         consumer = (await bus._jetstream.api(name, {}))["config"]
         self.assertEqual(
             (consumer["ack_policy"], consumer["ack_wait"], consumer["max_ack_pending"]),
