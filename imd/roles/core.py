@@ -29,6 +29,7 @@ from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout
+from imd.core.message.first_words import FirstWords
 from imd.core.message.inherit import RecentTails
 from imd.core.message.last_seq import LastSeqs
 from imd.core.message.listening import Listening
@@ -200,6 +201,8 @@ def build_core(
         queue_size=messages.queue_size,
         conversation_per_s=config.limits.conversation_per_s,
     )
+    # Told by ``live`` from here on.
+    FirstWords(live=live, fanout=fanout, neighbours=neighbours, clock=clock, tasks=tasks)
     presence = Presence(
         clock=clock,
         wall_clock=wall_clock,

@@ -7,7 +7,7 @@ costs no await. Everything here can be forgotten at any time and is read again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from imd.bus.subjects import shard_of
 from imd.core.directory import Membership
@@ -100,6 +100,7 @@ class LiveConversations:
         self._max_live = max_live
         self._live: OrderedDict[str, LiveConversation] = OrderedDict()
         self._joined: dict[Recipient, set[LiveConversation]] = {}
+        self._came_true: list[Callable[[LiveConversation], None]] = []
         self._loading: SharedQuestions[str, LiveConversation | None] = SharedQuestions()
         members.on_changed(self.changed)
 
@@ -275,9 +276,17 @@ class LiveConversations:
         """Its membership is not what it was; the audience is found anew when it is next needed."""
         live = self._live.get(conversation_id)
         if live is not None:
+            # Made up here, not told by the authority: those have versions.
+            was_assumed = live.membership is not None and not live.membership.version
             self._clear_audience(live)
             live.membership = None
             live.nodes = None
+            for listener in self._came_true if was_assumed else ():
+                listener(live)
+
+    def on_came_true(self, listener: Callable[[LiveConversation], None]) -> None:
+        """Have the listener told of conversations that were only taken for granted, when something is heard of them."""
+        self._came_true.append(listener)
 
     def arrived(self, recipient: Recipient, conversation_ids: Sequence[str]) -> None:
         """A session has come: put it into the audiences of those of its conversations that are in use."""

@@ -15,6 +15,7 @@ from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.fanout import Fanout, HintThresholds
+from imd.core.message.first_words import FirstWords
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import NoNeighbours
 from imd.core.message.recall import Recaller
@@ -81,6 +82,9 @@ class Pipeline:
             clock=case.clock,
             thresholds=options.pop("hint", case.thresholds),
             node_count=options.pop("node_count", lambda: 1),
+        )
+        self.first_words = FirstWords(
+            live=self.live, fanout=self.fanout, neighbours=NoNeighbours(), clock=case.clock, tasks=self.tasks
         )
         self.receipts = Receipts(
             live=self.live,

@@ -236,6 +236,21 @@ class ReleaseTests(StandInCase):
         self.assertEqual(self.refusals.errors["b"].reason, "degraded")
         self.assertEqual(json.loads(self.standing.trail.entries[0].detail)["peer"], DAN)
 
+    def test_peer_becomes_known(self) -> None:
+        """Once business has made the conversation, whoever could not be found before is told what was said."""
+        self.silence()
+        peer = direct_conversation_id(ANN, DAN)
+        self.send("a", conversation_id=peer, peer_user_id=DAN)
+        self.pass_time(0.35)
+        gate, self.people.gate = self.people.gate, None
+        assert gate is not None
+        gate.callback(None)
+        dan = self.connect(DAN)
+        self.people.put(peer, ANN, DAN, kind=P2P)
+        self.now.members.invalidate(peer, 1)
+        self.pass_time(1.1)
+        self.assertEqual(dan.hints, [1])
+
     def test_restricted_peer(self) -> None:
         """Unless the sender may be one whom somebody does not want to hear of."""
         self.standing.restricted.add(ANN)
