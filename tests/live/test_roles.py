@@ -175,7 +175,7 @@ class Settings(TestCase):
         await deferToThread(core.start)
         await self.until(lambda: bool(heard))
         self.assertEqual((heard[0].version, heard[0].document), (1, '{"limits": {"user_burst": 60}}'))
-        await deferToThread(core.wait_for, lambda: "settings version 1 was published" in core.log, "note")
+        await deferToThread(core.wait_for, lambda: "settings version 1 is in force" in core.log, "note")
 
     async def test_kept(self) -> None:
         """Settings outlive the process; a bus that was away hears of them when it is back."""
