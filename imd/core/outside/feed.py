@@ -28,6 +28,9 @@ MAX_QUEUED_BYTES = 16 * 1024 * 1024
 #: In one event of the bus, which takes 1 MiB; the last body may have 256 KiB.
 BATCH_MESSAGES = 200
 BATCH_BYTES = 512 * 1024
+#: Between two publications: whoever hears of it need not hear at once, and each costs a write at the bus and one in
+#: the business database.
+LINGER_S = 0.05
 #: Conversations that are behind, at some 150 bytes; of more than that, the outside is not told everything.
 MAX_BEHIND = 200_000
 #: A bus that works takes all of it in a second.
@@ -131,6 +134,8 @@ class StoredFeed:
             elif not self._queue:
                 self._quiet = Deferred()
                 await self._quiet
+            if len(self._queue) < BATCH_MESSAGES:
+                await sleep(LINGER_S, clock=self._clock)
 
     async def _tell_queued(self) -> None:
         batch: list[bytes] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from sqlalchemy import Engine
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -77,12 +78,16 @@ class WebhookCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.database = Database(connect=lambda: open_business(None), threads=at_once, clock=self.clock)
+        self.database = Database(connect=self.connect, threads=at_once, clock=self.clock)
         drive(self.clock, self.database.start())
         self.outbox = Outbox(kinds=["message.stored", "review.held"])
         self.events = SqlEvents(self.database, outbox=self.outbox)
         self.receiver = Receiver()
         self.tasks: list[Tasks] = []
+
+    def connect(self) -> Engine:
+        """An empty business database."""
+        return open_business(None)
 
     def now_ms(self) -> int:
         return START_MS + int(self.clock.seconds() * 1000)

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from imd.bus.port import BusRefused
-from imd.core.outside.feed import BATCH_MESSAGES, STOP_TIMEOUT_S, StoredFeed
+from imd.core.outside.feed import BATCH_MESSAGES, LINGER_S, STOP_TIMEOUT_S, StoredFeed
 from imd.core.outside.recover import Recovery
 from imd.pb.bus_pb2 import StoredMessages
 from imd.pb.message_pb2 import Message
@@ -65,7 +65,7 @@ class FeedCase(PipelineCase):
         self.settle()
 
     def settle(self) -> None:
-        self.clock.pump([0.0] * 50)
+        self.clock.pump([LINGER_S] * 20)
 
 
 class FeedTests(FeedCase):
@@ -108,7 +108,7 @@ class FeedTests(FeedCase):
         self.bus.up = False
         self.talk(1)
         stopping = Deferred.fromCoroutine(self.feed.stop())
-        self.clock.pump([0.1] * 5)
+        self.clock.pump([0.0] * 5)
         self.assertNoResult(stopping)
         self.bus.up = True
         self.clock.pump([0.1] * 20)
