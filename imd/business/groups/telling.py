@@ -9,12 +9,13 @@ place on the blacklist race a send correctly: once the notice is stored, nobody 
 - What the owner took in before the notice it writes before it: messages of one conversation are written in the order
   in which they were taken, whatever the store does.
 - Another node that had taken a send in before, and writes when the notice is stored already, is told so by the store:
-  the seq is gone. It asks anew, and refuses what may not be written any more (``GroupCommit``).
+  the seq is gone. It asks anew, and refuses what may not be written any more (``Appender.outrun``).
 - A node that becomes the owner asks anew, before it is next used, about whatever it knew of these conversations
   (``LiveConversations.taken``).
 
-What is left is a node that writes without being the owner, since the leases cannot be reached, and has not heard of the
-change: it hears of it in less than half a second.
+What is left is a node that is cut off from the bus and writes without being the owner: it goes by what it knows until
+it meets what another has written, from then on by the matrix for an authority that does not answer, and what that let
+through is looked at later, and taken back (``permission.recheck``).
 """
 
 from __future__ import annotations

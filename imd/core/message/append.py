@@ -230,23 +230,29 @@ class Appender:
             self.on_committed(sends)
 
     async def outrun(self, sends: Sequence[PendingSend]) -> Mapping[PendingSend, ImError]:
-        """See ``Settlement``. Asked anew, as for a send that comes now; where nobody answers, what was said stands."""
+        """See ``Settlement``. Judged as if they came now: asked about anew, or where nobody answers by the matrix."""
         conversation_id = sends[0].key.conversation_id
         # Not only forgotten: an answer that is under way may be older than what the other node wrote.
         self._live.at_least(conversation_id, 0)
         until_s = self._clock.seconds() + self._stand_in.patience_s(conversation_id)
+        live: LiveConversation | None = None
+        is_known = True
         try:
             await self._stand_in.ask(conversation_id, until_s=until_s)
             live = await self._live.load(conversation_id)
         except ImError:
-            return {}
+            is_known = False
         membership = live.membership if live is not None else None
         refused: dict[PendingSend, ImError] = {}
         for send in sends:
             sender_id = send.key.sender_id
             if sender_id == SYSTEM_SENDER_ID:
                 continue
-            error = refusal(membership, sender_id, send.right, send.server_time_ms)
+            if is_known:
+                error = refusal(membership, sender_id, send.right, send.server_time_ms)
+            else:
+                verdict = self._stand_in.after(send)
+                error = verdict if isinstance(verdict, ImError) else None
             if error is not None:
                 refused[send] = error
         return refused

@@ -10,6 +10,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
+from imd.bus.audit import RELEASED
 from imd.bus.subjects import shard_of
 from imd.core.message.content import Origin, system_body
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
@@ -191,7 +192,7 @@ class TwoOwners(PipelineCase):
         self.assertEqual(self.now.appender.unsettled, 0)
 
     def test_nobody_to_ask(self) -> None:
-        """Where the authority cannot be asked what was let in stays so."""
+        """Where the authority cannot be asked what was let in is let through by the matrix, to be looked at later."""
         self.log.hold()
         self.send("a", sender=BOB)
         self.people.busy = True
@@ -199,6 +200,21 @@ class TwoOwners(PipelineCase):
         self.log.release()
         self.pass_time(LONG_S)
         self.assertEqual([name for _, name in self.stored()], ["warm", "foreign-1", "a"])
+        self.assertEqual([entry.decision for entry in self.now.standing.trail.entries], [RELEASED])
+
+    def test_nobody_to_ask_about_a_crowd(self) -> None:
+        """In a sensitive group it is refused."""
+        self.people.known[GROUP_ID] = self.people.known[GROUP_ID]._replace(version=2, sensitive=True)
+        self.now.members.invalidate(GROUP_ID, 2)
+        self.send("again", sender=BOB)
+        self.log.hold()
+        self.send("a", sender=BOB)
+        self.people.busy = True
+        self.wait(self.log.plant(GROUP_ID))
+        self.log.release()
+        self.pass_time(LONG_S)
+        self.assertEqual([name for _, name in self.stored()], ["warm", "again", "foreign-1"])
+        self.assertEqual(self.answers.told[-1].code, Code.SERVER_BUSY)
 
 
 class NewOwner(ClusterCase):
