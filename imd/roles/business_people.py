@@ -99,6 +99,7 @@ def people_operations(
         ban_list=SqlDeviceBans(base.database),
         sessions=sessions,
         announcements=announcements,
+        audit=base.audit,
         wall_clock=base.wall_clock,
         failures=settings.device_failures,
         window_ms=settings.device_window_s * 1000,

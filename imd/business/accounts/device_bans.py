@@ -15,10 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
+from imd.bus.audit import DONE, MEDIUM, AuditEntry
 from imd.business.accounts.model import Revocation
 from imd.business.accounts.ports import Announcements, Ban, DeviceBanList
 from imd.business.accounts.sessions import SessionCache
 from imd.business.attempts import address_key
+from imd.business.audit.ports import Audit
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Forbidden, ImError, OutcomeUnknown
 
@@ -38,6 +42,7 @@ class DeviceBans:
         ban_list: DeviceBanList,
         sessions: SessionCache,
         announcements: Announcements,
+        audit: Audit,
         wall_clock: WallClock,
         failures: int,
         window_ms: int,
@@ -46,6 +51,7 @@ class DeviceBans:
         self._list = ban_list
         self._sessions = sessions
         self._announcements = announcements
+        self._audit = audit
         self._wall_clock = wall_clock
         self._failures = failures
         self._window_ms = window_ms
@@ -81,14 +87,23 @@ class DeviceBans:
             if count < self._failures:
                 return
             until_ms = now_ms + self._ban_ms
-            ended = await self._list.bar(device_id, key, until_ms=until_ms, user_id=user_id)
+            ended = await self._list.bar(device_id, key, now_ms, until_ms=until_ms, user_id=user_id)
         except OutcomeUnknown:
             await self._revoked(user_id, device_id, ())
         except ImError:
             return
         else:
+            if ended is not None:
+                self._write_down(device_id, key, user_id)
             if ended:
                 await self._revoked(user_id, device_id, ended)
+
+    def _write_down(self, device_id: str, key: str, user_id: int) -> None:
+        detail = msgspec.json.encode({"deviceId": device_id, "address": key}).decode()
+        entry = AuditEntry(
+            "device.bar", DONE, "too_many_failures", subject_id=user_id, level=MEDIUM, detail=detail
+        )
+        self._audit.record(entry)
 
     async def _revoked(self, user_id: int, device_id: str, login_ids: Sequence[str]) -> None:
         if user_id:

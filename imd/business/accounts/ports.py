@@ -159,8 +159,11 @@ class DeviceBanList(Protocol):
         """One more failure; how many there were since the first, which is at most ``window_ms`` ago."""
         ...
 
-    async def bar(self, device_id: str, address_key: str, *, until_ms: int, user_id: int) -> Sequence[str]:
-        """Bar a counted device as ``device_bans`` has it, or not; the logins of ``user_id`` on it that ended."""
+    async def bar(
+        self, device_id: str, address_key: str, now_ms: int, *, until_ms: int, user_id: int
+    ) -> Sequence[str] | None:
+        """Bar a counted device; the logins of ``user_id`` on it, which end. None, and nothing done, if it is not to
+        be barred, as ``device_bans`` has it, or is already."""
         ...
 
     async def bans(self, now_ms: int, *, after: tuple[str, str], limit: int) -> Sequence[Ban]: ...

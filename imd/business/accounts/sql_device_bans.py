@@ -19,7 +19,11 @@ _COUNT = (
     .where(_AT)
     .values(failures=bindparam("new_failures"), first_failure_at_ms=bindparam("new_first"))
 )
-_BAR = update(device_bans).where(_AT).values(banned_until_ms=bindparam("until_ms"))
+_BAR = (
+    update(device_bans)
+    .where(_AT, device_bans.c.banned_until_ms <= bindparam("now_ms"))
+    .values(banned_until_ms=bindparam("until_ms"))
+)
 _HOLDERS = select(logins.c.user_id).distinct().where(logins.c.device_id == bindparam("device"))
 _LOGIN_IDS = (
     select(logins.c.login_id)
@@ -86,16 +90,19 @@ class SqlDeviceBans:
 
         return await self._database.write(work)
 
-    async def bar(self, device_id: str, address_key: str, *, until_ms: int, user_id: int) -> Sequence[str]:
+    async def bar(
+        self, device_id: str, address_key: str, now_ms: int, *, until_ms: int, user_id: int
+    ) -> Sequence[str] | None:
         at = {"device": device_id, "address": address_key}
 
-        def work(connection: Connection) -> Sequence[str]:
+        def work(connection: Connection) -> Sequence[str] | None:
             # First, like everybody who ends logins.
             lock_people(connection, (user_id,))
             holders = set(connection.execute(_HOLDERS, {"device": device_id}).scalars())
             if holders - {user_id}:
-                return ()
-            connection.execute(_BAR, at | {"until_ms": until_ms})
+                return None
+            if connection.execute(_BAR, at | {"until_ms": until_ms, "now_ms": now_ms}).rowcount == 0:
+                return None
             of_user = {"owner": user_id, "device": device_id}
             login_ids = connection.execute(_LOGIN_IDS, of_user).scalars().all()
             connection.execute(_END, of_user)

@@ -49,6 +49,8 @@ class Barring(WorldCase):
         body = {"handle": "dora", "password": PASSWORD, "deviceId": "tablet"}
         self.assertEqual(self.world.call("POST", "/register", body).status, 403)
         self.assertEqual(self.bans(), [("tablet", "192.0.2.1")])
+        (event,) = self.world.operate("GET", "/audit?action=device.bar").json["events"]
+        self.assertIn("tablet", event["detail"])
 
     def test_elsewhere(self) -> None:
         """The same id at another address is not barred, whoever says it."""
