@@ -28,8 +28,8 @@ class Attempts:
         self._clock = clock
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    def check(self, key: str) -> None:
-        """Count one attempt; RateLimited, with the time to wait, if it is one too many."""
+    def check(self, key: str, *, cost: int = 1) -> None:
+        """Count one attempt, or so many at once; RateLimited, with the time to wait, if that is too many."""
         if self._rate_per_s <= 0:
             return
         now_s = self._clock.seconds()
@@ -41,8 +41,8 @@ class Attempts:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
-        if not bucket.take(now_s):
-            raise RateLimited(f"too many {self._what}", retry_after_ms=bucket.retry_after_ms())
+        if not bucket.take(now_s, cost):
+            raise RateLimited(f"too many {self._what}", retry_after_ms=bucket.retry_after_ms(cost))
 
     def change(self, *, rate_per_s: float, burst: float) -> None:
         """Another rate from now on, also for those who have tried before."""

@@ -46,6 +46,9 @@ _DOOR_BURST = 30.0
 #: Answers to one group's question: a person who cannot remember, not one who has all words there are.
 _ANSWERS_PER_S = 1 / 600
 _ANSWER_BURST = 5.0
+#: People who are brought into groups without having been asked: a large group at once, and then a class an hour.
+_ADDED_PER_S = 0.01
+_ADDED_BURST = 20_000.0
 #: Invitations, whoever gets them: a whole class at once, and then some each hour.
 _INVITATIONS_PER_S = 1 / 60
 _INVITATION_BURST = 200.0
@@ -86,8 +89,15 @@ def build_groups(
     telling = Telling(announcements=announcements, audit=audit)
     first_visible = FirstVisible(memberships=memberships, history=BusHistory(bus=bus))
     answers = Answers(secret=secret)
-    manage = ManageGroups(groups=groups, telling=telling, answers=answers, ids=ids, wall_clock=wall_clock)
-    people = GroupPeople(groups=groups, telling=telling, first_visible=first_visible, wall_clock=wall_clock)
+    added = Attempts(
+        rate_per_s=_ADDED_PER_S, burst=_ADDED_BURST, what="people brought into groups", clock=clock
+    )
+    manage = ManageGroups(
+        groups=groups, telling=telling, answers=answers, added=added, ids=ids, wall_clock=wall_clock
+    )
+    people = GroupPeople(
+        groups=groups, telling=telling, first_visible=first_visible, added=added, wall_clock=wall_clock
+    )
     group_api = GroupApi(
         open_direct=open_direct, manage=manage, people=people, memberships=memberships, profiles=profiles
     )

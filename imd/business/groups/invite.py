@@ -44,8 +44,7 @@ class Invitations:
         """Ask them; who was not in, nor asked, before."""
         check_count(user_ids, INVITED_PER_REQUEST)
         message = check_message(message)
-        for _ in user_ids:
-            self._rate.check(str(actor_id))
+        self._rate.check(str(actor_id), cost=len(user_ids))
         inviting = self._admissions.invite(conversation_id, actor_id, user_ids, message, self._wall_clock())
         _, invited = await self._telling.committed(inviting, "group.invite", actor_id, conversation_id)
         return invited

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imd.business.attempts import Attempts
 from imd.business.groups.joining import Answers
 from imd.business.groups.model import ADMIN, NORMAL, OPERATOR, Change, Group, check_title, group_id
 from imd.business.groups.ports import Groups
@@ -14,12 +15,23 @@ from imd.kernel.ids import Snowflake
 
 
 class ManageGroups:
-    """What owners, admins and operators do with a group as a whole."""
+    """What owners, admins and operators do with a group as a whole.
+
+    :param added: see ``GroupPeople``; who is in a group from its beginning counts as well.
+    """
 
     def __init__(
-        self, *, groups: Groups, telling: Telling, answers: Answers, ids: Snowflake, wall_clock: WallClock
+        self,
+        *,
+        groups: Groups,
+        telling: Telling,
+        answers: Answers,
+        added: Attempts,
+        ids: Snowflake,
+        wall_clock: WallClock,
     ) -> None:
         self._groups = groups
+        self._added = added
         self._telling = telling
         self._answers = answers
         self._ids = ids
@@ -35,6 +47,8 @@ class ManageGroups:
         wanted: Wanted | None = None,
     ) -> Change:
         """A new group, owned by the actor, or by whom the operator says."""
+        if actor_id != OPERATOR:
+            self._added.check(str(actor_id), cost=len(member_ids))
         group = Group(group_id(self._ids.next()), check_title(title), 1, 1, self._wall_clock(), NORMAL)
         if wanted is not None:
             group = wanted.applied(group, self._answers)

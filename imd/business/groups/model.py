@@ -184,11 +184,6 @@ def check_title(title: str) -> str:
     return title
 
 
-def muted_until(now_ms: int, seconds: int | None) -> int:
-    """When a mute of so long ends; None: not by itself."""
-    return FOR_GOOD_MS if seconds is None else now_ms + seconds * 1000
-
-
 def may_leave(role: int, member_count: int) -> None:
     """Leave; a group never loses its owner."""
     if role == OWNER and member_count > 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imd.business.attempts import Attempts
 from imd.business.groups.history import FirstVisible
-from imd.business.groups.model import MEMBERS_PER_REQUEST, Change
+from imd.business.groups.model import MEMBERS_PER_REQUEST, OPERATOR, Change
 from imd.business.groups.ports import Groups
 from imd.business.groups.telling import Telling
 from imd.kernel.clocks import WallClock
@@ -13,12 +14,22 @@ from imd.kernel.errors import PayloadInvalid
 
 
 class GroupPeople:
-    """Who is brought in and who goes."""
+    """Who is brought in and who goes.
+
+    :param added: people whom a user may bring into groups, and did not ask before.
+    """
 
     def __init__(
-        self, *, groups: Groups, telling: Telling, first_visible: FirstVisible, wall_clock: WallClock
+        self,
+        *,
+        groups: Groups,
+        telling: Telling,
+        first_visible: FirstVisible,
+        added: Attempts,
+        wall_clock: WallClock,
     ) -> None:
         self._groups = groups
+        self._added = added
         self._telling = telling
         self._first_visible = first_visible
         self._wall_clock = wall_clock
@@ -26,6 +37,8 @@ class GroupPeople:
     async def add(self, actor_id: int, conversation_id: str, user_ids: Sequence[int]) -> Change:
         """Add people; all of them, or none if one of them cannot be added."""
         check_count(user_ids)
+        if actor_id != OPERATOR:
+            self._added.check(str(actor_id), cost=len(user_ids))
         visible_from = await self._first_visible(conversation_id)
         adding = self._groups.add(
             conversation_id, actor_id, user_ids, self._wall_clock(), visible_from=visible_from

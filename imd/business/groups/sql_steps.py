@@ -3,7 +3,8 @@
 Each transaction locks the group's row first, then the rows of the people it brings in, by id. What is read after that
 is what counts: whoever wants to change the same group, or to bring the same people into another one, waits. Always in
 this order, so that nobody waits for one who waits for them. Whatever else belongs to a group (members, blacklist,
-admissions, departures) is only changed under the lock on its row and needs none of its own.
+admissions, departures) is only changed under the lock on its row and needs none of its own; but for what members want for themselves, which
+touches nothing but their own row and locks nothing else.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from imd.bus.subjects import AUTH_MEMBERS
 from imd.config.sections import Config
 from imd.pb.bus_pb2 import MembersAnswer, MembersQuery
+from imd.roles import business_groups
 from tests.business.groups.town import CONFIG, PEOPLE, Person, Town
 from tests.business.world import Reply
 
@@ -271,6 +272,21 @@ class Changes(Town):
             self.assertEqual(self.call(who, "GET", f"/groups/{self.group}").status, 403)
         body = {"userIds": self.ids("stranger")}
         self.assertEqual(self.call("owner", "POST", f"/groups/{self.group}/members", body).status, 403)
+
+    def test_rate(self) -> None:
+        """So many people are brought into groups by one person, at the beginning of a group or later; then fewer."""
+        self.patch(business_groups, "_ADDED_BURST", 4.0)
+        self.world = self.make_world(config=CONFIG)
+        for name in PEOPLE:
+            session = self.world.register(name)
+            self.people[name] = Person(session["userId"], session["token"])
+        body = {"title": "x", "memberIds": self.ids("member", "admin")}
+        self.group = self.done("owner", "POST", "/groups", body)["conversationId"]
+        path = f"/groups/{self.group}/members"
+        self.done("owner", "POST", path, {"userIds": self.ids("stranger", "other-member")})
+        body = {"userIds": self.ids("other-admin")}
+        self.assertEqual(self.refused("owner", "POST", path, body)[0], 429)
+        self.assertEqual(self.as_operator("POST", path, body).status, 200)
 
     def test_kick_oneself(self) -> None:
         """Removing oneself is leaving, and must be called so."""
