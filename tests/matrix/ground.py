@@ -85,6 +85,10 @@ class Ground(Protocol):
 
     def line(self, token: str) -> Line: ...
 
+    def settle(self) -> None:
+        """Returns when every node has heard of what was done."""
+        ...
+
 
 def greeting(token: str) -> Envelope:
     """The first frame of a client that wants final ACKs alone."""
@@ -172,6 +176,9 @@ class InProcess:
 
     def line(self, token: str) -> Line:
         return _LineInProcess(self, token)
+
+    def settle(self) -> None:
+        self.turn()
 
 
 class _LineInProcess:

@@ -30,6 +30,8 @@ ROLES = (
 )
 #: Who was in the group at some time.
 _BEEN_IN = frozenset({"owner", "admin", "member", "muted", "barred", "kicked", "frozen"})
+#: Who may do less than a moment ago.
+_RESTRICTED = frozenset({"muted", "barred", "kicked", "blocked", "frozen"})
 #: Who has a 1:1 conversation with the peer; the others are shown somebody else's.
 _HAVE_DIRECT = frozenset({"blocked", "friend", "frozen"})
 #: What no group, conversation, user or friend group is called.
@@ -139,6 +141,8 @@ class Scene:
             their_seq = say(ground, cast.member, self.group)
             own_seq = say(ground, self._me, self.group) if role in _BEEN_IN else their_seq
         self._restrict()
+        if role in _RESTRICTED:
+            ground.settle()
         self.ids = Ids(
             group=self.group,
             direct=self.direct,
