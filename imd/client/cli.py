@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from imd.client.commands import accounts, chat, groups, talk
+from imd.client.commands import accounts, chat, groups, people, talk
 from imd.client.commands.context import Context
 from imd.client.commands.outcome import INTERRUPTED, OK, exit_code, explain
 
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     chat.add(commands)
     talk.add(commands)
     groups.add(commands)
+    people.add(commands)
     _anywhere(commands)
     return top
 

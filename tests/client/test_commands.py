@@ -42,6 +42,13 @@ class CommandLineTests(SynchronousTestCase):
         parsed = parser().parse_args(["group", "invite", "lunch", "bob", "carol"])
         self.assertEqual((parsed.group, parsed.handles), ("lunch", ["bob", "carol"]))
 
+    def test_people(self) -> None:
+        """Whoever is meant is named by handle; a request may say something."""
+        parsed = parser().parse_args(["friend", "add", "bob", "it is me", "--as", "alice"])
+        self.assertEqual((parsed.handle, parsed.message, parsed.profile), ("bob", "it is me", "alice"))
+        self.assertEqual(parser().parse_args(["block", "bob"]).handle, "bob")
+        self.assertEqual(parser().parse_args(["signout", "others"]).device, "others")
+
     def test_wrong_usage(self) -> None:
         """Nonsense ends with code 2."""
         for words in (
@@ -50,6 +57,8 @@ class CommandLineTests(SynchronousTestCase):
             ["send", "bob"],
             ["history", "bob", "-n", "0"],
             ["group", "role", "g", "h", "x"],
+            ["friend", "bob"],
+            ["block"],
         ):
             with redirect_stderr(io.StringIO()):
                 code = self.assertRaises(SystemExit, parser().parse_args, words).code
