@@ -96,6 +96,7 @@ BOUNDS = {
     "permission.deadline_public_ms": Range(1, 60_000),
     "permission.deadline_ms": Range(1, 60_000),
     "permission.large_group_members": Range(2),
+    "permission.release_min_level": Range(0, 1000),
     "permission.release_users_percent": Range(0, 100),
     "permission.sensitive_throttle_above": _SHARE,
     "permission.sensitive_throttle_to": _SHARE,

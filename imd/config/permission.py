@@ -73,8 +73,10 @@ class Permission(Section, frozen=True):
     release_scenes: list[str] = field(default_factory=lambda: list(SCENES))
     """Where messages are let through unjudged at all; elsewhere they are refused. p2p, ordinary, managed,
     public, large, system."""
+    release_min_level: int = 0
+    """And of whom: users of this level and above, as operators have set it (PUT /api/v1/operator/accounts/.../level)."""
     release_users_percent: float = 100.0
-    """And of whom: always the same ones, by their ids."""
+    """Of those, so many: always the same ones, by their ids."""
     shadow: bool = False
     """Only record what would be done: a message that nobody judged is told to come again."""
     sensitive_throttle_above: float = 0.03

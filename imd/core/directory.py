@@ -47,6 +47,8 @@ class Claims(NamedTuple):
     login_id: str
     #: Proves to the authority that whoever shows it asks for this user.
     ticket: bytes = b""
+    #: Of the user, for policies that are let loose by it.
+    level: int = 0
 
 
 class Speaker(NamedTuple):

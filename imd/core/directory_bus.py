@@ -74,6 +74,7 @@ class BusDirectory:
             scopes=frozenset(verdict.scopes),
             login_id=verdict.loginId,
             ticket=verdict.ticket,
+            level=verdict.level,
         )
 
     async def membership(self, conversation_id: str) -> Membership | None:

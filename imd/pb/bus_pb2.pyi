@@ -73,7 +73,7 @@ class TokenCheck(_message.Message):
     def __init__(self, token: _Optional[str] = ..., deviceId: _Optional[str] = ...) -> None: ...
 
 class TokenVerdict(_message.Message):
-    __slots__ = ("failure", "userId", "deviceId", "expiresAt", "scopes", "loginId", "ticket")
+    __slots__ = ("failure", "userId", "deviceId", "expiresAt", "scopes", "loginId", "ticket", "level")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     USERID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class TokenVerdict(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     LOGINID_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
     userId: int
     deviceId: str
@@ -88,7 +89,8 @@ class TokenVerdict(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[str]
     loginId: str
     ticket: bytes
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., expiresAt: _Optional[int] = ..., scopes: _Optional[_Iterable[str]] = ..., loginId: _Optional[str] = ..., ticket: _Optional[bytes] = ...) -> None: ...
+    level: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., expiresAt: _Optional[int] = ..., scopes: _Optional[_Iterable[str]] = ..., loginId: _Optional[str] = ..., ticket: _Optional[bytes] = ..., level: _Optional[int] = ...) -> None: ...
 
 class MembersQuery(_message.Message):
     __slots__ = ("conversationId",)
@@ -483,7 +485,7 @@ class SystemAppended(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ...) -> None: ...
 
 class ForwardedSend(_message.Message):
-    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right")
+    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right", "level")
     FORWARDID_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
@@ -501,6 +503,7 @@ class ForwardedSend(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
     RIGHT_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     forwardId: int
     conversationId: str
     senderId: int
@@ -518,7 +521,8 @@ class ForwardedSend(_message.Message):
     version: int
     ticket: bytes
     right: Right
-    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
+    level: int
+    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ..., level: _Optional[int] = ...) -> None: ...
 
 class ForwardedSends(_message.Message):
     __slots__ = ("nodeId", "sends", "asked")

@@ -37,7 +37,9 @@ def policy_values(permission: Permission, *, version: int = 0) -> PolicyValues:
         ),
         matrix=_matrix(permission.matrix),
         gray=Gray(
-            scenes=frozenset(permission.release_scenes), users_percent=permission.release_users_percent
+            scenes=frozenset(permission.release_scenes),
+            min_level=permission.release_min_level,
+            users_percent=permission.release_users_percent,
         ),
         shadow=permission.shadow,
         sensitive_throttle=Throttle(permission.sensitive_throttle_above, permission.sensitive_throttle_to),

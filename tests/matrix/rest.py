@@ -169,6 +169,7 @@ ROWS: dict[str, Row] = {
     "setAccountState": Row(
         "PUT", "/operator/accounts/{somebody}/state", {"state": "frozen", "reason": "spam"}
     ),
+    "setAccountLevel": Row("PUT", "/operator/accounts/{somebody}/level", {"level": 3}),
     "deviceBans": Row("GET", "/operator/device-bans"),
     "liftDeviceBan": Row("DELETE", "/operator/device-bans/phone"),
     "operatorCreateGroup": Row("POST", "/operator/groups", {"title": "School", "ownerId": "{member}"}),

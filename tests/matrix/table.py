@@ -94,6 +94,7 @@ REST = """
     unblacklist                  +   +   n   n   -   -   -   -   -   -   -   !   !   !
     accountState                 !   !   !   !   !   !   !   !   !   !   !   !   +   !
     setAccountState              !   !   !   !   !   !   !   !   !   !   !   !   +   !
+    setAccountLevel              !   !   !   !   !   !   !   !   !   !   !   !   +   !
     deviceBans                   !   !   !   !   !   !   !   !   !   !   !   !   +   !
     liftDeviceBan                !   !   !   !   !   !   !   !   !   !   !   !   +   !
     operatorCreateGroup          !   !   !   !   !   !   !   !   !   !   !   !   +   !

@@ -18,12 +18,14 @@ class Authenticate:
     async def caller(self, token: str) -> Caller:
         """Whose token this is; AuthFailed if it is not, or no longer, good."""
         claims = self._tokens.check(token)
-        if not _counts(await self._sessions.of(claims.user_id), claims):
+        sessions = await self._sessions.of(claims.user_id)
+        if not _counts(sessions, claims):
             # Another node may have made it since this one has looked.
             age_s = self._tokens.now_s() - claims.issued_at_s
-            if not _counts(await self._sessions.newer_than(claims.user_id, age_s), claims):
+            sessions = await self._sessions.newer_than(claims.user_id, age_s)
+            if not _counts(sessions, claims):
                 raise AuthFailed("this login has ended; log in again")
-        return _caller(claims)
+        return _caller(claims, level=sessions.level if sessions is not None else 0)
 
     async def on_device(self, token: str, device_id: str) -> Caller:
         """The same, and the token was made for this very device."""
@@ -42,10 +44,9 @@ def _counts(sessions: Sessions | None, claims: Claims) -> bool:
     )
 
 
-def _caller(claims: Claims) -> Caller:
-    return Caller(
-        claims.user_id, claims.device_id, claims.login_id, claims.scopes, claims.expires_at_s * 1000
-    )
+def _caller(claims: Claims, *, level: int) -> Caller:
+    expires_at_ms = claims.expires_at_s * 1000
+    return Caller(claims.user_id, claims.device_id, claims.login_id, claims.scopes, expires_at_ms, level)
 
 
 class Issue:

@@ -61,6 +61,10 @@ class Ended(NamedTuple):
     login_id: str
 
 
+#: Of a user; the column has room for more, nobody for the difference.
+LEVEL_MAX = 1_000
+
+
 class Sessions(NamedTuple):
     """All that decides whether a user's token still counts."""
 
@@ -68,6 +72,8 @@ class Sessions(NamedTuple):
     token_version: int
     #: Device to login id.
     logins: Mapping[str, str]
+    #: For policies that are let loose by user level.
+    level: int = 0
 
 
 class Revocation(NamedTuple):
@@ -91,6 +97,8 @@ class Caller(NamedTuple):
     login_id: str
     scopes: tuple[str, ...]
     expires_at_ms: int
+    #: The user's, as operators have set it.
+    level: int = 0
 
 
 class Session(NamedTuple):

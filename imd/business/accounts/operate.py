@@ -57,6 +57,13 @@ class OperateAccounts:
             user_id, Act.THAW, check_line(reason, max_length=REASON_MAX_LENGTH, field="reason")
         )
 
+    async def set_level(self, user_id: int, level: int) -> None:
+        """For policies that are let loose by user level."""
+        if not await self._states.set_level(user_id, level):
+            raise NoSuchUser("there is no such user", field="userId")
+        detail = msgspec.json.encode({"level": level}).decode()
+        self._audit.record(AuditEntry("account.level", DONE, subject_id=user_id, level=LOW, detail=detail))
+
     async def bans(self, *, after: tuple[str, str], limit: int) -> Sequence[Ban]:
         return await self._bans.bans(after=after, limit=limit)
 

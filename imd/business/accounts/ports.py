@@ -128,6 +128,10 @@ class AccountStates(Protocol):
         changes nothing. ``Forbidden`` as ``states`` has it."""
         ...
 
+    async def set_level(self, user_id: int, level: int) -> bool:
+        """Whether there is such a user; what they are let into by it holds from their next login or token on."""
+        ...
+
     async def owned(self, user_id: int, *, limit: int) -> Sequence[str]:
         """Groups of others as well that nobody else owns."""
         ...

@@ -46,7 +46,14 @@ _END_TOKENS = (
     update(users).where(users.c.id == bindparam("key")).values(token_version=users.c.token_version + 1)
 )
 _SESSIONS = (
-    select(users.c.id, users.c.status, users.c.token_version, logins.c.device_id, logins.c.login_id)
+    select(
+        users.c.id,
+        users.c.status,
+        users.c.token_version,
+        users.c.level,
+        logins.c.device_id,
+        logins.c.login_id,
+    )
     .select_from(users.outerjoin(logins))
     .where(users.c.id.in_(bindparam("keys", expanding=True)))
 )
@@ -151,14 +158,17 @@ class SqlAccounts:
     async def sessions(self, user_ids: Sequence[int]) -> Mapping[int, Sessions]:
         keys = {"keys": list(user_ids)}
         rows = await self._database.read(lambda c: c.execute(_SESSIONS, keys).all())
-        states: dict[int, tuple[bool, int]] = {}
+        states: dict[int, tuple[bool, int, int]] = {}
         devices: dict[int, dict[str, str]] = {}
-        for user_id, status, token_version, device_id, login_id in rows:
-            states[user_id] = (status == ACTIVE, token_version)
+        for user_id, status, token_version, level, device_id, login_id in rows:
+            states[user_id] = (status == ACTIVE, token_version, level)
             of_user = devices.setdefault(user_id, {})
             if device_id is not None:
                 of_user[device_id] = login_id
-        return {user_id: Sessions(*state, devices[user_id]) for user_id, state in states.items()}
+        return {
+            user_id: Sessions(active, token_version, devices[user_id], level)
+            for user_id, (active, token_version, level) in states.items()
+        }
 
 
 def account_of(row: Row[Any]) -> Account:

@@ -38,6 +38,7 @@ _SET_STATE = (
         token_version=bindparam("new_token_version"),
     )
 )
+_SET_LEVEL = update(users).where(users.c.id == bindparam("owner")).values(level=bindparam("new_level"))
 _BLANK = (
     update(users)
     .where(users.c.id == bindparam("owner"))
@@ -92,6 +93,16 @@ class SqlAccountStates:
             if status == row.status:
                 return StateChange(account_of(row))
             return _set(connection, row, status, reason, now_ms)
+
+        return await self._database.write(work)
+
+    async def set_level(self, user_id: int, level: int) -> bool:
+        asked = {"owner": user_id, "new_level": level}
+
+        def work(connection: Connection) -> bool:
+            # MySQL counts only rows that it changed.
+            connection.execute(_SET_LEVEL, asked)
+            return connection.execute(_ONE, asked).first() is not None
 
         return await self._database.write(work)
 

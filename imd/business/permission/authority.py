@@ -138,6 +138,7 @@ class Authority:
             scopes=caller.scopes,
             loginId=caller.login_id,
             ticket=self._tickets.make(caller),
+            level=caller.level,
         )
 
     async def _members(self, query: MembersQuery) -> MembersAnswer:

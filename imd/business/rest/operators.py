@@ -10,6 +10,8 @@ from imd.business.accounts.ports import AccountState
 from imd.business.rest.operation import Asked, Operation, Parameter
 from imd.business.rest.parameters import USER_ID, limit_of, limit_parameter, user_id_of
 from imd.business.rest.people_bodies import (
+    AccountLevelAnswer,
+    AccountLevelBody,
     AccountStateAnswer,
     AccountStateBody,
     DeviceBanAnswer,
@@ -43,11 +45,15 @@ class OperatorApi:
     def operations(self) -> list[Operation]:
         """All of them."""
         state, bans = "/operator/accounts/{userId}/state", "/operator/device-bans"
+        level = "/operator/accounts/{userId}/level"
         return [
             Operation("GET", state, "accountState", "How an account stands",
                       self.state, AccountStateAnswer, path_parameters=(USER_ID,), operator=True),
             Operation("PUT", state, "setAccountState", "Freeze an account, which ends all its logins, or thaw it",
                       self.set_state, AccountStateAnswer, body=AccountStateBody, path_parameters=(USER_ID,),
+                      operator=True),
+            Operation("PUT", level, "setAccountLevel", "Let an account into what is let loose by level, or out of it",
+                      self.set_level, AccountLevelAnswer, body=AccountLevelBody, path_parameters=(USER_ID,),
                       operator=True),
             Operation("GET", bans, "deviceBans", "Devices that are kept out",
                       self.bans, DeviceBansAnswer, query_parameters=(AFTER, LIMIT), operator=True),
@@ -63,6 +69,12 @@ class OperatorApi:
         body: AccountStateBody = asked.body
         act = self._accounts.freeze if body.state == "frozen" else self._accounts.thaw
         return _state(await act(user_id_of(asked), body.reason))
+
+    async def set_level(self, asked: Asked) -> AccountLevelAnswer:
+        body: AccountLevelBody = asked.body
+        user_id = user_id_of(asked)
+        await self._accounts.set_level(user_id, body.level)
+        return AccountLevelAnswer(str(user_id), body.level)
 
     async def bans(self, asked: Asked) -> DeviceBansAnswer:
         limit = limit_of(asked, BANS_PER_PAGE)

@@ -6,7 +6,12 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from imd.business.accounts.model import ABOUT_MAX_LENGTH, AVATAR_URL_MAX_LENGTH, DISPLAY_NAME_MAX_LENGTH
+from imd.business.accounts.model import (
+    ABOUT_MAX_LENGTH,
+    AVATAR_URL_MAX_LENGTH,
+    DISPLAY_NAME_MAX_LENGTH,
+    LEVEL_MAX,
+)
 from imd.business.accounts.states import REASON_MAX_LENGTH
 from imd.business.relations.model import (
     FRIEND_GROUPS_MAX,
@@ -174,6 +179,19 @@ class AccountStateBody(Request):
 
     state: Literal["active", "frozen"]
     reason: Annotated[str, Meta(max_length=REASON_MAX_LENGTH)] = ""
+
+
+class AccountLevelBody(Request):
+    """0 is what everybody has at first."""
+
+    level: Annotated[int, Meta(ge=0, le=LEVEL_MAX)]
+
+
+class AccountLevelAnswer(Struct):
+    """What level an account has now."""
+
+    userId: UserId
+    level: int
 
 
 class AccountStateAnswer(Struct):

@@ -132,7 +132,7 @@ class Authenticator:
         session.expires_at_ms = claims.expires_at_ms
         session.acks_final_only = connect.acks == ACK_FINAL_ONLY
         session.may_send = SEND_SCOPE in claims.scopes
-        session.ticket = claims.ticket
+        session.ticket, session.level = claims.ticket, claims.level
         old = registry.find(claims.user_id, claims.device_id)
         if old is not None:
             self._replies.kick(old, "same_device")
@@ -183,7 +183,7 @@ class Authenticator:
         session.login_id = claims.login_id
         session.expires_at_ms = claims.expires_at_ms
         session.may_send = SEND_SCOPE in claims.scopes
-        session.ticket = claims.ticket
+        session.ticket, session.level = claims.ticket, claims.level
         refreshed = TokenRefreshed(tokenExpiresAt=claims.expires_at_ms)
         session.push(control(Envelope(header=same_request(envelope), tokenRefreshed=refreshed)))
 

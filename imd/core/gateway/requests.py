@@ -162,6 +162,7 @@ class Requests:
             is_media=is_media,
             peer_user_id=request.peerUserId,
             ticket=session.ticket,
+            level=session.level,
         )
         if not self._quick.refused(send, request.type):
             # Nobody but the application knows what a CUSTOM message says.

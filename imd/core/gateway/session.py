@@ -89,6 +89,7 @@ class Session:
         "heard_at_s",
         "held",
         "in_flight",
+        "level",
         "link",
         "live_since_s",
         "login_id",
@@ -145,6 +146,7 @@ class Session:
         self.acks_final_only = False
         self.may_send = False
         self.ticket = b""
+        self.level = 0
         self.user: User | None = None
         self.watcher: object | None = None
 

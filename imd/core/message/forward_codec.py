@@ -36,7 +36,7 @@ def encode_send(into: ForwardedSend, forward_id: int, send: PendingSend) -> None
     into.peerUserId = send.peer_user_id
     into.version = send.version
     into.right = send.right  # type: ignore[assignment]
-    into.ticket = send.ticket
+    into.ticket, into.level = send.ticket, send.level
     into.mayBeStored = send.outcome_unknown
     if send.revokes is not None:
         into.revokesSeq, into.revokedBody = send.revokes
@@ -60,6 +60,7 @@ def decode_send(given: ForwardedSend, node_id: int, submitter: Submitter) -> Pen
         version=given.version,
         right=given.right,
         ticket=given.ticket,
+        level=given.level,
     )
     send.outcome_unknown = given.mayBeStored
     return send

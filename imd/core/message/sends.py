@@ -49,7 +49,7 @@ class PendingSend:
     body) of the message that this one takes back. ``twins`` are resends that came while this one
     was being written. ``live`` is set at admission. ``version`` is that of a membership which must
     be known before the sender is judged, ``right`` what the sender needs, ``ticket`` what proves to
-    the authority that the sender's session stands behind it. ``released``: let through without the
+    the authority that the sender's session stands behind it, ``level`` the sender's. ``released``: let through without the
     authority having judged it. ``outcome_unknown``: an attempt was made that may have stored it, here or
     at another node. ``taken_by``: another node that has it too, and may store it at any time; that it
     is not there yet proves nothing.
@@ -61,6 +61,7 @@ class PendingSend:
         "content_hash",
         "is_media",
         "key",
+        "level",
         "live",
         "outcome_unknown",
         "peer_user_id",
@@ -98,6 +99,7 @@ class PendingSend:
         version: int = 0,
         right: int = 0,
         ticket: bytes = b"",
+        level: int = 0,
     ) -> None:
         self.key = key
         self.body = body
@@ -114,6 +116,7 @@ class PendingSend:
         self.charged = 0
         self.right = right or (MEDIA if is_media else MESSAGE)
         self.ticket = ticket
+        self.level = level
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL

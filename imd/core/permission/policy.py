@@ -85,11 +85,13 @@ def unanswered(row: Row) -> Decision:
     return Decision.RELEASE if row.timed_out in (Decision.RELEASE, Decision.CACHE) else Decision.REFUSE
 
 
-def is_released(gray: Gray, scene: Scene, user_id: int) -> bool:
-    """Whether the release is switched on for this user there."""
+def is_released(gray: Gray, scene: Scene, user_id: int, *, level: int = 0) -> bool:
+    """Whether the release is switched on for this user, of this level, there."""
     if scene.value not in gray.scenes:
         return False
-    return scene is Scene.SYSTEM or share_of(user_id) * 100 < gray.users_percent
+    if scene is Scene.SYSTEM:
+        return True
+    return level >= gray.min_level and share_of(user_id) * 100 < gray.users_percent
 
 
 def share_of(user_id: int) -> float:

@@ -156,7 +156,8 @@ class StandIn:
             if refusal(known, sender_id, send.right, send.server_time_ms) is not None:
                 # That much is known: refused like any other.
                 return Admitted(known)
-            if not is_released(values.gray, scene_of(known, values.deadlines), sender_id):
+            scene = scene_of(known, values.deadlines)
+            if not is_released(values.gray, scene, sender_id, level=send.level):
                 return self._refuse(send, row, "this cannot be checked now")
         if not self._releases.has_room:
             return self._refuse(send, row, "this cannot be recorded now")

@@ -137,6 +137,8 @@ class Gray(NamedTuple):
 
     #: Of ``Scene``, by name.
     scenes: frozenset[str] = frozenset({"p2p", "ordinary", "managed", "public", "large", "system"})
+    #: Only of users of this level and above.
+    min_level: int = 0
     #: Of all users, by a hash of their ids: always the same ones.
     users_percent: float = 100.0
 

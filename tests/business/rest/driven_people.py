@@ -67,6 +67,8 @@ def _operators(driver: Driver, user_id: str) -> None:
     state = "/operator/accounts/{userId}/state"
     driver.drive("PUT", state, {"state": "frozen", "reason": "spam"}, token=OPERATOR_TOKEN, userId=user_id)
     driver.drive("GET", state, token=OPERATOR_TOKEN, userId=user_id)
+    level = "/operator/accounts/{userId}/level"
+    driver.drive("PUT", level, {"level": 3}, token=OPERATOR_TOKEN, userId=user_id)
     driver.drive("GET", "/operator/device-bans", token=OPERATOR_TOKEN, query="?limit=5")
     driver.drive("DELETE", "/operator/device-bans/{deviceId}", token=OPERATOR_TOKEN, deviceId="tablet")
     _, token = driver.enter("quinn")

@@ -161,6 +161,15 @@ class GrayTests(SynchronousTestCase):
         self.assertFalse(is_released(Gray(users_percent=0), Scene.P2P, user_id))
         self.assertTrue(is_released(Gray(users_percent=100), Scene.P2P, user_id))
 
+    def test_level(self) -> None:
+        """From a level on; what the server itself writes has none."""
+        gray = Gray(min_level=3)
+        self.assertEqual(
+            [is_released(gray, Scene.P2P, 7, level=level) for level in (0, 2, 3, 4)],
+            [False, False, True, True],
+        )
+        self.assertTrue(is_released(gray, Scene.SYSTEM, 0))
+
     def test_evenly(self) -> None:
         """A tenth of the users is about a tenth."""
         inside = sum(share_of(user_id) < 0.1 for user_id in range(100_000))

@@ -315,6 +315,15 @@ class SwitchTests(StandInCase):
         """For whom it is not switched on, the answer is no."""
         self.assert_refused(gray=Gray(users_percent=0.0))
 
+    def test_gray_level(self) -> None:
+        """Below the level for which it is switched on, the answer is no."""
+        self.set_values(gray=Gray(min_level=2))
+        self.silence()
+        for level in (1, 2):
+            self.send(f"level{level}", level=level)
+        self.pass_time(0.35)
+        self.assertEqual([self.answers.of(f"level{level}")[-1] for level in (1, 2)], ["failed", "stored"])
+
     def test_cell(self) -> None:
         """A cell that says otherwise holds at once."""
         matrix = dict(PolicyValues().matrix)
