@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imd.business.attempts import Attempts
-from imd.business.groups.joining import Answers
-from imd.business.groups.model import ADMIN, NORMAL, OPERATOR, Change, Group, check_title, group_id
+from imd.business.groups.joining import Answers, JoinPolicy
+from imd.business.groups.model import ADMIN, NORMAL, OPERATOR, PUBLIC, Change, Group, check_title, group_id
 from imd.business.groups.ports import Groups
 from imd.business.groups.telling import Telling
 from imd.business.groups.wanted import Wanted, changes_between
@@ -51,6 +51,9 @@ class ManageGroups:
             self._added.check(str(actor_id), cost=len(member_ids))
         group = Group(group_id(self._ids.next()), check_title(title), 1, 1, self._wall_clock(), NORMAL)
         if wanted is not None:
+            if wanted.kind == PUBLIC and wanted.join_policy is None:
+                # Or it would be public in name only.
+                wanted = wanted._replace(join_policy=JoinPolicy.OPEN)
             group = wanted.applied(group, self._answers)
         creating = self._groups.create(group, actor_id or owner_id, member_ids, by_id=actor_id)
         change = await self._telling.committed(creating, "group.create", actor_id, group.conversation_id)

@@ -45,7 +45,8 @@ InvitationStateName = Literal["pending", "accepted", "refused", "expired"]
 
 
 class NewGroupBody(Request):
-    """A group of the caller and these. Managed and official groups are made by operators."""
+    """A group of the caller and these. A public one begins with an open door; managed and official groups are
+    made by operators."""
 
     title: Title
     memberIds: Annotated[list[UserId], Meta(max_length=MEMBERS_PER_REQUEST)] = field(default_factory=list)

@@ -10,10 +10,10 @@ class Rules(Town):
     """Of a group that is there."""
 
     def test_kinds(self) -> None:
-        """People make normal and public groups; what needs the operator they cannot make."""
-        for kind in ("normal", "public"):
+        """People make normal groups, and public ones with an open door; what needs the operator they cannot make."""
+        for kind, policy in (("normal", "invitation"), ("public", "open")):
             made = self.done("stranger", "POST", "/groups", {"title": "x", "kind": kind})
-            self.assertEqual(made["kind"], kind)
+            self.assertEqual((made["kind"], made["joinPolicy"]), (kind, policy))
         for kind in ("managed", "official", "secret", ""):
             self.assertEqual(
                 self.refused("stranger", "POST", "/groups", {"title": "x", "kind": kind})[0], 400
