@@ -60,6 +60,10 @@ SETTINGS: Settings = {
     "messages": {"sweep_interval_s": 5.0},
     "gateway": {"drain_timeout_s": 8.0},
 }
+#: Of what devices got to hold, how much may be pushed to them again, and after a later one: where what is between
+#: the nodes fails, or who owns what changes, and elsewhere. Measured at most 1 % and 14 %, and elsewhere none at all.
+AGAIN_SHARE, LATE_SHARE = 0.05, 0.33
+QUIET_SHARE = 0.01
 #: People whom a cluster has for all its tests.
 _INHABITANTS = 3000
 
@@ -178,6 +182,8 @@ class Ground:
 class FailureCase(SynchronousTestCase):
     """A test that starts load, breaks something, heals it, and has everything checked."""
 
+    #: Whether what fails is between the nodes, or makes others own what it owned.
+    nodes_fall_apart = False
     #: Of ``Ground.of``.
     kind = "two cores"
     how: ClassVar[dict[str, Any]] = {}
@@ -220,9 +226,18 @@ class FailureCase(SynchronousTestCase):
         self.check(outcome)
 
     def check(self, outcome: dict[str, Any]) -> None:
-        """Nothing lost, doubled or reordered, and everybody is done."""
+        """Nothing lost, doubled or reordered, and everybody is done.
+
+        That is strict for what an application sees: a client applies the contiguous prefix by ``seq``, so each
+        message once, in order (protocol/README.rst, Ordering). What it is pushed may come twice: after a break
+        nodes tell each other once more what they told shortly before it. And late: what was on its way over a
+        slow link, or from the owner of before, is overtaken by what the next owner tells. Both stay within a
+        share of all, and whatever comes again at a ``seq`` must be the same message, or it is counted as doubled.
+        """
         told = json.dumps(outcome, indent=1)
-        # What is pushed twice or late, a client drops or puts in its place by its seq, as protocol/README.rst says.
+        again, late = (AGAIN_SHARE, LATE_SHARE) if self.nodes_fall_apart else (QUIET_SHARE, QUIET_SHARE)
+        self.assertLessEqual(outcome["pushed_again"], again * outcome["delivered"], told)
+        self.assertLessEqual(outcome["pushed_late"], late * outcome["delivered"], told)
         outcome["duplicated"] -= outcome["pushed_again"]
         outcome["reordered"] -= outcome["pushed_late"]
         for wrong in ("lost", "duplicated", "reordered", "unsettled"):

@@ -8,6 +8,8 @@ from tests.live.failing import FAULT_S, LONG, FailureCase
 class CoreFailures(FailureCase):
     """Down, slow, flapping, partitioned; paused, and in two minds about who owns what."""
 
+    nodes_fall_apart = True
+
     def test_down(self) -> None:
         """Owner of half of the shards, killed with -9: its clients go to the other node, which writes for it."""
         with self.load(ends_first=True) as load:

@@ -15,6 +15,8 @@ from tests.live.standalone_wire import TcpWire
 class NatsFailures(FailureCase):
     """Down, slow, flapping, partitioned, forgetful."""
 
+    nodes_fall_apart = True
+
     def test_down(self) -> None:
         """Killed: nobody is cut off, sends are stored; who comes is told to try again."""
         with self.load(ends_first=True) as load:

@@ -18,6 +18,8 @@ SPARE_BYTES = 40 * 1024 * 1024
 class Restarts(FailureCase):
     """One node after the other."""
 
+    nodes_fall_apart = True
+
     def test_cores(self) -> None:
         """Each tells its clients to reconnect, ends by itself, and is ready again; the load goes on all the time."""
         with self.load() as load:

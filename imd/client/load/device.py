@@ -151,9 +151,11 @@ class Device:
             elif held[seq] == PULLED:
                 held[seq] = SEEN
                 self._counts.overlapping += 1
+                self._shared.ledger.note(conversation_id, seq, who)
             elif held[seq]:
                 self._counts.duplicated += 1
                 self._counts.pushed_again += 1
+                self._shared.ledger.note(conversation_id, seq, who)
             else:
                 self._counts.reordered += 1
                 self._counts.pushed_late += 1
@@ -315,6 +317,7 @@ class Device:
             if seq >= len(inbox.seen):
                 inbox.grow(seq)
             if inbox.seen[seq]:
+                self._shared.ledger.note(inbox.conversation_id, seq, who)
                 continue
             if self.sender is not None and frames.sender_of(who) == self.sender.index:
                 # The ACK was cut off with the connection; it comes again after the resend.

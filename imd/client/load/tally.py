@@ -215,7 +215,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.identities: dict[str, array[int]] = {}
-        #: Seqs under which two devices saw different messages.
+        #: How often a message was seen under a seq at which another one was seen, by whichever device.
         self.conflicts = 0
 
     def note(self, conversation_id: str, seq: int, who: int) -> None:

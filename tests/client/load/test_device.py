@@ -8,7 +8,8 @@ from imd.client.load.device import State
 from imd.pb.connection_pb2 import Connected
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import Message
-from imd.wire.codec import encode
+from imd.pb.sync_pb2 import HistoryResp
+from imd.wire.codec import deliver_frame, encode
 from tests.client.load.fake_server import Faults
 from tests.client.load.in_memory import CONVERSATION, Run
 
@@ -128,6 +129,18 @@ class FaultTests(SynchronousTestCase):
         run = Run(faults=Faults(double={2}))
         run.send(4)
         self.assertEqual(run.problems, {"duplicated": 1})
+
+    def test_another_message_at_the_same_seq(self) -> None:
+        """What is pushed or pulled again at a seq must be the same message: another one is no mere repetition."""
+        run = Run()
+        run.send(2)
+        other = Message.FromString(run.server.log[CONVERSATION][1])
+        other.seq = 1
+        run.devices[1].received(deliver_frame(other.SerializeToString()), 1)
+        self.assertEqual((run.shared.counts.pushed_again, run.verdict().duplicated), (1, 1))
+        page = HistoryResp(conversationId=CONVERSATION, messages=[other], lastSeq=2)
+        run.devices[1].received(encode(Envelope(historyResp=page)), 1)
+        self.assertEqual(run.verdict().duplicated, 2)
 
     def test_swapped(self) -> None:
         """A message pushed after its successor is out of order, and not lost."""
