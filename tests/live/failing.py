@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ctl.cluster.cluster import Cluster
-from imd.ctl.cluster.engine import Engine
+from imd.ctl.cluster.engine import Engine, free_port
 from imd.ctl.cluster.node import Node
 from tests.dialogue.town import PASSWORD, Town
 from tests.live.cluster import new_cluster, town_of
@@ -153,6 +153,15 @@ class Ground:
                 node.launch()
         for node in self.cluster.nodes.values():
             node.wait_ready()
+
+    def namesake(self, node: Node) -> Node:
+        """A second process of this core node, as a wrong configuration makes one, on ports of its own; not started."""
+        folder = self.cluster.folder / "namesake"
+        folder.mkdir(exist_ok=True)
+        ports = {what: free_port() for what in node.ports}
+        second = Node(name=node.name, folder=folder, ports=ports, outlives=False, drain_timeout_s=8)
+        self.cluster.configuration.write(second)
+        return second
 
     def log(self, node: Node) -> str:
         """All that it has said."""

@@ -82,3 +82,24 @@ class CoreFailures(FailureCase):
             node.pause()
             load.run_for(3)
             self.assertGreater(load.gained(20 if LONG else 6), 20)
+
+    def test_node_id_twice(self) -> None:
+        """Another process comes with its node_id: it sends its clients away, and is itself again when restarted."""
+        node = self.ground.cores[0]
+        namesake = self.ground.namesake(node)
+        self.addCleanup(namesake.kill)
+        with self.load() as load:
+            namesake.launch()
+            self.wait_for(
+                lambda: "takes this one's place" in self.ground.log(node), "word of the namesake", load=load
+            )
+            self.wait_ready(namesake, load)
+            self.assertGreater(load.gained(FAULT_S), 50)
+            self.assertGreater(load.count("told_to_leave"), 0)
+            self.assertIn("node_id", node.missing())
+            namesake.stop()
+            load.run_for(1)
+            self.assertIn("node_id", node.missing())
+            node.stop()
+            node.launch()
+            self.wait_ready(node, load)
