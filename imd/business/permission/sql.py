@@ -6,7 +6,7 @@ as long to fetch row by row (60 ms from MariaDB).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, case, cast, func, literal, select, tuple_
@@ -21,6 +21,7 @@ from imd.business.relations.model import Stance, refused
 from imd.business.tables.groups import group_conversations, group_members
 from imd.business.tables.people import blocks, direct_conversations, friends, users
 from imd.kernel.errors import InternalError
+from imd.kernel.gathering import Gathering
 from imd.storage.sql import Database
 
 #: What the ids of 1:1 conversations begin with; see ``kernel.ids.direct_conversation_id``.
@@ -113,11 +114,16 @@ class SqlStandings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: A read of one costs 0.6 ms of CPU, of fifty 2 ms; a core node that has just started asks for thousands.
+        self._directs = Gathering(self._read_directs)
 
     async def snapshot(self, conversation_id: str) -> Snapshot | None:
         if conversation_id.startswith(_DIRECT_PREFIX):
-            return await self._database.read(lambda c: _direct(c, conversation_id))
+            return await self._directs.ask(conversation_id)
         return await self._database.read(lambda c: _group(c, conversation_id))
+
+    async def _read_directs(self, ids: Sequence[str]) -> Mapping[str, Snapshot]:
+        return await self._database.read(lambda c: _directs(c, ids))
 
     async def facts(self, asked: Sequence[tuple[str, int]]) -> Sequence[Facts | None]:
         directs = {one for one, _ in asked if one.startswith(_DIRECT_PREFIX)}
@@ -147,10 +153,11 @@ def _pairs_of(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[str,
         )
 
 
-def _direct(connection: Connection, conversation_id: str) -> Snapshot | None:
-    for _, version, *both in _pairs_of(connection, [conversation_id]):
+def _directs(connection: Connection, ids: Sequence[str]) -> Mapping[str, Snapshot]:
+    found = {}
+    for conversation_id, version, *both in _pairs_of(connection, ids):
         refusing = refused(*both)
-        return Snapshot(
+        found[conversation_id] = Snapshot(
             DIRECT,
             version,
             "",
@@ -158,7 +165,7 @@ def _direct(connection: Connection, conversation_id: str) -> Snapshot | None:
             [one.user_id for one in both if one.user_id not in refusing],
             [Special(user_id, MEMBER, 0, 0, reason) for user_id, reason in refusing.items()],
         )
-    return None
+    return found
 
 
 def _group(connection: Connection, conversation_id: str) -> Snapshot | None:

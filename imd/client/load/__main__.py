@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Final
 
 from imd.client.load.options import parse
 from imd.client.load.run import run
+from imd.client.load.server import environment
 from imd.client.load.worker import raise_file_limit
 from imd.kernel.errors import StartupError
 
@@ -49,8 +51,16 @@ def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
+def _inside(arguments: Sequence[str]) -> int:
+    """What no client can see is measured in the role itself."""
+    command = [sys.executable, "-m", "imd.roles.measure", *arguments]
+    return subprocess.run(command, env=environment(), check=False).returncode  # noqa: S603 - our own
+
+
 def main(arguments: Sequence[str]) -> int:
     """The exit code."""
+    if arguments[:1] == ["permission"]:
+        return _inside(arguments[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started_s = time.monotonic()
     try:

@@ -75,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tools/bench",
         description="Loads a server on this machine and counts what clients saw. "
         "Exit code 1 when a stored message was lost, doubled or reordered.",
+        epilog="tools/bench permission measures what a permission check costs; see tools/bench permission --help.",
     )
     add = made.add_argument
     add("scenario", choices=sorted(DEFAULT_CONNECTIONS))

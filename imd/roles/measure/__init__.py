@@ -1,0 +1,1 @@
+"""What is measured inside a role, where no client can look."""
