@@ -31,6 +31,8 @@ _COMPLAINT_S = 60.0
 #: Decisions. Allowed is worth an event only where that was in doubt.
 ALLOWED = "allowed"
 REFUSED = "refused"
+#: Kept until a person has decided.
+HELD = "held"
 #: Let through without having been judged.
 RELEASED = "released"
 #: Let through, then found wrong and taken back.

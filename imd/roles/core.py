@@ -267,6 +267,7 @@ def build_core(
         acks=acks,
         log=log,
         sessions=registry,
+        audit=audit,
         tasks=tasks,
     )
     outside = build_outside(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.config.bounds import BOUNDS
 from imd.config.policy import Content
@@ -94,6 +95,7 @@ def build_screening(
     acks: Acks,
     log: MessageLog,
     sessions: LocalSessions,
+    audit: AuditLog,
     tasks: Tasks,
 ) -> Screening:
     """Put it together; files are read when its stages start.
@@ -119,6 +121,7 @@ def build_screening(
         log=log,
         held=held,
         on_held=acks.held,
+        record=audit.record,
         tasks=tasks,
     )
     stages: list[tuple[str, Stage]] = [

@@ -17,7 +17,7 @@ from imd.hooks.signature import is_signed
 from imd.kernel.errors import ImError
 from imd.kernel.timeouts import sleep
 from tests.dialogue.device import Device
-from tests.dialogue.house import House
+from tests.dialogue.house import House, ServerHouse
 from tests.dialogue.stage import SHORTER, Dialogue, Stage
 from tests.dialogue.wire import Transport
 from tests.live.cluster import ClusterHouse
@@ -100,16 +100,19 @@ class Talk:
 
 def _secret_file(name: str) -> str:
     file = Path(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(SECRET)
     file.chmod(0o600)
     return str(file.resolve())
 
 
 class WebhookCase(Dialogue):
-    """A cluster whose operator has a server that wants to hear of every message."""
+    """A server or a cluster whose operator has a server that wants to hear of every message."""
 
     transport = Transport.TCP
     timeout = 400
+    #: Whether core and business have configurations of their own.
+    apart = True
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.receiver = Receiver()
@@ -118,19 +121,13 @@ class WebhookCase(Dialogue):
         self.settings: Settings = {
             **SHORTER,
             "webhook": {
-                "enabled": True,
+                **({"enabled": True} if self.apart else {}),
                 "url": f"http://127.0.0.1:{port.getHost().port}/hook",
                 "secret_file": _secret_file(self.mktemp()),
                 "timeout_s": 2.0,
             },
         }
-        self.house: ClusterHouse
         self.stage = await Stage.open(self, self.transport, self.settings)
-        self.addCleanup(deferToThread, self.house.cluster.kill)
-
-    def house_of(self, settings: Settings) -> House:
-        self.house = ClusterHouse(settings)
-        return self.house
 
     async def talk(self, pairs: int = 4) -> Talk:
         people = await self.stage.people(*[f"p{number}" for number in range(2 * pairs)])
@@ -155,8 +152,36 @@ class WebhookCase(Dialogue):
             self.assertEqual(seqs, list(range(1, len(seqs) + 1)), name)
 
 
+class OneProcess(WebhookCase):
+    """`twistd im`."""
+
+    apart = False
+
+    def house_of(self, settings: Settings) -> House:
+        house = ServerHouse(settings)
+        self.addCleanup(deferToThread, house.kill)
+        return house
+
+    async def test_killed(self) -> None:
+        """kill -9 in the middle of it all: what was stored is told after the restart, in order."""
+        talk = await self.talk()
+        for _ in range(2):
+            await sleep(PHASE_S, clock=reactor)
+            await self.stage.server_is_killed()
+            await self.stage.server_starts()
+        await sleep(PHASE_S, clock=reactor)
+        await talk.ends()
+        await self.all_told(talk)
+        self.in_order()
+
+
 class Failures(WebhookCase):
-    """What may go wrong between STORED and the operator's server."""
+    """What may go wrong in a cluster between STORED and the operator's server."""
+
+    def house_of(self, settings: Settings) -> House:
+        self.house = ClusterHouse(settings)
+        self.addCleanup(deferToThread, self.house.cluster.kill)
+        return self.house
 
     async def test_receiver_and_business(self) -> None:
         """A receiver that is away and kill -9 of each business node: all is told, in order, repetitions have the same id."""

@@ -25,7 +25,7 @@ QUERY = (
     Parameter("subject", _ID, "Only what was done to this user."),
     Parameter("conversation", {"type": "string"}, "Only what belongs to this conversation."),
     Parameter("action", _WORD, "Only this action, such as message.send."),
-    Parameter("decision", _WORD, "Only this decision: allowed, refused, released, revoked or done."),
+    Parameter("decision", _WORD, "Only this decision: allowed, refused, held, released, revoked or done."),
     Parameter("from", _TIME, "Milliseconds since 1970: nothing earlier."),
     Parameter("to", _TIME, "Milliseconds since 1970: only what is earlier."),
     Parameter("limit", {"type": "integer", "minimum": 1, "maximum": EVENTS_PER_PAGE}, "Events on the page."),

@@ -6,6 +6,7 @@ same conversation waits behind it; each counts as a send in flight, so a device 
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from functools import partial
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from imd.bus.audit import HELD, REFUSED, AuditEntry
 from imd.core.message.content import replaced_body
 from imd.core.message.ports import MessageLog
 from imd.core.message.recipients import Recipient
@@ -44,6 +46,7 @@ class Gate:
     """Lets sends through to ``submit``.
 
     :param held: told of what needs a person's eyes.
+    :param record: has it kept what was refused or held, and why; the words themselves are not.
     :param on_held: tells the device that its message is held; the last that this node says of the send.
     """
 
@@ -57,6 +60,7 @@ class Gate:
         log: MessageLog,
         held: HeldMessages,
         on_held: Callable[[PendingSend], None],
+        record: Callable[[AuditEntry], None],
         tasks: Tasks,
     ) -> None:
         self._check = check
@@ -64,6 +68,7 @@ class Gate:
         self._log = log
         self._held = held
         self._on_held = on_held
+        self._record = record
         self._tasks = tasks
         self._lines: dict[tuple[Recipient | None, str], deque[_Turn]] = {}
         self._waiting = 0
@@ -140,6 +145,7 @@ class Gate:
         conversation_id, sender_id, client_msg_id = send.key
         if await self._log.find(conversation_id, sender_id, [client_msg_id]):
             return partial(self._submit.submit, send)
+        self._record(_entry(send, verdict))
         if verdict.action is Action.REVIEW:
             if verdict.text:
                 send.body = replaced_body(send.body, verdict.text)
@@ -160,6 +166,19 @@ class Gate:
         except ServerBusy:
             return Held.REFUSED
         return states.get(client_msg_id, Held.REFUSED)
+
+
+def _entry(send: PendingSend, verdict: Verdict) -> AuditEntry:
+    conversation_id, sender_id, client_msg_id = send.key
+    return AuditEntry(
+        action="message.send",
+        decision=HELD if verdict.action is Action.REVIEW else REFUSED,
+        reason=CONTENT,
+        actor_id=sender_id,
+        conversation_id=conversation_id,
+        request_id=client_msg_id,
+        detail=json.dumps({"verdict": verdict.reason}),
+    )
 
 
 def _refusal(verdict: Verdict) -> ImError:

@@ -282,6 +282,7 @@ class World:
                 log=behind,
                 held=self.reviews,
                 on_held=acks.held,
+                record=lambda _: None,
                 tasks=self.tasks,
             ),
             acks=acks,

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.bus.audit import AuditEntry
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.sends import PendingSend, SendKey
 from imd.core.screening.chain import Chain, Step
@@ -49,6 +50,7 @@ class GateCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.heard: list[str] = []
         self.texts: list[str] = []
+        self.recorded: list[AuditEntry] = []
         self.reviews = Reviews()
         self.log = Log()
         self.phone: Any = object()
@@ -62,6 +64,7 @@ class GateCase(SynchronousTestCase):
             log=log,
             held=self.reviews,
             on_held=lambda send: self.note("held", send),
+            record=self.recorded.append,
             tasks=Tasks(),
         )
 
@@ -149,6 +152,22 @@ class VerdictTests(GateCase):
         self.assertEqual(self.reviews.held, [("a", "what the heck", "word"), ("b", "****", "word")])
         self.assertEqual(self.heard, ["held a", "held b"])
 
+    def test_recorded(self) -> None:
+        """What is refused or held is recorded with its reason and without its words; what goes through is not."""
+        for verdict in (ALLOWED, Verdict(Action.REPLACE, text="x"), REFUSE, REVIEW, UNAVAILABLE):
+            self.sends(self.gate(AtOnce(lambda _, verdict=verdict: verdict)), "a")  # type: ignore[misc]
+        self.assertEqual(
+            [(one.decision, one.detail) for one in self.recorded],
+            [
+                ("refused", '{"verdict": "word"}'),
+                ("held", '{"verdict": "word"}'),
+                ("refused", '{"verdict": "unavailable"}'),
+            ],
+        )
+        self.assertEqual(
+            {(one.actor_id, one.request_id, one.reason) for one in self.recorded}, {(7, "a", "content")}
+        )
+
     def test_decided(self) -> None:
         """Of what was decided meanwhile, a resend hears the decision."""
         self.reviews.known = {"a": Held.DELIVERED, "b": Held.REFUSED}
@@ -230,7 +249,13 @@ class OrderTests(GateCase):
         chain = Chain(steps=[Step("check", slow, 0.5, FailureMode.OPEN)], clock=Clock())
         log: Any = self.log
         gate = Gate(
-            check=chain, submit=self, log=log, held=self.reviews, on_held=lambda _: None, tasks=Tasks()
+            check=chain,
+            submit=self,
+            log=log,
+            held=self.reviews,
+            on_held=lambda _: None,
+            record=self.recorded.append,
+            tasks=Tasks(),
         )
         self.sends(gate, "a")
         chain.steps = ()
