@@ -29,7 +29,7 @@ from imd.core.presence.route_refresh import CHECK_S
 from imd.core.presence.routes_redis import RedisRouteTable
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
-from imd.roles.core import CoreStores
+from imd.roles.core_parts import CoreStores
 from imd.roles.neighbourhood import Cluster
 from imd.roles.secrets import password
 from imd.storage.mongo import MongoDatabase

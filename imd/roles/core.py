@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
@@ -30,12 +30,10 @@ from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import ContentLimits
 from imd.core.message.fanout import Fanout
 from imd.core.message.first_words import FirstWords
-from imd.core.message.inherit import RecentTails
 from imd.core.message.last_seq import LastSeqs
 from imd.core.message.listening import Listening
 from imd.core.message.live import LiveConversations
 from imd.core.message.neighbours import Neighbours, NoNeighbours
-from imd.core.message.ports import Cursors, MessageLog
 from imd.core.message.recall import Recaller
 from imd.core.message.receipts import Receipts
 from imd.core.message.refuse import Refusals
@@ -46,7 +44,6 @@ from imd.core.message.sweep import TailSweep
 from imd.core.message.system import SystemMessages
 from imd.core.permission.restricted import RestrictedUsers
 from imd.core.permission.snapshots import MembershipCache
-from imd.core.presence.ports import LastSeen
 from imd.core.presence.presence import Presence
 from imd.core.presence.sight import Sight
 from imd.core.screening.holding import BusReviews
@@ -55,41 +52,13 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
+from imd.roles.core_parts import CoreRole, CoreStores
 from imd.roles.gateway_values import gateway_limits, greeting, idle_timeouts
 from imd.roles.neighbourhood import Cluster, Neighbourhood
 from imd.roles.outside import build_outside
 from imd.roles.screening import build_screening
 from imd.roles.stages import Background, FastProtobuf
 from imd.roles.standing import Standing
-
-
-class CoreStores(NamedTuple):
-    """What the role keeps beyond its own life. ``stages`` open the stores and close them."""
-
-    stages: list[tuple[str, Stage]]
-    log: MessageLog
-    #: The same, asked by age.
-    tails: RecentTails
-    cursors: Cursors
-    last_seen: LastSeen
-    #: Each has one write in flight; which one a conversation is in, 0 up to that.
-    partitions: int = 1
-    partition_of: Callable[[str], int] = lambda _conversation_id: 0
-
-
-class CoreRole(NamedTuple):
-    """What has to be started, and who takes connections.
-
-    The last of ``stages`` drains; listeners come after it, and after these what is in ``last_stages``.
-    """
-
-    stages: list[tuple[str, Stage]]
-    gateway: Gateway
-    last_stages: list[tuple[str, Stage]]
-    #: None: this node is alone.
-    neighbourhood: Neighbourhood | None
-    #: Takes what changes of the configuration while the role runs.
-    in_force: CoreInForce
 
 
 def build_core(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
 from imd.core.presence.sqlite import SqliteLastSeen, presence_database
-from imd.roles.core import CoreStores
+from imd.roles.core_parts import CoreStores
 from imd.storage.sqlite import Threads
 
 

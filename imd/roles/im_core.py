@@ -18,7 +18,8 @@ from imd.ops.site import SteadySite
 from imd.pb.bus_pb2 import NodeReport
 from imd.roles.bus import nats_bus
 from imd.roles.cluster import cluster_stores
-from imd.roles.core import CoreRole, build_core
+from imd.roles.core import build_core
+from imd.roles.core_parts import CoreRole
 from imd.roles.following import Following
 from imd.roles.listeners import (
     client_addresses,
