@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -11,9 +12,11 @@ from twisted.logger import Logger
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import AUTH_INVALIDATE, DEFAULT_TIMEOUT_S, message_send, shard_of
 from imd.business.accounts.model import Revocation
+from imd.business.announced import Announced, of_membership, of_relations, of_revocation, of_sight
 from imd.business.relations.ports import Changed
+from imd.business.retell import Waiting
 from imd.kernel.clocks import Clock, WallClock
-from imd.kernel.errors import ServerBusy
+from imd.kernel.errors import ImError, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
@@ -29,32 +32,42 @@ _EVENT_RETRY_S = (0.5, 2.0, 5.0)
 MAX_LATE_EVENTS = 50_000
 #: People whom a notice names, and not only counts: every member is sent it, and a group may begin with 10,000.
 MAX_SUBJECTS = 1_000
-#: Conversations in one event. A node that knows them marks each with all the people who are named.
-_CHANGED_PER_EVENT = 100
+
+
+class _Late(NamedTuple):
+    """An event for the bus, and the name under which it is written down; maybe none."""
+
+    about: str
+    payload: bytes
 
 
 class BusAnnouncements:
-    """See ``Announcements`` in the ports of accounts, groups and relations."""
+    """See ``Announcements`` in the ports of accounts, groups and relations.
+
+    Tells at once; what that cannot do is ``Retelling``'s.
+
+    :param waiting: where tellings are written down with their changes.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, bus: Bus, clock: Clock, wall_clock: WallClock, tasks: Tasks) -> None:
+    def __init__(
+        self, *, bus: Bus, waiting: Waiting, clock: Clock, wall_clock: WallClock, tasks: Tasks
+    ) -> None:
         self._bus = bus
+        self._waiting = waiting
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
-        #: What the bus did not take at once, in order. It lives as long as the process.
-        self._late: deque[bytes] = deque()
+        #: What the bus did not take at once, in order. It lives as long as the process; what is written down with
+        #: its change outlives it.
+        self._late: deque[_Late] = deque()
         self._is_late = False
+        self._to_forget: list[str] = []
+        self._is_forgetting = False
 
     async def revoked(self, revocation: Revocation) -> None:
-        event = Invalidation(timestamp=self._wall_clock())
-        event.revoked.userId = revocation.user_id
-        event.revoked.deviceId = revocation.device_id
-        event.revoked.exceptDeviceId = revocation.except_device_id
-        event.revoked.reason = revocation.reason
-        event.revoked.loginIds.extend(revocation.login_ids)
-        await self._record(event.SerializeToString())
+        await self._record(of_revocation(revocation))
 
     async def membership_changed(
         self,
@@ -65,32 +78,22 @@ class BusAnnouncements:
         reason: str = "",
         restricted_ids: Sequence[int] = (),
     ) -> None:
-        event = Invalidation(
-            conversationId=conversation_id,
-            version=version,
-            timestamp=self._wall_clock(),
-            removedIds=removed_ids,
-            reason=reason,
-            restrictedIds=restricted_ids,
+        await self._record(
+            of_membership(
+                conversation_id,
+                version,
+                removed_ids=removed_ids,
+                reason=reason,
+                restricted_ids=restricted_ids,
+            )
         )
-        await self._record(event.SerializeToString())
 
     async def relations_changed(self, changed: Sequence[Changed], *, restricted: bool) -> None:
-        for start in range(0, len(changed), _CHANGED_PER_EVENT):
-            some = changed[start : start + _CHANGED_PER_EVENT]
-            event = Invalidation(timestamp=self._wall_clock())
-            event.changed.conversationIds.extend(one.conversation_id for one in some)
-            event.changed.versions.extend(one.version for one in some)
-            if restricted:
-                user_ids = {user_id for one in some for user_id in one.user_ids}
-                event.changed.restrictedIds.extend(sorted(user_ids))
-            await self._record(event.SerializeToString())
+        for announced in of_relations(changed, restricted=restricted):
+            await self._record(announced)
 
     async def sight_changed(self, user_id: int, peer_ids: Sequence[int] = ()) -> None:
-        event = Invalidation(timestamp=self._wall_clock())
-        event.sight.userId = user_id
-        event.sight.peerIds.extend(peer_ids)
-        await self._record(event.SerializeToString())
+        await self._record(of_sight(user_id, peer_ids))
 
     async def notice(
         self,
@@ -155,17 +158,29 @@ class BusAnnouncements:
             if not await self._append(request):
                 return
 
-    async def _record(self, payload: bytes) -> None:
+    async def _record(self, announced: Announced) -> None:
         """Returns when the event is recorded, or will be tried until it is."""
-        if await self._publish(payload):
+        announced.event.timestamp = self._wall_clock()
+        late = _Late(announced.about, announced.event.SerializeToString())
+        if await self._publish(late.payload):
+            self._told(late.about)
             return
-        self._late.append(payload)
+        self._late.append(late)
         if len(self._late) > MAX_LATE_EVENTS:
             self._late.popleft()
-            self._log.critical("an invalidation was given up; caches of other roles end by their time-outs")
+            self._log.critical(
+                "an invalidation was given up; it is told from the database, or caches of other roles end by their "
+                "time-outs"
+            )
         if not self._is_late:
             self._is_late = True
             self._tasks.spawn("announce later", self._publish_late())
+
+    async def publish_again(self, payload: bytes) -> bool:
+        """Whether the bus took an event that was made before, and is of now."""
+        event = Invalidation.FromString(payload)
+        event.timestamp = self._wall_clock()
+        return await self._publish(event.SerializeToString())
 
     async def _publish(self, payload: bytes) -> bool:
         try:
@@ -182,18 +197,42 @@ class BusAnnouncements:
             return False
         return True
 
+    def _told(self, about: str) -> None:
+        """The bus has it: nobody needs to tell it again. Those that come meanwhile are forgotten together."""
+        if not about:
+            return
+        self._to_forget.append(about)
+        if not self._is_forgetting:
+            self._is_forgetting = True
+            self._tasks.spawn("forget what was told", self._forget())
+
+    async def _forget(self) -> None:
+        try:
+            while self._to_forget:
+                some, self._to_forget = self._to_forget, []
+                await self._waiting.forget(some)
+        except ImError as error:
+            # They are told once more, and do no harm.
+            self._log.warn("what was told is not forgotten yet: {error}", error=error)
+        finally:
+            self._is_forgetting = False
+
     async def _publish_late(self) -> None:
         failures = 0
         try:
             while self._late:
                 await sleep(_EVENT_RETRY_S[min(failures, len(_EVENT_RETRY_S) - 1)], clock=self._clock)
                 failures += 1
-                while self._late and await self._publish(event := self._late[0]):
+                while self._late and await self._publish((late := self._late[0]).payload):
                     failures = 0
+                    self._told(late.about)
                     # It may have been given up meanwhile.
-                    if self._late and self._late[0] is event:
+                    if self._late and self._late[0] is late:
                         self._late.popleft()
         finally:
             self._is_late = False
             if self._late:
-                self._log.critical("{count} invalidations end with this process", count=len(self._late))
+                self._log.warn(
+                    "{count} invalidations were not told by this process; others tell them",
+                    count=len(self._late),
+                )

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from imd.business.tables import groups, people, policy
+from imd.business.tables import announcements, groups, people, policy
 from imd.business.tables.base import SCHEMA
 from imd.storage.sql_mysql import MysqlServer, open_mysql, open_mysql_for_upgrade
 from imd.storage.sql_schema import UPGRADE_PATIENCE_S, Migrations, prepare_schema
 from imd.storage.sql_sqlite import open_sqlite
 
 #: A change of a table is also a new step in migrations/versions, and its name the head.
-MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", first="0001", head="0004")
+MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", first="0001", head="0005")
 
 #: Importing them is what makes them part of ``SCHEMA``.
-DOMAINS = (people, groups, policy)
+DOMAINS = (people, groups, policy, announcements)
 
 
 def open_business(path: Path | None) -> Engine:

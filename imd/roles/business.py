@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
+from random import Random
 from typing import NamedTuple
 
 from argon2 import PasswordHasher
@@ -43,6 +44,8 @@ from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.openapi import with_description
+from imd.business.retell import Retelling
+from imd.business.sql_announced import SqlAnnounced
 from imd.business.webhooks.dispatch import Posts
 from imd.config.role_settings import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
@@ -202,7 +205,13 @@ def assemble(
         random_hex=secrets.token_hex,
     )
     audit_events = SqlAuditEvents(database)
-    announcements = BusAnnouncements(bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks)
+    waiting = SqlAnnounced(database)
+    announcements = BusAnnouncements(
+        bus=bus, waiting=waiting, clock=clock, wall_clock=wall_clock, tasks=tasks
+    )
+    retelling = Retelling(
+        waiting=waiting, publish=announcements.publish_again, clock=clock, random=Random().random, tasks=tasks
+    )
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
     memberships = SqlMemberships(database)
     in_force = BusinessInForce(config, clock=clock)
@@ -320,7 +329,7 @@ def assemble(
         board,
         groups,
         recheck,
-        policy.stages,
+        [*policy.stages, ("untold changes", retelling)],
         api,
         in_force,
     )

@@ -15,9 +15,13 @@ from imd.bus.subjects import AUTH_INVALIDATE, message_send, shard_of
 from imd.business import announce
 from imd.business.accounts.model import Revocation
 from imd.business.announce import BusAnnouncements
+from imd.business.schema import open_business
+from imd.business.sql_announced import SqlAnnounced
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
 from imd.pb.connection_pb2 import ErrorCode
+from imd.storage.sql import Database
+from tests.business.world import at_once
 
 
 class Broken(LocalBus):
@@ -39,12 +43,18 @@ class Announcing(SynchronousTestCase):
         self.clock = Clock()
         self.bus = Broken(clock=self.clock)
         self.tasks = Tasks()
+        self.database = Database(connect=lambda: open_business(None), threads=at_once, clock=self.clock)
         self.announcements = BusAnnouncements(
-            bus=self.bus, clock=self.clock, wall_clock=lambda: 1234, tasks=self.tasks
+            bus=self.bus,
+            waiting=SqlAnnounced(self.database),
+            clock=self.clock,
+            wall_clock=lambda: 1234,
+            tasks=self.tasks,
         )
         self.heard: list[Invalidation] = []
         self.bus.consume(AUTH_INVALIDATE, "core", self.hear)
         self.run_(self.bus.start())
+        self.run_(self.database.start())
 
     async def hear(self, _: str, payload: bytes) -> None:
         self.heard.append(Invalidation.FromString(payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from sqlalchemy import Engine
@@ -12,6 +13,7 @@ from imd.business.tables.people import users
 from imd.config.sections import Config
 from imd.core.permission.codec import decode_membership
 from imd.pb.bus_pb2 import MembersAnswer
+from tests.business import test_retell
 from tests.business.accounts import test_enter, test_leave
 from tests.business.audit import test_audit
 from tests.business.groups import (
@@ -35,6 +37,14 @@ class OnMariaDb(WorldCase):
     def make_world(self, *, config: Config | None = None, core: bool = True) -> World:
         business = empty_business()
         return World(config=config, core=core, connect=lambda: business)
+
+
+class Killed(test_retell.Killed):
+    """See there."""
+
+    def shared(self) -> Callable[[], Engine]:
+        business = empty_business()
+        return lambda: business
 
 
 class Registering(OnMariaDb, test_enter.Registering):

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, selec
 from sqlalchemy.exc import IntegrityError
 
 from imd.business.accounts.login_rules import LoginRules, ended_by
-from imd.business.accounts.model import ACTIVE, Account, Ended, Login, Sessions
+from imd.business.accounts.model import ACTIVE, Account, Ended, Login, Revocation, Sessions
 from imd.business.accounts.ports import Accounts, Ending, HandleTaken, StoredPassword
+from imd.business.announced import of_revocation
+from imd.business.sql_announced import remember
 from imd.business.tables.people import logins, users
 from imd.storage.sql import Database
 
@@ -114,6 +116,8 @@ class SqlAccounts:
             if ended:
                 devices = [one.device_id for one in ended]
                 connection.execute(_END_LOGINS, {"owner": login.user_id, "devices": devices})
+                for one in ended:
+                    remember_ended(connection, login.user_id, [one.login_id], device_id=one.device_id)
             connection.execute(_ADD_LOGIN, login._asdict())
             if new_hash:
                 connection.execute(_SET_PASSWORD, {"key": login.user_id, "new_hash": new_hash})
@@ -143,15 +147,17 @@ class SqlAccounts:
             present = [Login(*one) for one in connection.execute(_LOCK_LOGINS, owner)]
             if device_id:
                 connection.execute(_END_LOGINS, owner | {"devices": [device_id]})
-                return Ending(
-                    account_of(row), [one.login_id for one in present if one.device_id == device_id]
-                )
+                ended = [one.login_id for one in present if one.device_id == device_id]
+                remember_ended(connection, user_id, ended, device_id=device_id)
+                return Ending(account_of(row), ended)
             connection.execute(_END_OTHER_LOGINS, owner | {"device": except_device_id})
             connection.execute(_END_TOKENS, key)
             if new_hash:
                 connection.execute(_SET_PASSWORD, key | {"new_hash": new_hash})
             account = account_of(row)._replace(token_version=row.token_version + 1)
-            return Ending(account, [one.login_id for one in present if one.device_id != except_device_id])
+            ended = [one.login_id for one in present if one.device_id != except_device_id]
+            remember_ended(connection, user_id, ended, except_device_id=except_device_id)
+            return Ending(account, ended)
 
         return await self._database.write(work)
 
@@ -169,6 +175,19 @@ class SqlAccounts:
             user_id: Sessions(active, token_version, devices[user_id], level)
             for user_id, (active, token_version, level) in states.items()
         }
+
+
+def remember_ended(
+    connection: Connection,
+    user_id: int,
+    login_ids: Sequence[str],
+    *,
+    device_id: str = "",
+    except_device_id: str = "",
+) -> None:
+    """Part of the transaction that ends them. Why, only those know who ended them: late, that is lost."""
+    revocation = Revocation(user_id, device_id, except_device_id, "revoked", login_ids)
+    remember(connection, [of_revocation(revocation)])
 
 
 def account_of(row: Row[Any]) -> Account:

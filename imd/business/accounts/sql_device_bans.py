@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from imd.business.accounts.ports import Ban, DeviceBanList
+from imd.business.accounts.sql import remember_ended
 from imd.business.relations.sql_pairs import lock_people
 from imd.business.tables.people import device_bans, logins
 from imd.storage.sql import Database, insert_ignore
@@ -106,6 +107,7 @@ class SqlDeviceBans:
             of_user = {"owner": user_id, "device": device_id}
             login_ids = connection.execute(_LOGIN_IDS, of_user).scalars().all()
             connection.execute(_END, of_user)
+            remember_ended(connection, user_id, login_ids, device_id=device_id)
             return login_ids
 
         return await self._database.write(work)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select, up
 
 from imd.business.accounts.model import ACTIVE
 from imd.business.accounts.ports import AccountState, AccountStates, StateChange
-from imd.business.accounts.sql import account_of
+from imd.business.accounts.sql import account_of, remember_ended
 from imd.business.accounts.states import Act, after
 from imd.business.groups.model import OWNER
 from imd.business.relations.sql_pairs import all_pairs_changed, lock_people
@@ -136,6 +136,7 @@ def _set(connection: Connection, row: Row[Any], status: int, reason: str, now_ms
     ends = status != ACTIVE
     if ends:
         connection.execute(_END_LOGINS, owner)
+        remember_ended(connection, row.id, login_ids)
     values = {
         "new_status": status,
         "now_ms": now_ms,

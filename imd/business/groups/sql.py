@@ -135,7 +135,7 @@ class SqlGroups:
             may_leave(role, group.member_count)
             if group.member_count == 1:
                 return Change(*dissolve(connection, group, now_ms))
-            return Change(drop(connection, group, [actor_id], now_ms), [actor_id])
+            return Change(drop(connection, group, [actor_id], now_ms, reason="left"), [actor_id])
 
         return await self._database.write(work)
 

@@ -122,7 +122,9 @@ class SqlRestrictions:
                 ],
             )
             touched = sorted(mute.user_id for mute in after)
-            return Change(bump(connection, standing.group), touched, touched if until_ms > now_ms else ())
+            restricted = touched if until_ms > now_ms else ()
+            bumped = bump(connection, standing.group, restricted_ids=restricted)
+            return Change(bumped, touched, restricted)
 
         return await self._database.write(work)
 

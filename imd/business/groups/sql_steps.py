@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from imd.business.accounts.model import ACTIVE
+from imd.business.announced import of_membership
 from imd.business.groups.joining import ApplicationState
 from imd.business.groups.model import (
     MEMBER,
@@ -27,6 +28,7 @@ from imd.business.groups.model import (
     Standing,
 )
 from imd.business.groups.sql_past import restore_mutes, write_departures
+from imd.business.sql_announced import remember
 from imd.business.tables.groups import group_admissions, group_blacklist, group_conversations, group_members
 from imd.business.tables.people import blocks, users
 from imd.kernel.errors import Forbidden, PayloadInvalid, ServerBusy
@@ -214,8 +216,15 @@ def is_barred(connection: Connection, conversation_id: str, user_ids: Sequence[i
     )
 
 
-def bump(connection: Connection, group: Group) -> Group:
-    """The group with its member count written down, and its next version."""
+def bump(
+    connection: Connection,
+    group: Group,
+    *,
+    removed_ids: Sequence[int] = (),
+    reason: str = "",
+    restricted_ids: Sequence[int] = (),
+) -> Group:
+    """The group with its member count written down, its next version, and what the other roles are told of that."""
     bumped = group._replace(version=group.version + 1)
     values = {
         "group": group.conversation_id,
@@ -223,6 +232,14 @@ def bump(connection: Connection, group: Group) -> Group:
         "new_count": bumped.member_count,
     }
     connection.execute(_BUMP, values)
+    told = of_membership(
+        bumped.conversation_id,
+        bumped.version,
+        removed_ids=removed_ids,
+        reason=reason,
+        restricted_ids=restricted_ids,
+    )
+    remember(connection, [told])
     return bumped
 
 
@@ -285,7 +302,8 @@ class Admitting:
         for some in batches(list(user_ids)):
             settled = {"group": group.conversation_id, "some": some, "now_ms": now_ms}
             connection.execute(_SETTLE_ADMISSIONS, settled)
-        return bump(connection, group._replace(member_count=group.member_count + len(user_ids))), muted
+        grown = group._replace(member_count=group.member_count + len(user_ids))
+        return bump(connection, grown, restricted_ids=muted), muted
 
 
 def member_rows(
@@ -306,17 +324,20 @@ def member_rows(
     ]
 
 
-def drop(connection: Connection, group: Group, user_ids: Sequence[int], now_ms: int) -> Group:
+def drop(
+    connection: Connection, group: Group, user_ids: Sequence[int], now_ms: int, *, reason: str = "kicked"
+) -> Group:
     """The group without these members."""
     for some in batches(user_ids):
         write_departures(connection, group.conversation_id, some, now_ms)
         connection.execute(_DROP_SOME, {"group": group.conversation_id, "some": some})
-    return bump(connection, group._replace(member_count=group.member_count - len(user_ids)))
+    shrunk = group._replace(member_count=group.member_count - len(user_ids))
+    return bump(connection, shrunk, removed_ids=user_ids, reason=reason)
 
 
 def dissolve(connection: Connection, group: Group, now_ms: int) -> tuple[Group, Sequence[int]]:
     """The group as it ends, and who was in it."""
     member_ids = connection.execute(_MEMBER_IDS, {"group": group.conversation_id}).scalars().all()
-    ended = drop(connection, group, member_ids, now_ms)
+    ended = drop(connection, group, member_ids, now_ms, reason="dissolved")
     connection.execute(_END, {"group": group.conversation_id, "now_ms": now_ms})
     return ended, member_ids

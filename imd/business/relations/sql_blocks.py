@@ -74,7 +74,7 @@ class SqlBlocks:
                 raise Forbidden(f"at most {BLOCKS_MAX} people can be blocked", reason="too_many")
             row = {"user_id": user_id, "blocked_id": blocked_id, "created_at_ms": now_ms}
             connection.execute(_ADD, row)
-            return pair_changed(connection, user_id, blocked_id)
+            return pair_changed(connection, user_id, blocked_id, restricted=True)
 
         return await self._database.write(work)
 
@@ -83,7 +83,7 @@ class SqlBlocks:
             lock_people(connection, (user_id, blocked_id))
             if connection.execute(_REMOVE, {"owner": user_id, "other": blocked_id}).rowcount == 0:
                 return None
-            return pair_changed(connection, user_id, blocked_id)
+            return pair_changed(connection, user_id, blocked_id, restricted=False)
 
         return await self._database.write(work)
 

@@ -81,7 +81,7 @@ class SqlFriends:
             if len(rows) != 2 or not part(connection, rows[user_id], rows[friend_id], now_ms):
                 return ()
             forget_pair(connection, user_id, friend_id)
-            return pair_changed(connection, user_id, friend_id)
+            return pair_changed(connection, user_id, friend_id, restricted=True)
 
         return await self._database.write(work)
 

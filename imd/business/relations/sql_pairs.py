@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, union_all, update
 
 from imd.business.accounts.model import ACTIVE
+from imd.business.announced import of_relations, of_sight
 from imd.business.relations.model import Stance, not_accepted
 from imd.business.relations.ports import Changed
+from imd.business.sql_announced import remember
 from imd.business.tables.people import blocks, direct_conversations, friends, users
 from imd.kernel.errors import PayloadInvalid
 from imd.kernel.ids import direct_conversation_id
@@ -126,12 +128,21 @@ def read_stances(connection: Connection, one_id: int, other_id: int) -> tuple[St
     return stances(connection, rows[one_id], rows[other_id])
 
 
-def pair_changed(connection: Connection, one_id: int, other_id: int) -> list[Changed]:
-    """What the two may do to each other is different: their conversation, if they have one, gets a new version."""
+def pair_changed(connection: Connection, one_id: int, other_id: int, *, restricted: bool) -> list[Changed]:
+    """What the two may do to each other is different: their conversation, if they have one, gets a new version.
+
+    What the other roles are told of it is written down.
+
+    :param restricted: it is less than before; so may be what they see.
+    """
     key = {"conversation": direct_conversation_id(one_id, other_id)}
     connection.execute(_BUMP, key)
     version = connection.execute(_VERSION, key).scalar()
-    return [] if version is None else [Changed(key["conversation"], version, (one_id, other_id))]
+    changed = [] if version is None else [Changed(key["conversation"], version, (one_id, other_id))]
+    remember(connection, of_relations(changed, restricted=restricted))
+    if restricted:
+        remember(connection, [of_sight(one_id, (other_id,))])
+    return changed
 
 
 def all_pairs_changed(connection: Connection, user_id: int) -> list[Changed]:
@@ -142,6 +153,7 @@ def all_pairs_changed(connection: Connection, user_id: int) -> list[Changed]:
         rows = connection.execute(_LOCK_CONVERSATIONS, {"some": some}).all()
         connection.execute(_BUMP_SOME, {"some": some})
         changed += [Changed(row.id, row.version + 1, (row.user_low, row.user_high)) for row in rows]
+    remember(connection, [*of_relations(changed, restricted=True), of_sight(user_id)])
     return changed
 
 

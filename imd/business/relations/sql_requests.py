@@ -243,7 +243,7 @@ def _accept(
     check_room(connection, asked, asking)
     _set(connection, request._replace(state=after, decided_at_ms=now_ms))
     befriend(connection, asking, asked, now_ms)
-    return Outcome(after, pair_changed(connection, asking.id, asked.id))
+    return Outcome(after, pair_changed(connection, asking.id, asked.id, restricted=False))
 
 
 def _blocked_by_you() -> Forbidden:

@@ -18,6 +18,7 @@ from imd.business.accounts.sessions import TTL_S, SessionCache
 from imd.business.accounts.sql import SqlAccounts
 from imd.business.announce import BusAnnouncements
 from imd.business.schema import open_business
+from imd.business.sql_announced import SqlAnnounced
 from imd.kernel.errors import OutcomeUnknown
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import Invalidation
@@ -45,7 +46,11 @@ class Nodes(SynchronousTestCase):
             accounts=self.accounts,
             sessions=self.caches[0],
             announcements=BusAnnouncements(
-                bus=self.bus, clock=self.clock, wall_clock=lambda: 7, tasks=self.tasks
+                bus=self.bus,
+                waiting=SqlAnnounced(database),
+                clock=self.clock,
+                wall_clock=lambda: 7,
+                tasks=self.tasks,
             ),
         )
 
