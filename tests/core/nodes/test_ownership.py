@@ -47,6 +47,15 @@ class OwnershipTests(ClusterCase):
         self.assert_shared(2)
         self.assertEqual(frozenset().union(*inherited), had)
 
+    def test_taken(self) -> None:
+        """Whoever has to know hears of every shard that a node takes, also from one that gives it back."""
+        had = self.nodes[1].ownership.mine
+        taken: list[frozenset[int]] = []
+        self.nodes[2].ownership.on_taken(taken.append)
+        self.wait(self.nodes[1].leave())
+        self.pass_time(0.5)
+        self.assertEqual(frozenset().union(*taken), had)
+
     def test_die_and_come_back(self) -> None:
         """One that is back before it was missed takes over from its earlier life, which may have told nobody."""
         had = self.nodes[1].ownership.mine

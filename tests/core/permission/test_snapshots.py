@@ -248,6 +248,50 @@ class MembershipCacheTests(SnapshotCase):
         self.assertEqual([self.cache.peek(name) is not None for name in "abc"], [False, False, True])
 
 
+class Doubts(SnapshotCase):
+    """Others may know more than this node of some conversations."""
+
+    def doubt(self) -> None:
+        self.cache.doubt(lambda conversation_id: conversation_id == "g_1")
+
+    def test_asked_anew(self) -> None:
+        """What is in doubt is asked about before it is next used, the rest is not; nobody is told of a change yet."""
+        self.know(group(1))
+        self.know(group(1, conversation_id="g_2"))
+        self.doubt()
+        self.assertIsNone(self.cache.peek("g_1"))
+        self.assertIsNotNone(self.cache.peek("g_2"))
+        self.assertEqual(self.changed, [])
+        got = self.get()
+        self.directory.answer(group(2, 1, 3))
+        self.assertEqual(self.successResultOf(got), group(2, 1, 3))
+        self.assertEqual(self.changed, ["g_1"])
+
+    def test_unchanged(self) -> None:
+        """What proves true is the same object again, and nothing that was derived from it is lost."""
+        self.know(group(1))
+        before = self.cache.peek("g_1")
+        self.doubt()
+        self.know(group(1))
+        self.assertIs(self.cache.peek("g_1"), before)
+        self.assertEqual(self.changed, [])
+
+    def test_under_way(self) -> None:
+        """An answer to a question from before the doubt does not dispel it."""
+        got = self.get()
+        self.doubt()
+        self.directory.answer(group(1))
+        self.assertNoResult(got)
+        self.directory.answer(group(2))
+        self.assertEqual(self.successResultOf(got), group(2))
+
+    def test_last_known(self) -> None:
+        """Where nobody answers it is what was known last."""
+        self.know(group(1))
+        self.doubt()
+        self.assertEqual(self.cache.last_known("g_1"), group(1))
+
+
 class Lives(SnapshotCase):
     """How long a snapshot is believed: by how much it matters, and how often it is asked for."""
 
