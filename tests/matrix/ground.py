@@ -90,9 +90,9 @@ class Ground(Protocol):
         ...
 
 
-def greeting(token: str) -> Envelope:
+def greeting(token: str, device_id: str = DEVICE) -> Envelope:
     """The first frame of a client that wants final ACKs alone."""
-    return Envelope(connect=Connect(token=token, deviceId=DEVICE, platform="bot", acks=ACK_FINAL_ONLY))
+    return Envelope(connect=Connect(token=token, deviceId=device_id, platform="bot", acks=ACK_FINAL_ONLY))
 
 
 def is_answer(envelope: Envelope, to: Envelope) -> bool:
