@@ -121,6 +121,7 @@ def build_core(
             max_devices_per_user=config.gateway.max_devices_per_user,
             bus=bus,
             is_on_bus=is_on_bus,
+            bus_is_back=standing.bus_is_back,
             listening=listening,
             live=live,
             clock=clock,

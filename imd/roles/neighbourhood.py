@@ -76,6 +76,7 @@ class Neighbourhood:
         max_devices_per_user: int,
         bus: Bus,
         is_on_bus: Callable[[], bool],
+        bus_is_back: Callable[[], None],
         listening: Listening,
         live: LiveConversations,
         clock: Clock,
@@ -103,6 +104,7 @@ class Neighbourhood:
             missed=node.missed_heartbeats,
             is_on_bus=is_on_bus,
         )
+        self.nodes.on_bus_back(bus_is_back)
         self.ownership = Ownership(
             nodes=self.nodes,
             leases=cluster.leases,

@@ -55,6 +55,10 @@ class Standing:
             channel=self.channel, stand_in=self.stand_in, clock=self._clock, tasks=tasks
         )
 
+    def bus_is_back(self) -> None:
+        """Whoever has to learn what he missed meanwhile need not wait until the authority counts as cured."""
+        self.channel.restored(self._clock.seconds())
+
     def change(self, permission: Permission, version: int) -> None:
         """These values hold from now on."""
         values = policy_values(permission, version=version)

@@ -55,8 +55,11 @@ class Heartbeats:
         self._alive: dict[int, Node] = {node_id: self._me}
         self._listeners: list[Callable[[], None]] = []
         self._successors: list[Callable[[], None]] = []
+        self._returns: list[Callable[[], None]] = []
         self._registry_works = True
         self._stopped = False
+        #: When it last heard itself on the bus.
+        self._echo_at_s = clock.seconds()
         #: Or tried to.
         self._said_at_s = clock.seconds()
         #: Nodes that were missed, for those who watch.
@@ -95,6 +98,10 @@ class Heartbeats:
     def on_replaced(self, listener: Callable[[], None]) -> None:
         """Have the listener called once, when another process has taken this node's id."""
         self._successors.append(listener)
+
+    def on_bus_back(self, listener: Callable[[], None]) -> None:
+        """Have the listener called when the bus carries again, after it did not, whether it was noticed or not."""
+        self._returns.append(listener)
 
     async def start(self) -> None:
         """Known to the others from here on, but not ready."""
@@ -182,6 +189,8 @@ class Heartbeats:
             self._logger.error("not a NodeChanged on {subject}", subject=NODE_CHANGED)
             return
         if said.nodeId == self._me.node_id:
+            if said.incarnation == self._me.incarnation:
+                self._heard_itself()
             if said.incarnation != self._me.incarnation and not said.left:
                 self._logger.error(
                     "another process calls itself node {id}: every node needs its own node_id", id=said.nodeId
@@ -197,6 +206,12 @@ class Heartbeats:
             self._heard[said.nodeId] = (self._clock.seconds(), node)
         if not self._look() and said.shards:
             self._tell()
+
+    def _heard_itself(self) -> None:
+        now_s = self._clock.seconds()
+        silent_s, self._echo_at_s = now_s - self._echo_at_s, now_s
+        if silent_s > 2 * self._interval_s:
+            self._call(self._returns)
 
     def _look(self) -> bool:
         """Who is alive now; whether that is news."""

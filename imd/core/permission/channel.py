@@ -7,7 +7,9 @@
       ^                                     ^   in a row, a minute    |  |
       |                                     +-------------------------+  |
       +------------------------------------------------------------------+
-                                   cured
+                             cured, restored
+
+OPEN goes to CLOSED, too, when it is restored.
 
 While it is OPEN nothing is asked; in HALF_OPEN a few questions are, as probes. ``level`` tells how good the
 answers are: it chooses the column of the matrix.
@@ -41,6 +43,8 @@ class Sign(Enum):
     RESTED = "rested"
     #: Probes have succeeded for long enough.
     CURED = "cured"
+    #: What the questions went over was cut, and is back: it was not the authority that failed.
+    RESTORED = "restored"
     NONE = "none"
 
 
@@ -52,16 +56,19 @@ TRANSITIONS: dict[tuple[Breaker, Sign], Breaker] = {
     (_B.CLOSED, _S.FAULTY): _B.OPEN,
     (_B.CLOSED, _S.RESTED): _B.CLOSED,
     (_B.CLOSED, _S.CURED): _B.CLOSED,
+    (_B.CLOSED, _S.RESTORED): _B.CLOSED,
     (_B.CLOSED, _S.NONE): _B.CLOSED,
     (_B.OPEN, _S.STREAK): _B.OPEN,
     (_B.OPEN, _S.FAULTY): _B.OPEN,
     (_B.OPEN, _S.RESTED): _B.HALF_OPEN,
     (_B.OPEN, _S.CURED): _B.OPEN,
+    (_B.OPEN, _S.RESTORED): _B.CLOSED,
     (_B.OPEN, _S.NONE): _B.OPEN,
     (_B.HALF_OPEN, _S.STREAK): _B.OPEN,
     (_B.HALF_OPEN, _S.FAULTY): _B.OPEN,
     (_B.HALF_OPEN, _S.RESTED): _B.HALF_OPEN,
     (_B.HALF_OPEN, _S.CURED): _B.CLOSED,
+    (_B.HALF_OPEN, _S.RESTORED): _B.CLOSED,
     (_B.HALF_OPEN, _S.NONE): _B.HALF_OPEN,
 }
 
@@ -118,6 +125,11 @@ class Channel:
         """A question could not be put, or the authority could not say."""
         self._streak += 1
         self._ended(now_s, took_s=0.0, failed=True)
+
+    def restored(self, now_s: float) -> None:
+        """The bus was cut, and is back: what was counted says nothing of the authority."""
+        self._enter(TRANSITIONS[self._breaker, Sign.RESTORED], now_s)
+        self._alarming = Since()
 
     def tick(self, now_s: float) -> None:
         """Time has passed."""

@@ -90,6 +90,19 @@ class OwnershipTests(ClusterCase):
         self.pass_time(2 * INTERVAL_S)
         self.assertTrue(heartbeats.overslept)
 
+    def test_bus_back(self) -> None:
+        """A node notices by its own voice that the bus carries again, once, and nothing while it does."""
+        told: list[str] = []
+        self.nodes[1].heartbeats.on_bus_back(lambda: told.append("back"))
+        self.pass_time(5 * INTERVAL_S)
+        self.assertEqual(told, [])
+        self.nodes[1].cable.frozen = True
+        self.pass_time(5 * INTERVAL_S)
+        self.assertEqual(told, [])
+        self.nodes[1].cable.thaw()
+        self.pass_time(5 * INTERVAL_S)
+        self.assertEqual(told, ["back"])
+
     def test_listener_fails(self) -> None:
         """Whoever stumbles over a change of the nodes does not stop the heart."""
 

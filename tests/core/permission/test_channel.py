@@ -49,6 +49,8 @@ class TableTests(SynchronousTestCase):
                 (Breaker.HALF_OPEN, Sign.STREAK): Breaker.OPEN,
                 (Breaker.HALF_OPEN, Sign.FAULTY): Breaker.OPEN,
                 (Breaker.HALF_OPEN, Sign.CURED): Breaker.CLOSED,
+                (Breaker.OPEN, Sign.RESTORED): Breaker.CLOSED,
+                (Breaker.HALF_OPEN, Sign.RESTORED): Breaker.CLOSED,
             },
         )
 
@@ -85,6 +87,17 @@ class EveryInputTests(SynchronousTestCase):
             channel = half_open()
             self._happen(channel, happens, 61.0)
             self.assert_after(channel, after)
+
+    def test_restored(self) -> None:
+        """When what the questions go over is back, they are asked at once, and what failed is forgotten."""
+        for channel in (Channel(VALUES, now_s=0.0), opened(), half_open()):
+            channel.restored(61.0)
+            self.assert_after(channel, Breaker.CLOSED)
+            self.assertTrue(channel.may_ask(61.0))
+            self.assertIs(channel.level(61.0), Level.NORMAL)
+            for _ in range(VALUES.open_after_failures + 1):
+                channel.timed_out(62.0)
+            self.assert_after(channel, Breaker.OPEN)
 
     def _happen(self, channel: Channel, what: str, now_s: float) -> None:
         if what == "answered":
