@@ -24,6 +24,7 @@ from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.revocations import Revocations
 from imd.core.gateway.second_look import SecondLook
+from imd.core.gateway.trail import RefusalTrail
 from imd.core.gateway.watching import Watching
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
@@ -224,7 +225,8 @@ def build_core(
         tasks=tasks,
         shared=None if cluster is None else cluster.day_counts,
     )
-    acks = Acks(quotas=quotas)
+    trail = RefusalTrail(audit=audit, members=members)
+    acks = Acks(quotas=quotas, trail=trail)
     screening = build_screening(
         config.content,
         text_bytes=config.gateway.text_bytes,
@@ -271,6 +273,7 @@ def build_core(
         wall_clock=wall_clock,
         tasks=tasks,
         content_limits=content_limits,
+        trail=trail,
         quick=QuickRefusal(members=None if cluster is None else members, quotas=quotas, refusals=refusals),
     )
     gateway = Gateway(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imd.core.gateway.quotas import Quotas
 from imd.core.gateway.session import BUSY, Session
+from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import being_reviewed
 from imd.kernel.errors import ImError, ServerBusy
@@ -19,8 +20,9 @@ MAX_IN_FLIGHT = 256
 class Acks:
     """``Submitter`` for sends that came over a connection."""
 
-    def __init__(self, *, quotas: Quotas) -> None:
+    def __init__(self, *, quotas: Quotas, trail: RefusalTrail) -> None:
         self._quotas = quotas
+        self._trail = trail
 
     def accepted(self, send: PendingSend) -> None:
         """See ``Submitter``."""
@@ -49,6 +51,7 @@ class Acks:
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Submitter``."""
         self._give_back(send)
+        self._trail.send(send, error)
         self._finish(send, _failure(send, FAILED, error))
 
     def delayed(self, send: PendingSend) -> None:

@@ -12,6 +12,7 @@ from imd.core.gateway.faults import Faults
 from imd.core.gateway.quick import QuickRefusal
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.session import BUSY, Session
+from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import (
     MEDIA_TYPES,
@@ -73,6 +74,7 @@ class Requests:
         tasks: Tasks,
         content_limits: ContentLimits,
         quick: QuickRefusal,
+        trail: RefusalTrail,
     ) -> None:
         self._submit = submit
         self._gate = gate
@@ -83,7 +85,8 @@ class Requests:
         self._receipts = receipts
         self._catch_up = catch_up
         self._recaller = recaller
-        self._refuse = replies.refuse
+        self._replies = replies
+        self._trail = trail
         self._ids = ids
         self._clock = clock
         self._wall_clock = wall_clock
@@ -132,6 +135,10 @@ class Requests:
             self._fail(session, payload, envelope)
         finally:
             session.requests -= 1
+
+    def _refuse(self, session: Session, envelope: Envelope, error: ImError) -> None:
+        self._trail.request(session.user_id, envelope, error)
+        self._replies.refuse(session, envelope, error)
 
     def _fail(self, session: Session, payload: str, envelope: Envelope) -> None:
         """A fault of ours: the client learns that it is, the log (within bounds) what it is."""
@@ -242,7 +249,7 @@ class Requests:
 
 def _check_scope(session: Session) -> None:
     if not session.may_send:
-        raise Forbidden("this token is not for sending messages")
+        raise Forbidden("this token is not for sending messages", reason="no_scope")
 
 
 def _fill_conversation(user_id: int, envelope: Envelope) -> None:

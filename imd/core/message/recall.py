@@ -79,11 +79,11 @@ class Recaller:
         body = await self._log.read_one(key.conversation_id, seq)
         target = Message.FromString(body) if body is not None else None
         if target is None or target.type in (RECALL, SYSTEM):
-            raise Forbidden(_NOT_YOURS)
+            raise Forbidden(_NOT_YOURS, reason="no_right")
         if seq < first_visible(membership, key.sender_id) or (
             refusal(membership, key.sender_id, _needed(target, key), self._wall_clock()) is not None
         ):
-            raise Forbidden(_NOT_YOURS)
+            raise Forbidden(_NOT_YOURS, reason="no_right")
         if target.status == REVOKED:
             # A resend of the recall that did it finds its own first result under its key.
             mine = await self._log.find(key.conversation_id, key.sender_id, [key.client_msg_id])

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.directory import GROUP, Membership
-from imd.core.gateway.acks import MAX_IN_FLIGHT, Acks
+from imd.core.gateway.acks import MAX_IN_FLIGHT
 from imd.core.gateway.gateway import FRAMES_PER_TURN
 from imd.core.gateway.requests import MAX_REQUESTS, TYPING_MAX_MEMBERS
 from imd.core.screening.chain import Step
@@ -311,7 +311,7 @@ class FairnessTests(SynchronousTestCase):
             self.assertFalse(link.paused)
             link.says(text(f"m{number}"))
         self.assertTrue(link.paused)
-        acks = Acks(quotas=world.quotas)
+        acks = world.acks
         for send in world.pipeline.submitted[: MAX_IN_FLIGHT // 2 - 1]:
             acks.stored(send, duplicate=False)
         self.assertTrue(link.paused)

@@ -10,7 +10,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.gateway import quotas
-from imd.core.gateway.acks import Acks
 from imd.core.gateway.quotas import DAY_MS, REPORT_S, DailyLimits, MemoryDayCounts, Quotas, Used
 from imd.kernel.errors import ServerBusy
 from imd.kernel.tasks import Tasks
@@ -196,7 +195,7 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual((ack.clientMsgId, ack.status), ("m3", FAILED))
         self.assertEqual((ack.error.code, ack.error.reason), (RATE_LIMITED, "quota"))
         self.assertEqual(ack.error.retryAfterMs, DAY_MS - world.now_ms % DAY_MS)
-        acks = Acks(quotas=world.quotas)
+        acks = world.acks
         failed, again = world.pipeline.submitted
         acks.failed(failed, ServerBusy("planted"))
         acks.stored(again, duplicate=True)

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from imd.core.directory import Claims, ConversationEntry, Speaker
+from imd.bus.audit import AuditEntry
+from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator, Greeting
 from imd.core.gateway.drain import Drain
@@ -23,6 +24,7 @@ from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.second_look import SecondLook
 from imd.core.gateway.session import QueueLimits, Session
+from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.content import ContentLimits
 from imd.core.message.live import LiveConversation
 from imd.core.message.ports import MessageLog
@@ -197,6 +199,9 @@ class Pipeline:
     def left(self, session: Session, conversation_id: str) -> None:
         """Nor that one is out of a conversation."""
 
+    def last_known(self, conversation_id: str) -> Membership | None:
+        return self.conversation.membership
+
     def departed(self, session: Session) -> None:
         self.departed_.append(session)
 
@@ -225,6 +230,16 @@ class Pipeline:
 
 
 NO_QUOTAS = DailyLimits()
+
+
+class Recorded:
+    """``Audit`` that keeps what it is told."""
+
+    def __init__(self, entries: list[AuditEntry]) -> None:
+        self._entries = entries
+
+    def record(self, entry: AuditEntry) -> None:
+        self._entries.append(entry)
 
 
 class World:
@@ -270,7 +285,10 @@ class World:
         self.quotas = Quotas(
             limits=daily, clock=clock, wall_clock=self.wall_clock, tasks=self.tasks, shared=day_counts
         )
-        acks = Acks(quotas=self.quotas)
+        #: What was refused, as it is written down.
+        self.refused: list[AuditEntry] = []
+        self.trail = RefusalTrail(audit=Recorded(self.refused), members=behind)
+        self.acks = acks = Acks(quotas=self.quotas, trail=self.trail)
         self.reviews = Reviews()
         #: Empty: nothing that is said is judged.
         self.chain = Chain(steps=(), clock=clock)
@@ -299,6 +317,7 @@ class World:
             wall_clock=self.wall_clock,
             tasks=self.tasks,
             content_limits=ContentLimits(32 * 1024, 256 * 1024),
+            trail=self.trail,
             quick=QuickRefusal(members=None, quotas=self.quotas, refusals=behind),
         )
         self.gateway = Gateway(
