@@ -12,9 +12,10 @@ from imd.client.commands.render import Painter
 from imd.client.errors import SessionOver
 from imd.client.events import Event, chat_message
 from imd.kernel.errors import RateLimited
-from imd.pb.connection_pb2 import Error
+from imd.pb.connection_pb2 import SERVER_BUSY, Error
 from imd.pb.delivery_pb2 import MemberCursor
 from imd.pb.envelope_pb2 import Envelope
+from imd.pb.message_pb2 import DELAYED
 from imd.pb.message_pb2 import FAILED as NOT_STORED
 from tests.client.commands_scene import RememberingScreen
 from tests.client.scripted import ALICE, BOB, WALL_MS, Scene, ack, deliver, recall, run, text
@@ -69,6 +70,14 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(self.screen.mark_of("alice: hello"), DELIVERED)
         self.scene.link.say(receipt(read=2))
         self.assertEqual(self.screen.mark_of("alice: hello"), READ)
+
+    def test_held(self) -> None:
+        """What somebody looks at first is on its way still, and that is said."""
+        self.chat.entered("hello")
+        error = Error(code=SERVER_BUSY, reason="content")
+        self.scene.link.say(ack(self.sent_ids()[0], 0, status=DELAYED, error=error))
+        self.assertTrue(self.screen.shows("somebody looks at your message"))
+        self.assertEqual(self.screen.mark_of("alice: hello"), SENDING)
 
     def test_read_while_away(self) -> None:
         """Marks of what was read while we were away are asked for when the chat opens and after a loss."""

@@ -22,6 +22,7 @@ from imd.client.events import (
     ConnectionStateChanged,
     ConversationLeft,
     Event,
+    MessageHeld,
     MessageReceived,
     MessageStored,
     PresenceChanged,
@@ -283,6 +284,8 @@ class Chat:
                 )
         elif isinstance(event, ConnectionStateChanged):
             self._line_changed(event)
+        elif isinstance(event, MessageHeld):
+            self._say("somebody looks at your message before it is sent on; it may take a while")
         elif isinstance(event, SessionEnded) and not self.over.called:
             self.over.errback(SessionOver(event.reason))
 
