@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from imd.core.message.model import NewMessage, Page, StoredBody
 from imd.core.message.mongo import MongoMessageLog
+from imd.core.message.mongo_archive_claim import CLAIM_MS, RENEW_MS, ArchiveClaim, ClaimLost
 from imd.core.message.mongo_archives import Archives
 from imd.core.message.mongo_archiving import Archiving
 from imd.core.message.mongo_recall import Recall
@@ -50,6 +51,7 @@ class ArchiveCase(MongoCase):
     """A conversation that has been going on for months."""
 
     collections = 2
+    now_ms = NOW_MS
 
     def drive(self, work: Any) -> Deferred[None]:
         return Deferred.fromCoroutine(work)
@@ -198,10 +200,44 @@ class ArchiveLiveTests(ArchiveCase):
     @scenario
     async def test_claim(self) -> None:
         """Of two nodes that want to archive one does it; half an hour later anybody may."""
-        log = await self.log(1)
-        self.assertTrue(await self.archiving(log)._claim())
-        self.assertFalse(await self.archiving(log)._claim())
-        self.assertTrue(await self.archiving(log, later_days=1)._claim())
+        await self.log(1)
+        first = self.claim()
+        self.assertTrue(await first.take())
+        self.assertFalse(await self.claim().take())
+        self.assertTrue(await self.claim(later_ms=CLAIM_MS + 1).take())
+        # Whoever slept meanwhile is told.
+        with self.assertRaises(ClaimLost):
+            await first.keep()
+
+    @scenario
+    async def test_renewed(self) -> None:
+        """Whoever is still at it after half an hour keeps the claim."""
+        log = await self.log(60)
+        claim = self.claim()
+        self.assertTrue(await claim.take())
+        self.now_ms += RENEW_MS + 1
+        await self.archiving(log).move_all(claim)
+        self.now_ms += CLAIM_MS - RENEW_MS
+        self.assertFalse(await self.claim().take())
+
+    @scenario
+    async def test_goes_on(self) -> None:
+        """A run begins where the last one has come to; once a day one begins from the beginning, and moves what was
+        the newest message of its conversation until then."""
+        log = await self.log()
+        claim = self.claim()
+        self.assertTrue(await claim.take())
+        await self.archiving(log, later_days=3650).move_all(claim)
+        await claim.keep()
+        self.assertEqual(await self.hot_seqs(log), [20])
+        await log.append([aged(21, 0)])
+        for later_ms, moved in ((CLAIM_MS + 1, 0), (DAY_MS + 2, 1)):
+            claim = self.claim(later_ms=later_ms)
+            self.assertTrue(await claim.take())
+            self.assertEqual(await self.archiving(log, later_days=26).move_all(claim), moved)
+
+    def claim(self, *, later_ms: int = 0) -> ArchiveClaim:
+        return ArchiveClaim(database=self.database, wall_clock=lambda: self.now_ms + later_ms)
 
     @scenario
     async def test_expiry(self) -> None:

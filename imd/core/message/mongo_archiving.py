@@ -7,15 +7,16 @@ changes: an old copy never replaces a newer one, however late it comes, and what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import bson
 from bson.datetime_ms import DatetimeMS
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
 from imd.core.message.mongo import MongoMessageLog
+from imd.core.message.mongo_archive_claim import ArchiveClaim, ClaimLost
 from imd.core.message.mongo_archives import Archives
 from imd.core.message.mongo_documents import BY_EXPIRY, BY_SEQ, Document, archive_of, collection_of
 from imd.kernel.clocks import Clock, WallClock
@@ -30,15 +31,13 @@ MIN_HOT_DAYS = 7
 RUN_EVERY_S = 3600.0
 #: A node that starts has more urgent things to do.
 FIRST_RUN_AFTER_S = 60.0
-#: For so long no other node does it; shorter than the time between two runs of one node.
-CLAIM_MS = 1_800_000
-#: Messages looked at in one step, and moved in one: 16 MiB if all are as large as can be.
-STEP = 500
-MOVED_AT_ONCE = 64
-#: Between two steps: whoever is connected comes first.
-PAUSE_S = 0.1
-_JOBS = "imd_jobs"
-_JOB = "archive"
+#: Partitions at once: each keeps one connection busy, of ``[mongo] pool_size``.
+PARALLEL = 4
+#: Messages looked at in one step, and what is moved in one: a command of the server takes 48 MB.
+STEP = 1000
+MOVED_AT_ONCE_BYTES = 8 * 1024 * 1024
+#: After a step, of the time that it took: whoever is connected comes first.
+PAUSE_SHARE = 0.2
 _DAY_MS = 86_400_000
 _DAY_S = 86_400
 _NO_SUCH_COLLECTION = 26
@@ -90,9 +89,13 @@ class Archiving:
         await sleep(FIRST_RUN_AFTER_S, clock=self._clock)
         while True:
             try:
-                if await self._claim():
-                    moved = await self.move_all()
+                claim = ArchiveClaim(database=self._database, wall_clock=self._wall_clock)
+                if await claim.take():
+                    moved = await self.move_all(claim)
+                    await claim.keep()
                     self._logger.info("{count} messages were archived", count=moved)
+            except ClaimLost:
+                self._logger.warn("another node archives by now")
             except (ImError, CommandRefused) as error:
                 self._logger.warn("archiving goes on later: {error}", error=error)
             except CancelledError:
@@ -101,31 +104,36 @@ class Archiving:
                 self._logger.failure("archiving failed, and is tried again later")
             await sleep(RUN_EVERY_S, clock=self._clock)
 
-    async def _claim(self) -> bool:
-        """Whether this node is to do it this time."""
-        now_ms = self._wall_clock()
-        claim = {
-            "q": {"_id": _JOB, "until": {"$lt": now_ms}},
-            "u": {"$set": {"until": now_ms + CLAIM_MS}},
-            "upsert": True,
-        }
-        reply = await self._database.write({"update": _JOBS}, section="updates", items=[bson.encode(claim)])
-        return "writeErrors" not in reply
+    async def move_all(self, claim: ArchiveClaim | None = None) -> int:
+        """Move what is old enough; how many messages that were.
 
-    async def move_all(self) -> int:
-        """Move what is old enough; how many messages that were."""
+        :param claim: goes on where that has come to, and keeps it; None: from the beginning.
+        :raises ClaimLost: another node does it by now.
+        """
         self._prepared.clear()
         for month in await self._archives.months():
             await self._prepare(month)
         before_id = snowflake_at(self._wall_clock() - self._hot_days * _DAY_MS)
-        moved = 0
-        for partition in range(self._log.partitions):
-            moved += await self._move_from(collection_of(partition), before_id)
-        return moved
+        collections = [collection_of(partition) for partition in range(self._log.partitions)]
 
-    async def _move_from(self, collection: str, before_id: int) -> int:
-        moved = last_id = 0
+        async def work_off() -> int:
+            moved = 0
+            while collections:
+                moved += await self._move_from(collections.pop(), before_id, claim)
+            return moved
+
+        workers = [Deferred.fromCoroutine(work_off()) for _ in range(min(PARALLEL, len(collections)))]
+        try:
+            return sum(await gatherResults(workers, consumeErrors=True))
+        except FirstError as first:
+            for worker in workers:
+                worker.cancel()
+            first.subFailure.raiseException()
+
+    async def _move_from(self, collection: str, before_id: int, claim: ArchiveClaim | None) -> int:
+        moved, last_id = 0, claim.places.get(collection, 0) if claim is not None else 0
         while True:
+            began_s = self._clock.seconds()
             seen = await self._database.documents(
                 {
                     "find": collection,
@@ -133,7 +141,7 @@ class Archiving:
                     "sort": {"_id": 1},
                     "limit": STEP,
                     "batchSize": STEP,
-                    "projection": {"c": 1, "s": 1, "t": 1},
+                    "projection": {"c": 1, "s": 1, "t": 1, "size": {"$bsonSize": "$$ROOT"}},
                 }
             )
             if not seen:
@@ -141,14 +149,18 @@ class Archiving:
             last_id = seen[-1]["_id"]
             seen = [document for document in seen if _is_whole(document)]
             newest = await self._log.last_seqs(list({document["c"] for document in seen}))
-            old = [document["_id"] for document in seen if document["s"] < newest.get(document["c"], 0)]
-            for begin in range(0, len(old), MOVED_AT_ONCE):
-                moved += await self._move(collection, old[begin : begin + MOVED_AT_ONCE])
-            await sleep(PAUSE_S, clock=self._clock)
+            old = [document for document in seen if document["s"] < newest.get(document["c"], 0)]
+            for ids in _portions(old):
+                moved += await self._move(collection, ids)
+            if claim is not None:
+                claim.places[collection] = last_id
+                await claim.renew()
+            await sleep(PAUSE_SHARE * (self._clock.seconds() - began_s), clock=self._clock)
 
     async def _move(self, collection: str, ids: Sequence[int]) -> int:
         months: dict[str, list[Document]] = {}
-        for document in await self._database.documents({"find": collection, "filter": {"_id": {"$in": ids}}}):
+        query = {"find": collection, "filter": {"_id": {"$in": ids}}, "batchSize": STEP + 1}
+        for document in await self._database.documents(query):
             months.setdefault(archive_of(int(document["t"])), []).append(document)
         moved = 0
         for month, documents in months.items():
@@ -163,13 +175,19 @@ class Archiving:
 
         :raises ServerBusy: some are not written.
         """
-        items = [bson.encode(_copying(document)) for document in documents]
-        reply = await self._database.write(
-            {"update": month, "ordered": False}, section="updates", items=items, repeatable=True
-        )
-        for error in reply.get("writeErrors", ()):
-            if error.get("code") != DUPLICATE_KEY:
-                raise ServerBusy(f"the archive takes no messages: {error.get('errmsg')}")
+        # Most have never been changed: a copy that is there is as new, or newer. Inserting costs a third of what
+        # looking first does.
+        new = [bson.encode(document) for document in documents if "e" not in document]
+        changed = [bson.encode(_copying(document)) for document in documents if "e" in document]
+        for command, section, items in (("insert", "documents", new), ("update", "updates", changed)):
+            if not items:
+                continue
+            reply = await self._database.write(
+                {command: month, "ordered": False}, section=section, items=items, repeatable=True
+            )
+            for error in reply.get("writeErrors", ()):
+                if error.get("code") != DUPLICATE_KEY:
+                    raise ServerBusy(f"the archive takes no messages: {error.get('errmsg')}")
 
     async def delete(self, collection: str, month: str, documents: Sequence[Document]) -> int:
         """Delete what a majority has in the archive and nobody has changed here since it was read."""
@@ -177,16 +195,17 @@ class Archiving:
         copies = {
             copy["_id"]: copy.get("e", 0)
             for copy in await self._database.documents(
-                {"find": month, "filter": query, "projection": {"e": 1}, "batchSize": MOVED_AT_ONCE + 1}
+                {"find": month, "filter": query, "projection": {"e": 1}, "batchSize": STEP + 1}
             )
         }
-        deletes = [
-            bson.encode({"q": _unchanged(document), "limit": 1})
-            for document in documents
-            if copies.get(document["_id"], -1) >= document.get("e", 0)
-        ]
-        if not deletes:
+        safe = [each for each in documents if copies.get(each["_id"], -1) >= each.get("e", 0)]
+        if not safe:
             return 0
+        deletes = [bson.encode({"q": _unchanged(each), "limit": 1}) for each in safe if "e" in each]
+        # Those that were never changed by one statement, which is planned once.
+        never_changed = [each["_id"] for each in safe if "e" not in each]
+        unchanged: Document = {"_id": {"$in": never_changed}, "e": {"$exists": False}}
+        deletes.append(bson.encode({"q": unchanged, "limit": 0}))
         reply = await self._database.write(
             {"delete": collection, "ordered": False}, section="deletes", items=deletes, repeatable=True
         )
@@ -220,6 +239,20 @@ class Archiving:
         )
 
 
+def _portions(documents: Sequence[Document]) -> Iterator[list[int]]:
+    """Ids of those that are moved together."""
+    portion: list[int] = []
+    size_bytes = 0
+    for document in documents:
+        size_bytes += document["size"]
+        if portion and size_bytes > MOVED_AT_ONCE_BYTES:
+            yield portion
+            portion, size_bytes = [], document["size"]
+        portion.append(document["_id"])
+    if portion:
+        yield portion
+
+
 def _is_whole(document: Document) -> bool:
     """Whether it is known where it belongs; what is broken stays where it is."""
     return (
@@ -230,14 +263,11 @@ def _is_whole(document: Document) -> bool:
 
 
 def _copying(document: Document) -> Document:
-    """The statement that copies; a duplicate key says that a newer copy is there."""
+    """The statement that copies what was changed; a duplicate key says that a newer copy is there."""
     place = {"_id": document["_id"], "c": document["c"]}
-    if "e" not in document:
-        fields = {name: value for name, value in document.items() if name not in place}
-        return {"q": place, "u": {"$setOnInsert": fields}, "upsert": True}
     older = {"$or": [{"e": {"$exists": False}}, {"e": {"$lt": document["e"]}}]}
     return {"q": {**place, **older}, "u": document, "upsert": True}
 
 
 def _unchanged(document: Document) -> Document:
-    return {"_id": document["_id"], "c": document["c"], "e": document.get("e", {"$exists": False})}
+    return {"_id": document["_id"], "c": document["c"], "e": document["e"]}
