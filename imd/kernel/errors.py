@@ -41,6 +41,8 @@ class ImError(Exception):
         self.field = field
         self.retry_after_ms = retry_after_ms
         self.reason = reason
+        #: Whoever refused has had it kept; whoever passes the error on need not.
+        self.is_recorded = False
 
 
 class AuthFailed(ImError):

@@ -288,6 +288,7 @@ def assemble(
         operations=with_description(operations, version=_version()),
         authenticate=authenticate,
         is_operator=is_operator,
+        audit=audit,
         requests=in_force.requests,
         origins=config.gateway.origins,
     )

@@ -72,6 +72,7 @@ class Telling:
                     level=_LEVELS.get(action, LOW),
                 )
             )
+            no.is_recorded = True
             raise
 
     async def changed(self, change: Change, *, removed: str = "") -> None:

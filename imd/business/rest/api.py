@@ -16,12 +16,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from imd.bus.audit import MEDIUM, REFUSED, AuditEntry
 from imd.business.accounts.authenticate import Authenticate
 from imd.business.attempts import Attempts
+from imd.business.audit.ports import Audit
 from imd.business.rest.operation import NOBODY, Asked, Operation
+from imd.business.rest.parameters import is_number_id
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
-from imd.kernel.errors import AuthFailed, ImError, InternalError, ServerBusy
+from imd.kernel.errors import AuthFailed, Forbidden, ImError, InternalError, ServerBusy
+from imd.kernel.ids import is_id
 
 _NAME = re.compile(r"\{(\w+)\}")
 #: Whatever else it is, klein cannot route it; a name is not judged here.
@@ -34,6 +38,7 @@ class Api(Resource):
     """Mounted at /api; routes the operations below /api/v1. Every answer is JSON, whatever was asked.
 
     :param is_operator: whether this is the token of operators.
+    :param audit: has it kept who was refused what.
     :param requests: how many each user may make; what needs no token is limited where it is served.
     :param origins: web pages of other hosts that may call this, exactly as browsers send them.
     """
@@ -47,6 +52,7 @@ class Api(Resource):
         operations: Sequence[Operation],
         authenticate: Authenticate,
         is_operator: Callable[[str], bool],
+        audit: Audit,
         requests: Attempts,
         origins: Sequence[str],
     ) -> None:
@@ -54,6 +60,7 @@ class Api(Resource):
         self._requests = requests
         self._authenticate = authenticate
         self._is_operator = is_operator
+        self._audit = audit
         self._origins = frozenset(origins)
         self._running: set[Deferred[bytes]] = set()
         self._stopping = False
@@ -128,11 +135,15 @@ class Api(Resource):
     async def _answer(
         self, operation: Operation, decoder: Any, request: Request, path: dict[str, str]
     ) -> bytes:
+        asked: Asked | None = None
         try:
             if self._stopping:
                 raise ServerBusy("the server is stopping", retry_after_ms=1000)
-            answer = await operation.serve(await self._read(operation, decoder, request, path))
+            asked = await self._read(operation, decoder, request, path)
+            answer = await operation.serve(asked)
         except ImError as error:
+            if asked is not None and isinstance(error, Forbidden) and not error.is_recorded:
+                self._audit.record(_refused(operation, asked, error))
             return self._problem(request, error)
         except Exception:
             self._log.failure("{name} failed", name=operation.name)
@@ -204,6 +215,20 @@ class Api(Resource):
             request.setHeader(b"access-control-allow-headers", b"Authorization, Content-Type")
             request.setHeader(b"access-control-expose-headers", b"Retry-After")
             request.setHeader(b"access-control-max-age", str(_PREFLIGHT_S).encode())
+
+
+def _refused(operation: Operation, asked: Asked, error: Forbidden) -> AuditEntry:
+    """Who was refused what; of a path only what is an id at all."""
+    user_id, conversation_id = asked.path.get("userId", ""), asked.path.get("id", "")
+    return AuditEntry(
+        action=f"rest.{operation.name}",
+        decision=REFUSED,
+        reason=error.reason or "forbidden",
+        actor_id=asked.caller.user_id,
+        subject_id=int(user_id) if is_number_id(user_id) else 0,
+        conversation_id=conversation_id if is_id(conversation_id) else "",
+        level=MEDIUM,
+    )
 
 
 def _sized(request: Request, answer: Struct) -> bytes:

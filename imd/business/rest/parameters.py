@@ -16,13 +16,18 @@ def limit_parameter(most: int) -> Parameter:
     return Parameter("limit", {"type": "integer", "minimum": 1, "maximum": most}, "At most so many.")
 
 
+def is_number_id(text: str) -> bool:
+    """Whether this may be one of our 64-bit ids."""
+    # isdigit alone would take other scripts' digits, and int() far longer numbers than an id has.
+    return text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID
+
+
 def number_id(text: str, field: str) -> int:
     """One of our 64-bit ids.
 
     :raises PayloadInvalid: it is none.
     """
-    # isdigit alone would take other scripts' digits, and int() far longer numbers than an id has.
-    if not (text.isascii() and text.isdigit() and len(text) <= 19) or not 0 < int(text) <= MAX_ID:
+    if not is_number_id(text):
         raise PayloadInvalid(f"{field} is no id", field=field)
     return int(text)
 

@@ -206,3 +206,58 @@ class ReadTests(AuditCase):
         token = self.world.register("alice")["token"]
         for wrong in (token, "", "x"):
             self.assertEqual(self.world.call("GET", "/operator/audit", token=wrong).status, 401)
+
+
+class RefusedTests(WorldCase):
+    """What REST refuses to somebody who is logged in is kept, whoever it is and whatever it was."""
+
+    def setUp(self) -> None:
+        self.world = self.make_world()
+        self.sessions = {name: self.world.register(name) for name in ("alice", "bob", "eve")}
+        body = {"title": "Fun", "memberIds": [self.sessions["bob"]["userId"]]}
+        self.group = self.call("alice", "POST", "/groups", body).json["conversationId"]
+
+    def call(self, name: str, method: str, path: str, body: Any = None) -> Any:
+        return self.world.call(method, path, body, token=self.sessions[name]["token"])
+
+    def refusals(self) -> list[tuple[str, str, str, str, str]]:
+        events = self.world.operate("GET", "/audit?decision=refused").json["events"]
+        return [
+            (one["actorId"], one["action"], one["reason"], one["subjectId"], one["conversationId"])
+            for one in reversed(events)
+        ]
+
+    def test_refused(self) -> None:
+        """Who may not, and who is not even in, are kept with what they wanted of whom, and where."""
+        bob, eve, alice = (self.sessions[name]["userId"] for name in ("bob", "eve", "alice"))
+        self.assertEqual(self.call("bob", "GET", f"/groups/{self.group}/applications").status, 403)
+        self.assertEqual(self.call("eve", "GET", f"/groups/{self.group}").status, 403)
+        self.assertEqual(self.call("eve", "POST", f"/friend-requests/{alice}/accept").status, 403)
+        self.assertEqual(
+            self.refusals(),
+            [
+                (bob, "rest.applications", "no_right", "0", self.group),
+                (eve, "rest.group", "forbidden", "0", self.group),
+                (eve, "rest.acceptFriend", "no_request", alice, ""),
+            ],
+        )
+
+    def test_once(self) -> None:
+        """What a use case has had kept in its own words is not kept again."""
+        bob, alice = (self.sessions[name]["userId"] for name in ("bob", "alice"))
+        self.assertEqual(self.call("bob", "DELETE", f"/groups/{self.group}/members/{alice}").status, 403)
+        self.assertEqual(self.refusals(), [(bob, "group.kick", "no_right", "0", self.group)])
+
+    def test_nonsense(self) -> None:
+        """What is in place of an id and is none is not written down."""
+        self.assertEqual(self.call("eve", "GET", "/groups/a%20b").status, 403)
+        ((_, action, _, subject, conversation),) = self.refusals()
+        self.assertEqual((action, subject, conversation), ("rest.group", "0", ""))
+
+    def test_not_refused(self) -> None:
+        """What is done, wrong or comes from nobody is no refusal of a right."""
+        self.call("bob", "GET", f"/groups/{self.group}")
+        self.call("bob", "PATCH", f"/groups/{self.group}", {"title": ""})
+        self.world.call("GET", f"/groups/{self.group}")
+        self.world.call("GET", "/operator/audit", token=self.sessions["eve"]["token"])
+        self.assertEqual(self.refusals(), [])
