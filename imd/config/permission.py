@@ -43,9 +43,9 @@ class Permission(Section, frozen=True):
     min_questions: int = 20
     """Of fewer questions in that time a share says nothing."""
     open_after_failures: int = 3
-    """More failures in a row and im-business is not asked any more for a while (the breaker opens)."""
+    """More time-outs in a row and im-business is not asked any more for a while (the breaker opens)."""
     open_share: float = 0.05
-    """The same for a larger share of failures than this, for open_share_s."""
+    """The same for a larger share of failures of any kind than this, for open_share_s."""
     open_share_s: float = 60.0
     half_open_after_s: float = 60.0
     """How long it is left alone then."""

@@ -86,7 +86,7 @@ class Channel:
         #: Failures in a row in this state.
         self._streak = 0
         self._counts = RecentCounts(span_s=values.span_s)
-        self._probed = Totals()
+        self._probed = _probed(values)
         self._faulty = Since()
         self._alarming = Since()
         self._probes = _bucket(values, now_s)
@@ -103,6 +103,8 @@ class Channel:
         """Go on by other values; what was counted over another span counts no more."""
         if values.span_s != self._values.span_s:
             self._counts = RecentCounts(span_s=values.span_s)
+        if values.close_after_s != self._values.close_after_s:
+            self._probed = _probed(values)
         self._values = values
         self._probes = _bucket(values, now_s)
 
@@ -122,8 +124,10 @@ class Channel:
         self._ended(now_s, took_s=self._values.timed_out_above_s, failed=True)
 
     def failed(self, now_s: float) -> None:
-        """A question could not be put, or the authority could not say."""
-        self._streak += 1
+        """A question could not be put, or the authority could not say, at once. Nobody has waited, so that it takes a
+        minute of these to open the breaker: a restart of the authority is over sooner."""
+        if self._breaker is Breaker.HALF_OPEN:
+            self._streak += 1
         self._ended(now_s, took_s=0.0, failed=True)
 
     def restored(self, now_s: float) -> None:
@@ -179,12 +183,16 @@ class Channel:
         return self._alarming.held_s(now_s) >= self._values.alert_after_s
 
     def _can_tell(self, now_s: float) -> bool:
-        return self._counts.totals(now_s).asked >= self._values.min_questions
+        """Whether there are enough questions for a share to mean something; fewer, where none was answered."""
+        totals = self._counts.totals(now_s)
+        if totals.asked == totals.failed:
+            return totals.asked > self._values.open_after_failures
+        return totals.asked >= self._values.min_questions
 
     def _ended(self, now_s: float, *, took_s: float, failed: bool) -> None:
         self._counts.add(now_s, took_s=took_s, failed=failed)
         if self._breaker is Breaker.HALF_OPEN:
-            self._probed = Totals(self._probed.asked + 1, self._probed.failed + failed)
+            self._probed.add(now_s, took_s=took_s, failed=failed)
         self.tick(now_s)
 
     def _sign(self, now_s: float) -> Sign:
@@ -193,15 +201,16 @@ class Channel:
             # Questions that were under way when it opened still end, and say nothing new.
             return Sign.RESTED if in_state_s >= values.half_open_after_s else Sign.NONE
         probing = self._breaker is Breaker.HALF_OPEN
-        good = self._probed.asked - self._probed.failed
+        probed = self._probed.totals(now_s) if probing else Totals()
+        good = probed.asked - probed.failed
         # Of what has not been seen to answer again, the first failure is enough.
         if self._streak > (0 if probing and not good else values.open_after_failures):
             return Sign.STREAK
         if self._faulty.held_s(now_s) >= values.open_share_s:
             return Sign.FAULTY
         if probing and good and in_state_s >= values.close_after_s:
-            # Else as it is: with so many failures between, it takes until FAULTY or STREAK, or more successes.
-            return Sign.CURED if 1 - self._probed.share >= values.close_share else Sign.NONE
+            # Else as it is, until FAULTY or STREAK, or better times.
+            return Sign.CURED if 1 - probed.share >= values.close_share else Sign.NONE
         return Sign.NONE
 
     def _enter(self, breaker: Breaker, now_s: float) -> None:
@@ -209,10 +218,15 @@ class Channel:
         self._entered_s = now_s
         self._streak = 0
         self._faulty = Since()
-        self._probed = Totals()
+        self._probed = _probed(self._values)
         self._counts.clear()
         if breaker is Breaker.HALF_OPEN:
             self._probes = _bucket(self._values, now_s)
+
+
+def _probed(values: ChannelValues) -> RecentCounts:
+    """How the questions of the time have ended that it takes to be cured."""
+    return RecentCounts(span_s=max(1.0, values.close_after_s))
 
 
 def _bucket(values: ChannelValues, now_s: float) -> TokenBucket:

@@ -99,7 +99,7 @@ class ChannelValues(NamedTuple):
     #: Both are judged over so many seconds, the shares from so many questions on.
     span_s: float = 10.0
     min_questions: int = 20
-    #: More failures in a row, or more than this share for so long, and nothing is asked any more.
+    #: More time-outs in a row, or more than this share of failures for so long, and nothing is asked any more.
     open_after_failures: int = 3
     open_share: float = 0.05
     open_share_s: float = 60.0

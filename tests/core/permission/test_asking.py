@@ -63,10 +63,11 @@ class AskingTests(AskingCase):
         self.assertIs(self.channel.level(0.0), Level.NORMAL)
 
     def test_failures(self) -> None:
-        """What cannot be put, and what the authority cannot say, are failures."""
+        """What cannot be put, and what the authority cannot say, are failures; nobody has waited for them."""
         for _ in range(VALUES.open_after_failures + 1):
             self.failureResultOf(self.ask(error=ServerBusy("no bus")), ServerBusy)
-        self.assertIs(self.channel.breaker, Breaker.OPEN)
+        self.assertIs(self.channel.level(self.clock.seconds()), Level.TIMED_OUT)
+        self.assertIs(self.channel.breaker, Breaker.CLOSED)
 
     def test_open(self) -> None:
         """Nothing is put while it is open; whoever asks learns at once, and until when."""
