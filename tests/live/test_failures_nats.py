@@ -62,6 +62,7 @@ class NatsFailures(FailureCase):
         ground.fault("stall", ground.links("nats", there))
         _send(anns, bob, "m2")
         heard: set[str] = set()
+        hints: list[dict[str, Any]] = []
         asked = 0.0
 
         def has_heard(*names: str) -> bool:
@@ -72,9 +73,14 @@ class NatsFailures(FailureCase):
             answer = bobs.receive(0.1) or {}
             heard.update(name for name in answer if name != "header")
             heard.update(name for name in answer.get("hb", {}))
+            if "hint" in answer:
+                hints.append(answer["hint"])
             return heard.issuperset(names)
 
         self.wait_for(lambda: has_heard("hint", "degraded"), "a hint at a node that is cut off")
+        (state,) = hints
+        bobs.send({"historyReq": {"conversationId": state["conversationId"], "fromSeq": "2"}})
+        self.wait_for(lambda: has_heard("historyResp"), "the message itself")
         bobs.send({"syncReq": {}})
         self.wait_for(lambda: has_heard("syncResp"), "a sync without the authority")
         self.wait_for(lambda: has_heard("reconnect"), "being told to go")

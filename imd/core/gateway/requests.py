@@ -220,7 +220,7 @@ class Requests:
         self._neighbours.typing(live, outbound.frames, session)
 
     async def _history(self, session: Session, envelope: Envelope) -> None:
-        payload = await self._catch_up.history(session.user_id, envelope.historyReq)
+        payload = await self._catch_up.history(session.user_id, envelope.historyReq, session=session)
         session.push(with_raw_payload(envelope.header.requestId, Envelope.HISTORYRESP_FIELD_NUMBER, payload))
 
     async def _sync(self, session: Session, envelope: Envelope) -> None:

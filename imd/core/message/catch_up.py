@@ -18,7 +18,7 @@ from imd.core.message.visible import first_visible, unseen, within
 from imd.core.screening.model import Held, being_reviewed, content_refused
 from imd.core.screening.ports import HeldMessages
 from imd.kernel.errors import PayloadInvalid, ServerBusy
-from imd.kernel.ids import check_id, is_client_msg_id
+from imd.kernel.ids import check_id, is_client_msg_id, is_direct_id
 from imd.kernel.sharing import SharedQuestions
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.message_pb2 import DELAYED, FAILED, REVOKED, STORED, Message
@@ -85,10 +85,28 @@ class CatchUp:
         check_id(conversation_id, field)
         return await self._live.of_member(conversation_id, user_id)
 
-    async def history(self, user_id: int, request: HistoryReq) -> bytes:
-        """A serialised HistoryResp."""
+    async def _readable(
+        self, user_id: int, conversation_id: str, field: str, session: Recipient | None
+    ) -> LiveConversation:
+        """As ``_mine``; while the authority does not answer, a 1:1 conversation that the session was told of first:
+        who is in it never changes, and both see all of it."""
+        try:
+            return await self._mine(user_id, conversation_id, field)
+        except ServerBusy:
+            listening = self._listening
+            if session is None or listening is None or not is_direct_id(conversation_id):
+                raise
+            if conversation_id not in listening.of(session):
+                raise
+            return LiveConversation(conversation_id)
+
+    async def history(self, user_id: int, request: HistoryReq, *, session: Recipient | None = None) -> bytes:
+        """A serialised HistoryResp.
+
+        :param session: the user's; what it was told first counts while the authority does not answer.
+        """
         conversation_id = request.conversationId
-        live = await self._mine(user_id, conversation_id, "historyReq.conversationId")
+        live = await self._readable(user_id, conversation_id, "historyReq.conversationId", session)
         if not 0 <= request.limit <= HISTORY_PAGE:
             raise PayloadInvalid(f"limit must be 1 to {HISTORY_PAGE}", field="historyReq.limit")
         if request.fromSeq < 0:

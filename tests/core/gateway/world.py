@@ -223,7 +223,7 @@ class Pipeline:
             raise self.sync_fails
         return self.synced
 
-    async def history(self, user_id: int, request: object) -> bytes:
+    async def history(self, user_id: int, request: object, *, session: object = None) -> bytes:
         if self.held is not None:
             await self.held
         return b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from imd.core.directory import Speaker
+from imd.core.directory import P2P, Speaker
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.listening import MAX_KEPT, Listening
 from imd.core.message.live import LiveConversations
@@ -14,7 +14,7 @@ from imd.core.message.sweep import TailSweep
 from imd.kernel.errors import ServerBusy
 from imd.kernel.ids import direct_conversation_id
 from imd.pb.message_pb2 import Message
-from imd.pb.sync_pb2 import SyncReq
+from imd.pb.sync_pb2 import HistoryReq, HistoryResp, SyncReq
 from tests.core.message.harness import ANN, BOB, CY, GROUP_ID, SWEEP_S, Device, PipelineCase
 
 OTHER_ID = "g_2"
@@ -149,6 +149,34 @@ class QuietTailsTests(PipelineCase):
             # A part of it would look like all of it.
             with self.assertRaises(ServerBusy):
                 self.wait(catch_up.sync(speaker, SyncReq(), session=session))
+
+    def test_read(self) -> None:
+        """A 1:1 conversation that a session was told of first can be read while the authority is away, by nobody
+        else; a group, of which somebody may have been put out, cannot."""
+        direct_id = direct_conversation_id(ANN, BOB)
+        self.people.put(direct_id, ANN, BOB, kind=P2P)
+        bob, cy = self.connect(BOB), self.connect(CY)
+        for conversation_id in (direct_id, GROUP_ID):
+            self.write(conversation_id)
+        self.people.busy = True
+        catch_up = CatchUp(
+            live=self.live,
+            directory=self.people,
+            log=self.log,
+            cursors=self.cursors,
+            held=self.reviews,
+            listening=self.listening,
+        )
+
+        def read(session: Device, conversation_id: str) -> int:
+            request = HistoryReq(conversationId=conversation_id, fromSeq=1)
+            page = self.wait(catch_up.history(session.user_id, request, session=session))
+            return len(HistoryResp.FromString(page).messages)
+
+        self.assertEqual(read(bob, direct_id), 1)
+        for session, conversation_id in ((cy, direct_id), (bob, GROUP_ID)):
+            with self.assertRaises(ServerBusy):
+                read(session, conversation_id)
 
 
 class ListeningTests(PipelineCase):
