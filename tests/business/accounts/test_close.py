@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
+from imd.business.accounts import close
 from imd.business.relations.sql_blocks import SqlRelations
 from imd.business.tables.people import (
     blocks,
@@ -122,6 +123,13 @@ class Deleting(Ending):
         self.assertEqual([reply.status for reply in replies], [400] * 10 + [429])
         self.assertEqual(replies[0].error[2], "password")
         self.assertEqual(self.alice.call("GET", "/me").status, 200)
+
+    def test_many_friends(self) -> None:
+        """However many friends there are, all friendships end, some at a time."""
+        self.patch(close, "_FRIENDS_AT_ONCE", 1)
+        self.alice.befriends(self.carol)
+        self.assertEqual(self.delete().status, 200)
+        self.assertEqual([self.bob.friends()["friends"], self.carol.friends()["friends"]], [{}, {}])
 
     def test_announced(self) -> None:
         """Core hears that the logins ended, that the conversation's rules changed, and that sight did."""
