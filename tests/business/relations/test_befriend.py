@@ -87,6 +87,10 @@ class Asking(WorldCase):
         """Somebody else's request, an unknown user's, a frozen one's and one's own: all refused, none told apart."""
         self.alice.asks(self.bob)
         self.assertEqual(self.carol.refused("POST", f"/friend-requests/{self.alice.id}/accept"), NO_REQUEST)
+        for user_id in (self.alice.id, 12345):
+            for method, path in (("POST", "/accept"), ("POST", "/refuse"), ("DELETE", "")):
+                reply = self.carol.refused(method, f"/friend-requests/{user_id}{path}")
+                self.assertEqual(reply, NO_REQUEST, (user_id, path))
         unknown = {"userId": "12345"}
         self.assertEqual(self.carol.refused("POST", "/friend-requests", unknown), NOT_ACCEPTED)
         frozen = update(users).where(users.c.id == self.bob.id).values(status=2)
