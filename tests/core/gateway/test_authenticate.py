@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.directory import Speaker
 from imd.kernel.errors import ServerBusy
-from imd.pb.connection_pb2 import AUTH_FAILED, INTERNAL_ERROR, Heartbeat
+from imd.pb.connection_pb2 import AUTH_FAILED, INTERNAL_ERROR, Heartbeat, RefreshToken
 from imd.pb.envelope_pb2 import Envelope
 from tests.core.gateway.world import NO_RATES, World, connect, text
 
@@ -35,6 +36,18 @@ class LettingInTests(SynchronousTestCase):
         self.assertEqual((link.last().error.code, link.last().error.closing), (AUTH_FAILED, True))
         self.assertTrue(link.closed)
         self.assertEqual(world.pipeline.online, [])
+
+    def test_ticket(self) -> None:
+        """A session shows the ticket that came with its token, also with what it sends; a new token brings another."""
+        world = World()
+        link = world.live(7, "phone")
+        self.assertEqual(world.directory.speakers, [Speaker(7, b"ticket")])
+        world.directory.ticket = b"another"
+        link.says(text("m1"), Envelope(refreshToken=RefreshToken(token="7:phone")))
+        self.assertEqual(link.heard(), ["tokenRefreshed"])
+        link.says(text("m2"))
+        self.assertEqual(link.live.speaker, Speaker(7, b"another"))
+        self.assertEqual([send.ticket for send in world.pipeline.submitted], [b"ticket", b"another"])
 
     def test_heartbeat_while_the_authority_thinks(self) -> None:
         """A slow authority does not keep a client from knowing that the server is there."""

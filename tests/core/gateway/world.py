@@ -132,6 +132,8 @@ class FakeDirectory:
         self.expires_at_ms = NOW_MS + HOUR_MS
         self.scopes = frozenset({"message:send", "presence:update"})
         self.login_id = "login"
+        self.ticket = b"ticket"
+        self.speakers: list[Speaker] = []
         self.asked = 0
         self.conversations: list[ConversationEntry] = []
         self._waiting: list[Deferred[None]] = []
@@ -145,7 +147,7 @@ class FakeDirectory:
         user, _, device = token.partition(":")
         if token in self.refused or device != device_id or not user.isdigit():
             raise AuthFailed("not you")
-        return Claims(int(user), device_id, self.expires_at_ms, self.scopes, self.login_id)
+        return Claims(int(user), device_id, self.expires_at_ms, self.scopes, self.login_id, self.ticket)
 
     def answer(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -153,6 +155,7 @@ class FakeDirectory:
             turn.callback(None)
 
     async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
+        self.speakers.append(speaker)
         return self.conversations
 
 
