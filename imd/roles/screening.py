@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any, NamedTuple
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from imd.bus.audit import AuditLog
+from imd.bus.audit import RELEASED, AuditEntry, AuditLog
 from imd.bus.port import Bus
 from imd.config.bounds import BOUNDS
 from imd.config.policy import Content
@@ -20,7 +21,7 @@ from imd.core.screening.chain import Chain, Step
 from imd.core.screening.gate import Gate
 from imd.core.screening.holding import DecisionsHeard
 from imd.core.screening.http_hook import HttpHook
-from imd.core.screening.model import FailureMode
+from imd.core.screening.model import CONTENT, Draft, FailureMode
 from imd.core.screening.ports import HeldMessages
 from imd.core.screening.word_lists import WordLists
 from imd.core.screening.words import Words
@@ -102,7 +103,7 @@ def build_screening(
 
     :raises StartupError: the hook's secret cannot be read.
     """
-    chain = Chain(steps=(), clock=clock)
+    chain = Chain(steps=(), clock=clock, released=lambda draft, check: audit.record(_released(draft, check)))
     hook = _hook(content, text_bytes=text_bytes, reactor=reactor, clock=clock, wall_clock=wall_clock)
     checks = Checks(chain=chain, hook=hook, content=content)
     pool = ThreadPool(minthreads=0, maxthreads=1, name="word-lists")
@@ -155,4 +156,16 @@ def _hook(
         breaker=Breaker(clock=clock),
         connections=content.hook_connections,
         max_text_bytes=text_bytes,
+    )
+
+
+def _released(draft: Draft, check: str) -> AuditEntry:
+    return AuditEntry(
+        action="message.send",
+        decision=RELEASED,
+        reason=CONTENT,
+        actor_id=draft.sender_id,
+        conversation_id=draft.conversation_id,
+        request_id=draft.client_msg_id,
+        detail=json.dumps({"unjudged": check}),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -44,14 +44,23 @@ class Chain:
     """See ``ContentCheck``. The first REFUSE or REVIEW ends it; what one check replaced, the next one sees replaced.
 
     Never fails: where a check gives no verdict, its failure mode does.
+
+    :param released: hears of each draft that goes through without the verdict of a check, and of which.
     """
 
     _logger = Logger()
 
-    def __init__(self, *, steps: Sequence[Step], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        steps: Sequence[Step],
+        clock: Clock,
+        released: Callable[[Draft, str], None] = lambda _draft, _check: None,
+    ) -> None:
         #: In order; exchanged whole when words or settings change, also while messages are on their way.
         self.steps = tuple(steps)
         self._clock = clock
+        self._released = released
         self._told_at_s: dict[str, float] = {}
 
     @property
@@ -76,17 +85,17 @@ class Chain:
     async def _go_on(
         self, draft: Draft, verdict: Verdict, step: Step, answer: Deferred[Verdict], rest: Sequence[Step]
     ) -> Verdict:
-        draft, verdict = _both(draft, verdict, await self._in_time(step, answer))
+        draft, verdict = _both(draft, verdict, await self._in_time(step, draft, answer))
         for following in rest:
             if verdict.action > Action.REPLACE:
                 break
             next_answer = following.check.check(draft)
             if not isinstance(next_answer, Verdict):
-                next_answer = await self._in_time(following, next_answer)
+                next_answer = await self._in_time(following, draft, next_answer)
             draft, verdict = _both(draft, verdict, next_answer)
         return verdict
 
-    async def _in_time(self, step: Step, answer: Deferred[Verdict]) -> Verdict:
+    async def _in_time(self, step: Step, draft: Draft, answer: Deferred[Verdict]) -> Verdict:
         try:
             return await with_timeout(answer, timeout_s=step.deadline_s, clock=self._clock)
         except TimeoutError:
@@ -99,6 +108,8 @@ class Chain:
             self._logger.failure("the check {name} broke its contract", name=step.name)
             reason = repr(error)
         self._tell(step, reason)
+        if step.on_failure is FailureMode.OPEN:
+            self._released(draft, step.name)
         return _IN_PLACE_OF_A_VERDICT[step.on_failure]
 
     def _tell(self, step: Step, reason: str) -> None:

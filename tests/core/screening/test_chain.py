@@ -20,12 +20,17 @@ class ChainTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.released: list[tuple[str, str]] = []
 
     def chain(self, *checks: ContentCheck, on_failure: FailureMode = FailureMode.OPEN) -> Chain:
         steps = [
             Step(f"check {number}", check, DEADLINE_S, on_failure) for number, check in enumerate(checks)
         ]
-        return Chain(steps=steps, clock=self.clock)
+        return Chain(
+            steps=steps,
+            clock=self.clock,
+            released=lambda draft, check: self.released.append((draft.client_msg_id, check)),
+        )
 
     def later(self, chain: Chain) -> Deferred[Verdict]:
         answer = chain.check(DRAFT)
@@ -89,12 +94,14 @@ class ChainTests(SynchronousTestCase):
         return verdicts
 
     def test_open(self) -> None:
-        """Open: without a verdict a message goes through."""
+        """Open: without a verdict a message goes through, and that is told."""
         self.assertEqual(self.failing(FailureMode.OPEN), [ALLOWED] * 3)
+        self.assertEqual(self.released, [("m-1", "check 0")] * 3)
 
     def test_closed(self) -> None:
         """Closed: it is refused, as something that may be good later."""
         self.assertEqual(self.failing(FailureMode.CLOSED), [UNAVAILABLE] * 3)
+        self.assertEqual(self.released, [])
 
     def test_quarantine(self) -> None:
         """Quarantine: it is held for review."""
