@@ -87,6 +87,7 @@ class Neighbourhood:
         self._node_id = node_id
         self._bus = bus
         self._is_on_bus = is_on_bus
+        self._bus_is_back = bus_is_back
         self._listening = listening
         self._live = live
         self._clock = clock
@@ -276,6 +277,7 @@ class Neighbourhood:
 
     def missed(self) -> None:
         """The bus has had a gap: nobody knows what was lost, so everybody looks."""
+        self._bus_is_back()
         self._live.missed()
         self.feed.missed()
         self.neighbours.missed()
