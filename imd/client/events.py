@@ -71,6 +71,19 @@ class MessageHeld(NamedTuple):
     client_msg_id: str
 
 
+class MessageRevoked(NamedTuple):
+    """A message of ours was let in while nobody could say whether it was allowed, and it was not: it is gone again.
+
+    Told on the devices that are connected then; who is still in the conversation sees a ``Recalled``, too.
+    ``reason`` is a word for programs, as in an error.
+    """
+
+    conversation_id: str
+    seq: int
+    client_msg_id: str
+    reason: str
+
+
 class Recalled(NamedTuple):
     """The message at ``recalled_seq`` is gone; ``message`` is the recall, at its own place in the order."""
 
@@ -142,6 +155,7 @@ Event = (
     | MessageStored
     | MessageAccepted
     | MessageHeld
+    | MessageRevoked
     | Recalled
     | ReceiptChanged
     | TypingChanged

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from imd.client.errors import SessionOver
-from imd.client.events import MessageAccepted, MessageHeld, SentMessage
+from imd.client.events import MessageAccepted, MessageHeld, MessageRevoked, SentMessage
 from imd.client.outbox import MAX_IN_FLIGHT, Outbox, Outgoing, fail
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, InternalError, OutcomeUnknown, PayloadInvalid
@@ -46,7 +46,7 @@ class Sender:
         clock: Clock,
         write: Callable[[Envelope], int],
         stored: Callable[[Outgoing, Ack], None],
-        told: Callable[[MessageAccepted | MessageHeld], None],
+        told: Callable[[MessageAccepted | MessageHeld | MessageRevoked], None],
         idle: Callable[[], None],
         max_in_flight: int = MAX_IN_FLIGHT,
         json: bool = False,
@@ -126,6 +126,9 @@ class Sender:
                 self._stored(outgoing, ack)
                 self._tell_stored(outgoing, ack)
                 self._pump()
+            elif status == REVOKED:
+                reason = ack.error.reason
+                self._told(MessageRevoked(ack.conversationId, ack.seq, ack.clientMsgId, reason))
         elif status == FAILED:
             has_reason = ack.HasField("error")
             error = error_of(ack.error) if has_reason else InternalError("the message was not stored")

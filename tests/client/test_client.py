@@ -14,6 +14,7 @@ from imd.client.events import (
     MessageAccepted,
     MessageHeld,
     MessageReceived,
+    MessageRevoked,
     MessageStored,
     SentMessage,
     SessionEnded,
@@ -30,7 +31,7 @@ from imd.kernel.errors import (
 from imd.kernel.ids import is_client_msg_id
 from imd.pb.connection_pb2 import ACK_ALL, FORBIDDEN, SERVER_BUSY, Error
 from imd.pb.envelope_pb2 import Envelope
-from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED
+from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED, REVOKED
 from tests.client.scripted import ALICE, HOUR_MS, Scene, ack, deliver, run, text
 
 
@@ -153,6 +154,17 @@ class SendTests(SynchronousTestCase):
         self.assertEqual(scene.told(MessageAccepted), [MessageAccepted("c", send.clientMsgId)])
         scene.link.say(ack(send.clientMsgId, 1))
         self.successResultOf(sending)
+
+    def test_taken_back(self) -> None:
+        """What was stored and is taken back by the server is told, with the reason."""
+        scene = Scene().live()
+        sending = run(scene.client.send_text("1", conversation_id="c"))
+        [send] = scene.link.take("send")
+        scene.link.say(ack(send.clientMsgId, 1))
+        self.successResultOf(sending)
+        error = Error(code=FORBIDDEN, reason="muted")
+        scene.link.say(ack(send.clientMsgId, 1, status=REVOKED, error=error))
+        self.assertEqual(scene.told(MessageRevoked), [MessageRevoked("c", 1, send.clientMsgId, "muted")])
 
     def test_held(self) -> None:
         """What a person has to look at is told once, is in nobody's way, is asked for now and then, and settles."""

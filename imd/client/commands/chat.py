@@ -24,6 +24,7 @@ from imd.client.events import (
     Event,
     MessageHeld,
     MessageReceived,
+    MessageRevoked,
     MessageStored,
     PresenceChanged,
     Recalled,
@@ -286,6 +287,8 @@ class Chat:
             self._line_changed(event)
         elif isinstance(event, MessageHeld):
             self._say("somebody looks at your message before it is sent on; it may take a while")
+        elif isinstance(event, MessageRevoked):
+            self._say(f"a message of yours was not allowed ({harmless(event.reason)}), and is taken back")
         elif isinstance(event, SessionEnded) and not self.over.called:
             self.over.errback(SessionOver(event.reason))
 
