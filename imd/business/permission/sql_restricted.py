@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
 from imd.business.accounts.model import ACTIVE
 from imd.business.permission.model import Page, Restricted
@@ -32,9 +32,10 @@ class _Source(NamedTuple):
 
 def _placed(*columns: Any) -> Select[Any]:
     """A page of rows, behind a place given by the first two of the columns."""
-    place = columns[0], columns[1]
-    behind = tuple_(*place) > tuple_(bindparam("at0"), bindparam("at1"))
-    return select(*columns).where(behind).order_by(*place).limit(bindparam("most"))
+    first, second = columns[0], columns[1]
+    # The same as comparing the pair, but a range for MariaDB, which reads for a pair from the beginning.
+    behind = and_(first >= bindparam("at0"), or_(first > bindparam("at0"), second > bindparam("at1")))
+    return select(*columns).where(behind).order_by(first, second).limit(bindparam("most"))
 
 
 def _of_pair(user_id: int, other_id: int) -> list[Restricted]:
