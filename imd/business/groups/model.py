@@ -136,6 +136,8 @@ class StandingAt(NamedTuple):
     role: int
     is_muted: bool
     is_barred: bool
+    #: Whether their account was.
+    is_active: bool = True
 
 
 class Barred(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
+from imd.business.accounts.model import ACTIVE
 from imd.business.groups.model import MEMBER, StandingAt
 from imd.business.groups.ports import StandingsAt
 from imd.business.groups.sql_past import EVERYBODY
@@ -16,7 +17,7 @@ from imd.business.tables.groups import (
     group_members,
     group_past_mutes,
 )
-from imd.business.tables.people import direct_conversations
+from imd.business.tables.people import direct_conversations, users
 from imd.storage.sql import Database
 
 _AT: Any = bindparam("at_ms")
@@ -56,6 +57,10 @@ _BARRED = select(group_blacklist.c.user_id).where(
     group_blacklist.c.user_id == bindparam("user"),
     group_blacklist.c.created_at_ms <= _AT,
 )
+# Who has been thawed since counts as never frozen.
+_INACTIVE = select(users.c.id).where(
+    users.c.id == bindparam("user"), users.c.status != ACTIVE, users.c.status_at_ms <= _AT
+)
 _PAIR = select(direct_conversations.c.id).where(
     and_(
         direct_conversations.c.id == bindparam("conversation"),
@@ -92,7 +97,8 @@ class SqlStandingsAt:
             if stay.role == MEMBER:
                 muted |= EVERYBODY in past
                 muted |= everybody.all_muted_at_ms <= at_ms < everybody.all_muted_until_ms
-            return StandingAt(True, stay.role, muted, barred)
+            active = connection.execute(_INACTIVE, asked).first() is None
+            return StandingAt(True, stay.role, muted, barred, active)
 
         return await self._database.read(work)
 

@@ -22,7 +22,7 @@ from imd.business.groups.ports import Memberships, StandingsAt
 from imd.business.permission.revoking import Revoking
 from imd.business.permission.rights import rights_of
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import Forbidden, OutcomeUnknown, PayloadInvalid, ServerBusy
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid, ServerBusy
 from imd.kernel.timeouts import sleep
 from imd.pb.bus_pb2 import AuditEvent, AuditEvents
 
@@ -98,7 +98,16 @@ class Recheck:
             try:
                 await self._look(event)
                 return
-            except (ServerBusy, OutcomeUnknown) as error:
+            except ImError as error:
+                if not error.retryable:
+                    # Another try would end the same, and hold up those behind it.
+                    self._log.critical(
+                        "message {seq} of {conversation_id} was let through, and stays: {error}",
+                        seq=event.seq,
+                        conversation_id=event.conversationId,
+                        error=error,
+                    )
+                    return
                 if not failures:
                     self._log.error("the second look at what was released waits: {error}", error=error)
             await self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
@@ -158,6 +167,8 @@ class Recheck:
         standing = await self._standings.standing_at(event.conversationId, event.actorId, at_ms)
         if not standing.is_member or standing.is_barred:
             return "not_member"
+        if not standing.is_active:
+            return "not_accepted"
         if standing.is_muted:
             return "muted"
         group = await self._memberships.group(event.conversationId)

@@ -8,9 +8,20 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from imd.bus.audit import REFUSED, RELEASED
-from imd.bus.subjects import AUDIT_LOG, MESSAGE_DECIDED
+from imd.bus.subjects import AUDIT_LOG, MESSAGE_DECIDED, MESSAGE_SEND_ANY
 from imd.kernel.ids import direct_conversation_id
-from imd.pb.bus_pb2 import MEDIA, MESSAGE, AuditEvent, AuditEvents, Decided, Revocation
+from imd.pb.bus_pb2 import (
+    MEDIA,
+    MESSAGE,
+    AuditEvent,
+    AuditEvents,
+    Decided,
+    Failure,
+    Revocation,
+    SystemAppend,
+    SystemAppended,
+)
+from imd.pb.connection_pb2 import INTERNAL_ERROR
 from imd.pb.message_pb2 import REVOKED
 from tests.business.world import WorldCase
 
@@ -156,6 +167,19 @@ class RecheckTests(RecheckCase):
             self.assertEqual(revoked.reason, "no_right")
         self.assertIsNone(self.released("ann", at_ms, conversation_id=official))
 
+    def test_frozen(self) -> None:
+        """A frozen account has no word in a group either, until it is thawed."""
+        before = self.pass_time()
+        path = f"/accounts/{self.id_of('bob')}/state"
+        self.world.operate("PUT", path, {"state": "frozen", "reason": "spam"})
+        after = self.pass_time()
+        self.assertIsNone(self.released("bob", before))
+        revoked = self.released("bob", after)
+        assert revoked is not None
+        self.assertEqual(revoked.reason, "not_accepted")
+        self.world.operate("PUT", path, {"state": "active", "reason": "no spam"})
+        self.assertIsNone(self.released("bob", after))
+
     def test_blocked(self) -> None:
         """A block counts from when it was made, in both directions."""
         direct = self.does("ann", "POST", "/conversations/direct", {"userId": self.ids("bob")[0]})
@@ -218,6 +242,31 @@ class CoreAwayTests(RecheckCase):
         revoked = [notice.revokes.seq for notice in self.world.notices if notice.HasField("revokes")]
         self.assertEqual(revoked, [1, 2])
         self.assertEqual(self.world.parts.recheck.revoked, 2)
+
+    def test_refused(self) -> None:
+        """What core will not take back, however often it is asked, does not hold up what comes after it."""
+        answers = [SystemAppended(failure=Failure(code=INTERNAL_ERROR)), SystemAppended(seq=9)]
+        asked: list[int] = []
+
+        async def answer(payload: bytes) -> bytes:
+            asked.append(SystemAppend.FromString(payload).revokes.seq)
+            return answers.pop(0).SerializeToString()
+
+        self.world.bus.respond(MESSAGE_SEND_ANY, answer)
+        events = [
+            AuditEvent(
+                eventId=f"e{seq}",
+                decision=RELEASED,
+                seq=seq,
+                actorId=self.id_of("dan"),
+                conversationId=self.group,
+                timestamp=self.world.now_ms(),
+            )
+            for seq in (5, 6)
+        ]
+        self.tell(*events)
+        self.assertEqual((asked, self.world.parts.recheck.revoked), ([5, 6], 1))
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
 
     def test_stop(self) -> None:
         """A node that goes down does not wait for core."""
