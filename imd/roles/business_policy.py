@@ -87,7 +87,13 @@ def build_policy(
         reviews=reviews, open_direct=open_direct, bus=bus, clock=clock, wall_clock=wall_clock, tasks=tasks
     )
     hold = HoldForReview(
-        bus=bus, reviews=reviews, check=check, tickets=tickets, ids=ids, wall_clock=wall_clock
+        bus=bus,
+        reviews=reviews,
+        check=check,
+        tickets=tickets,
+        audit=audit,
+        ids=ids,
+        wall_clock=wall_clock,
     )
     events = SqlEvents(database, outbox=outbox)
     stages: list[tuple[str, Stage]] = [("reviews", hold), ("decided reviews", relay)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import msgspec
 from google.protobuf.json_format import MessageToDict
 from msgspec import Meta, Struct
 
@@ -134,6 +135,7 @@ class ReviewApi:
                 conversation_id=review.held.conversation_id,
                 request_id=review.held.client_msg_id,
                 level=MEDIUM,
+                detail=msgspec.json.encode({"by": decision.by, "note": decision.note}).decode(),
             )
         )
         return _review(review)

@@ -7,15 +7,18 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from imd.bus.audit import HIGH, REFUSED, AuditEntry
 from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import REVIEW_HOLD, REVIEW_STATE
+from imd.business.audit.ports import Audit
+from imd.business.permission.authority import SEND_SCOPE
 from imd.business.permission.check import CheckRights
-from imd.business.permission.tickets import Tickets
+from imd.business.permission.tickets import TicketRefused, Tickets
 from imd.business.reviews.model import STATUS, Held, same_content
 from imd.business.reviews.ports import Reviews
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import ImError, PayloadInvalid
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id, is_client_msg_id
 from imd.pb.bus_pb2 import MEDIA, MESSAGE, HeldAnswer, HeldMessage, HeldQuery, HoldAnswer
 from imd.pb.message_pb2 import MESSAGE_STATUS_UNSPECIFIED, SendMessageReq
@@ -38,6 +41,7 @@ class HoldForReview:
         reviews: Reviews,
         check: CheckRights,
         tickets: Tickets,
+        audit: Audit,
         ids: Snowflake,
         wall_clock: WallClock,
     ) -> None:
@@ -45,6 +49,7 @@ class HoldForReview:
         self._reviews = reviews
         self._check = check
         self._tickets = tickets
+        self._audit = audit
         self._ids = ids
         self._wall_clock = wall_clock
 
@@ -78,11 +83,31 @@ class HoldForReview:
     async def hold(self, given: HeldMessage) -> HoldAnswer:
         """Durable when this returns, and once however often it is asked."""
         held, request = _held(given)
-        await self._tickets.holder(given.ticket, given.senderId)
+        await self._check_proven(given, held)
         await self._check_sender(held, request)
         review = await self._reviews.hold(self._ids.next(), held, self._wall_clock())
         same_content(review, held)
         return HoldAnswer(reviewId=review.review_id, status=STATUS[review.state])
+
+    async def _check_proven(self, given: HeldMessage, held: Held) -> None:
+        """Who sends is who core says, and may; whoever forges is written down."""
+        try:
+            holder = await self._tickets.holder(given.ticket, given.senderId)
+        except TicketRefused as refused:
+            self._audit.record(
+                AuditEntry(
+                    REVIEW_HOLD.removeprefix("im."),
+                    REFUSED,
+                    reason=refused.why,
+                    actor_id=held.sender_id,
+                    conversation_id=held.conversation_id,
+                    request_id=held.client_msg_id,
+                    level=HIGH,
+                )
+            )
+            raise
+        if SEND_SCOPE not in holder.scopes:
+            raise Forbidden("this token is not for sending messages", reason="no_scope")
 
     async def _check_sender(self, held: Held, request: SendMessageReq) -> None:
         """Nobody fills the desk of reviewers with what could not be sent anyway; it is judged again when it is sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import update
@@ -96,6 +97,11 @@ class ReviewCase(WorldCase):
     def operator(self, method: str, path: str, body: Any = None) -> Reply:
         return self.world.call(method, "/operator/reviews" + path, body, token=OPERATOR_TOKEN)
 
+    def audit(self) -> Any:
+        """What was written down, the newest first."""
+        self.world.clock.pump([0.1] * 20)
+        return self.world.operate("GET", "/audit").json["events"]
+
     def decide(self, review_id: str, decision: str) -> Reply:
         reply = self.operator("POST", f"/{review_id}", {"decision": decision, "note": "n", "by": "Ruth"})
         self.world.clock.pump([0.0] * 10)
@@ -146,6 +152,12 @@ class HoldTests(ReviewCase):
         self.assertEqual(self.hold(to="g_0123").failure.code, Code.FORBIDDEN)
         self.assertEqual(self.hold(senderId=self.bea_id).failure.code, Code.AUTH_FAILED)
         self.assertEqual(self.hold(ticket=b"x").failure.code, Code.AUTH_FAILED)
+        audited = [(one["action"], one["reason"], one["actorId"]) for one in self.audit()]
+        expected = [
+            ("review.hold", "forged_ticket", str(self.ann_id)),
+            ("review.hold", "anothers_ticket", str(self.bea_id)),
+        ]
+        self.assertEqual(audited, expected)
 
     def test_first_words(self) -> None:
         """The first message to somebody can be held before there is a conversation; to another one it cannot."""
@@ -178,6 +190,7 @@ class DecisionTests(ReviewCase):
         self.assertEqual((request.approved.senderId, request.approved.contentHash), (self.ann_id, HASH))
         review = self.operator("GET", f"/{review_id}").json
         self.assertEqual((review["state"], review["seq"], review["decidedBy"]), ("delivered", "7", "Ruth"))
+        self.assertEqual(json.loads(self.audit()[0]["detail"]), {"by": "Ruth", "note": "n"})
         (told,) = self.told
         self.assertEqual(told.senderId, self.ann_id)
         ack = told.ack
