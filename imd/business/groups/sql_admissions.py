@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, func, insert, select, update
 
+from imd.business.accounts.model import ACTIVE
 from imd.business.groups.joining import (
     APPLICATION,
     INVITATION,
@@ -38,7 +39,7 @@ from imd.business.groups.sql_steps import (
 )
 from imd.business.permission.rights import Right, require, rights_of
 from imd.business.tables.groups import group_admissions, group_conversations
-from imd.business.tables.people import users
+from imd.business.tables.people import blocks, users
 from imd.kernel.errors import Forbidden
 from imd.storage.sql import Database
 
@@ -95,13 +96,25 @@ _OF_GROUP = (
         group_admissions.c.state == _PENDING,
         group_admissions.c.created_at_ms > bindparam("since_ms"),
         group_admissions.c.user_id > bindparam("after"),
+        # Nobody else can be let in.
+        users.c.status == ACTIVE,
     )
     .order_by(group_admissions.c.user_id)
     .limit(bindparam("most"))
 )
+_FROM_BLOCKED = exists().where(
+    blocks.c.user_id == group_admissions.c.user_id,
+    blocks.c.blocked_id == group_admissions.c.by_user,
+    group_admissions.c.kind == INVITATION,
+)
 _OF_USER = (
     _admissions()
-    .where(group_admissions.c.user_id == bindparam("user"), group_admissions.c.group_id > bindparam("after"))
+    .where(
+        group_admissions.c.user_id == bindparam("user"),
+        group_admissions.c.group_id > bindparam("after"),
+        # Like requests for friendship: not to be seen until the block is lifted.
+        ~_FROM_BLOCKED,
+    )
     .order_by(group_admissions.c.group_id)
     .limit(bindparam("most"))
 )

@@ -12,7 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from imd.business.accounts.model import ACTIVE
 from imd.business.announced import of_membership
@@ -28,14 +41,15 @@ from imd.business.groups.model import (
     Standing,
 )
 from imd.business.groups.sql_past import restore_mutes, write_departures
+from imd.business.relations.model import NOT_ACCEPTED, Audience
 from imd.business.sql_announced import remember
 from imd.business.tables.groups import group_admissions, group_blacklist, group_conversations, group_members
-from imd.business.tables.people import blocks, users
+from imd.business.tables.people import blocks, friends, users
 from imd.kernel.errors import Forbidden, PayloadInvalid, ServerBusy
 from imd.storage.sql import ROWS_PER_STATEMENT
 
 _NO_SUCH_USER = "one of these users does not exist"
-_NOT_ACCEPTED = "one of these users does not accept this"
+_THEY_DO_NOT = "one of these users does not accept this"
 
 _GROUP_COLUMNS = (
     group_conversations.c.id,
@@ -119,9 +133,22 @@ _BARRED = (
     .where(group_blacklist.c.group_id == bindparam("group"), group_blacklist.c.user_id.in_(_SOME))
     .limit(1)
 )
-_BLOCKING = (
-    select(blocks.c.user_id)
-    .where(blocks.c.blocked_id == bindparam("actor"), blocks.c.user_id.in_(_SOME))
+_BLOCKS_ACTOR = exists().where(blocks.c.user_id == users.c.id, blocks.c.blocked_id == bindparam("actor"))
+_IS_ACTORS_FRIEND = exists().where(
+    friends.c.user_id == users.c.id, friends.c.friend_id == bindparam("actor"), friends.c.ended_at_ms == 0
+)
+# As ``relations.model.may_write`` has it.
+_NOT_ACCEPTING = (
+    select(users.c.id)
+    .where(
+        users.c.id.in_(_SOME),
+        users.c.id != bindparam("actor"),
+        or_(
+            _BLOCKS_ACTOR,
+            users.c.message_from > Audience.FRIENDS,
+            and_(users.c.message_from == Audience.FRIENDS, ~_IS_ACTORS_FRIEND),
+        ),
+    )
     .limit(1)
 )
 _ROLES_OF = select(group_members.c.user_id, group_members.c.role).where(
@@ -260,7 +287,8 @@ class Admitting:
     ) -> None:
         """All of them may come in, and nobody else can put them into a group until this is done.
 
-        Whoever has blocked the actor is not brought in by them.
+        Whoever does not take messages of the actor is not brought in by them either, nor asked to come: it would be
+        a way around that. Whether it is a block or a wish for peace is not told.
         """
         known = 0
         for some in batches(sorted(user_ids)):
@@ -272,11 +300,9 @@ class Admitting:
                     field=field,
                     reason="full",
                 )
-            if (
-                actor_id
-                and connection.execute(_BLOCKING, {"actor": actor_id, "some": some}).first() is not None
-            ):
-                raise Forbidden(_NOT_ACCEPTED, field=field, reason="not_accepted")
+            asked = {"actor": actor_id, "some": some}
+            if actor_id and connection.execute(_NOT_ACCEPTING, asked).first() is not None:
+                raise Forbidden(_THEY_DO_NOT, field=field, reason=NOT_ACCEPTED)
         if known != len(user_ids):
             raise PayloadInvalid(_NO_SUCH_USER, field=field)
 

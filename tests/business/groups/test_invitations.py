@@ -114,6 +114,40 @@ class Inviting(Town):
         self.assertEqual(self.mine(), ["refused"])
         self.assertEqual(self.no_invite(), (403, "blacklisted"))
 
+    def test_wish_for_peace(self) -> None:
+        """Whom one may not write to one neither brings into a group nor asks to come; why is not told."""
+        bring = (f"/groups/{self.group}/members", {"userIds": self.ids("stranger")})
+        ask = (f"/groups/{self.group}/invitations", bring[1])
+        make = ("/groups", {"title": "Trap", "memberIds": self.ids("stranger")})
+        for wanted in ("friends", "nobody"):
+            self.done("stranger", "PATCH", "/me/privacy", {"messageFrom": wanted})
+            for path, body in (bring, ask, make):
+                self.assertEqual(self.refused("admin", "POST", path, body), (403, "not_accepted"), path)
+        peaceful = self.call("admin", "POST", *bring).raw
+        self.done("stranger", "PATCH", "/me/privacy", {"messageFrom": "everyone"})
+        self.done("stranger", "PUT", f"/blocks/{self.people['admin'].user_id}")
+        self.assertEqual(self.call("admin", "POST", *bring).raw, peaceful)
+        self.assertEqual(self.names(self.done("owner", "POST", *ask)["userIds"]), ["stranger"])
+
+    def test_friends(self) -> None:
+        """Who takes messages of friends is brought in by friends, and may make groups of their own."""
+        self.done("stranger", "PATCH", "/me/privacy", {"messageFrom": "friends"})
+        self.done("stranger", "POST", "/groups", {"title": "Mine", "memberIds": self.ids("member")})
+        self.done("stranger", "POST", "/friend-requests", {"userId": self.people["admin"].user_id})
+        accept = f"/friend-requests/{self.people['stranger'].user_id}/accept"
+        self.done("admin", "POST", accept)
+        self.assertEqual(self.invite("admin"), ["stranger"])
+        self.assertEqual(self.no_invite("owner"), (403, "not_accepted"))
+
+    def test_of_blocked(self) -> None:
+        """What somebody asked who is blocked since is not seen until the block is lifted."""
+        self.invite()
+        block = f"/blocks/{self.people['admin'].user_id}"
+        self.done("stranger", "PUT", block)
+        self.assertEqual(self.mine(), [])
+        self.done("stranger", "DELETE", block)
+        self.assertEqual(self.mine(), ["pending"])
+
     def test_dissolved(self) -> None:
         """An invitation into a group that is no more is not shown, and opens nothing."""
         self.invite()
