@@ -7,6 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 
+#: Reads under way at a time; more of them would be smaller ones.
+_LANES = 2
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -15,7 +18,7 @@ class Gathering(Generic[K, V]):
     """Whoever asks is answered by a read that begins afterwards, with whoever else asked by then.
 
     :param read: what there is of these keys; what is left out does not exist.
-    :param lanes: reads under way at a time; one that hangs does not hold all others up.
+    :param crowd: so many keys waiting begin a second read beside the first: one that hangs does not hold all up.
     :param most: keys in one read.
     """
 
@@ -23,11 +26,11 @@ class Gathering(Generic[K, V]):
         self,
         read: Callable[[Sequence[K]], Coroutine[Deferred[Any], Any, Mapping[K, V]]],
         *,
-        lanes: int = 2,
+        crowd: int = 20,
         most: int = 200,
     ) -> None:
         self._read = read
-        self._lanes = lanes
+        self._crowd = crowd
         self._most = most
         self._reading = 0
         self._waiting: dict[K, list[Deferred[V | None]]] = {}
@@ -36,7 +39,7 @@ class Gathering(Generic[K, V]):
         """What there is; None if nothing. Raises what the read raises."""
         answer: Deferred[V | None] = Deferred()
         self._waiting.setdefault(key, []).append(answer)
-        if self._reading < self._lanes:
+        if not self._reading or (self._reading < _LANES and len(self._waiting) >= self._crowd):
             self._reading += 1
             # On its own, so that a caller who gives up does not take the others along.
             Deferred.fromCoroutine(self._run())

@@ -22,6 +22,7 @@ from imd.kernel.clocks import Clock
 from imd.kernel.errors import OutcomeUnknown, ServerBusy
 from imd.kernel.timeouts import with_timeout
 from imd.storage.sql_faults import commit_is_in_doubt, is_conflict
+from imd.storage.switching import switch_often
 
 T = TypeVar("T")
 
@@ -127,7 +128,11 @@ class Database:
         self._failing = False
 
     async def start(self) -> None:
-        """Open it; ``connect`` raises ``StartupError`` if it cannot be used."""
+        """Open it; ``connect`` raises ``StartupError`` if it cannot be used.
+
+        Lowers Python's switch interval for the whole process.
+        """
+        switch_often()
         self._engine = await self._threads(self._connect)
 
     async def stop(self) -> None:

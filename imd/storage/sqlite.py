@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from twisted.logger import Logger
 
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy, StartupError
 from imd.storage.lanes import Lane, Threads, Work, start_thread
+from imd.storage.switching import switch_often
 
 __all__ = [
     "FolderLock",
@@ -46,10 +46,6 @@ _READERS = 2
 _CHECKED_BYTES = 256 * 1024 * 1024
 #: For foreign processes only, such as a backup or a shell; ours never wait for one another.
 _BUSY_TIMEOUT_S = 2.0
-#: Python's 5 ms begin anew each time the reactor looks for events, so a reactor that is busy, but never for
-#: 5 ms on end, starves all other threads: some commits took 1 to 2 seconds. With this, 99 of 100 commits beside
-#: such a reactor took at most 18 ms in batches of 200 (17 beside an idle one), single rows 4 ms (0.6).
-_SWITCH_INTERVAL_S = 50e-6
 
 
 class FolderLock:
@@ -187,7 +183,7 @@ class SqliteDatabase:
         Lowers Python's switch interval for the whole process, if there are threads.
         """
         if self._threads is not None:
-            sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
+            switch_often()
         try:
             writer = self._open_writer()
             readers = [self._open_reader() for _ in range(1 if self._threads is None else _READERS)]

@@ -16,7 +16,7 @@ class GatheringTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reads: list[tuple[list[str], Deferred[Mapping[str, int]]]] = []
-        self.gathering: Gathering[str, int] = Gathering(self.read, lanes=1, most=3)
+        self.gathering: Gathering[str, int] = Gathering(self.read, crowd=5, most=3)
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, int]:
         answer: Deferred[Mapping[str, int]] = Deferred()
@@ -63,13 +63,11 @@ class GatheringTests(SynchronousTestCase):
         self.reads.pop()[1].callback({"a": 2})
         self.assertEqual(self.successResultOf(patient), 2)
 
-    def test_lanes(self) -> None:
-        """With two lanes one read that hangs does not hold the others up."""
-        self.gathering = Gathering(self.read, lanes=2)
-        self.ask("a")
-        second = self.ask("b")
-        self.reads.pop()[1].callback({"b": 2})
-        self.assertEqual(self.successResultOf(second), 2)
-        third = self.ask("c")
-        self.reads.pop()[1].callback({"c": 3})
-        self.assertEqual(self.successResultOf(third), 3)
+    def test_crowd(self) -> None:
+        """When many wait another read begins, so that one that hangs does not hold all of them up."""
+        self.ask("hangs")
+        waiting = [self.ask(key) for key in "abcde"]
+        self.assertEqual(len(self.reads), 2)
+        self.reads.pop()[1].callback({"a": 1})
+        self.assertEqual(self.successResultOf(waiting[0]), 1)
+        self.assertEqual(self.reads.pop()[0], ["d", "e"])

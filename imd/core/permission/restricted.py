@@ -22,6 +22,8 @@ from imd.kernel.timeouts import sleep
 
 #: Spec 5.3; what is heard in between is in it at once.
 REBUILD_S = 60.0
+#: After a try that failed, as the first one where business starts last: until then everybody may be restricted.
+RETRY_S = 5.0
 #: Of those who are not restricted, how many are taken for it, in one look; two are needed.
 FALSE_POSITIVES = 0.01
 #: A filter that turns out too small gets another one beside it.
@@ -115,8 +117,10 @@ class RestrictedUsers:
 
     async def _run(self) -> None:
         while True:
+            delay_s = RETRY_S
             try:
                 await self.rebuild()
+                delay_s = REBUILD_S
             except CancelledError:
                 raise
             except ImError as error:
@@ -125,7 +129,7 @@ class RestrictedUsers:
                     self._logger.warn("who is restricted cannot be learned now: {error}", error=error)
             except Exception:
                 self._logger.failure("building the filter of the restricted failed; the old one stays")
-            await sleep(REBUILD_S, clock=self._clock)
+            await sleep(delay_s, clock=self._clock)
 
     async def rebuild(self) -> None:
         """Read all of them anew; until that is done, and if it fails, the filter of before stays.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
@@ -48,6 +49,9 @@ async def _run(reactor: Any, given: argparse.Namespace) -> None:
     from imd.roles.measure.authority import serve
     from imd.roles.measure.permission import MOST, in_one_process, over_nats
 
+    # As the roles have it.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     if given.serve:
         await serve(reactor, Path(given.folder), given.serve)
         return

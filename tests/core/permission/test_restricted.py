@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.core.permission.restricted import (
     MIN_CAPACITY,
     REBUILD_S,
+    RETRY_S,
     RestrictedFilter,
     RestrictedPage,
     RestrictedUsers,
@@ -129,14 +130,14 @@ class RestrictedUsersTests(SynchronousTestCase):
         self.assertEqual(self.restricted(), [1])
         self.users.learn("g_1", [3])
         self.assertEqual(self.restricted(), [1, 3])
-        self.clock.advance(REBUILD_S)
+        self.clock.advance(RETRY_S)
         self.business.answer(("g_1", 4))
         self.assertEqual(self.restricted(), [4])
 
     def test_fault(self) -> None:
         """A fault while it is built is logged, and the next one is tried."""
         self.business.asked.pop()[1].errback(RuntimeError("planted"))
-        self.clock.advance(REBUILD_S)
+        self.clock.advance(RETRY_S)
         self.business.answer(("g_1", 4))
         self.assertEqual(self.restricted(), [4])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
