@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
@@ -20,6 +21,8 @@ from imd.pb.bus_pb2 import AuditEvent, AuditEvents
 MAX_WAITING = 20_000
 #: In one publication; it is one write for the bus and one for whoever keeps them.
 BATCH_EVENTS = 200
+#: The bus takes twice as many, and an event has at most 10 KB.
+BATCH_BYTES = 512 * 1024
 MAX_DETAIL_LENGTH = 2_000
 #: Seconds between tries of what the bus did not take, the last for ever.
 _RETRY_S = (0.5, 2.0, 5.0)
@@ -130,7 +133,14 @@ class AuditLog:
             # The oldest stay: they show how it began.
             self._give_up(1)
             return
-        self._waiting.append(self._event(entry))
+        try:
+            event = self._event(entry)
+        except (ValueError, TypeError):
+            # Whoever recorded it goes on; a number that is none must not turn an answer into a fault.
+            self._log.failure("an audit event of {action} cannot be put into words", action=entry.action)
+            self._give_up(1)
+            return
+        self._waiting.append(event)
         if not self._is_publishing:
             self._is_publishing = True
             self._tasks.spawn("publish audit events", self._publish())
@@ -172,7 +182,7 @@ class AuditLog:
     async def _publish_all(self) -> bool:
         """Whether nothing waits any more."""
         while self._waiting:
-            batch = [self._waiting[at] for at in range(min(BATCH_EVENTS, len(self._waiting)))]
+            batch = self._next_batch()
             payload = AuditEvents(events=batch).SerializeToString()
             try:
                 await with_timeout(
@@ -190,6 +200,16 @@ class AuditLog:
                 self._waiting.popleft()
             self.recorded += len(batch)
         return True
+
+    def _next_batch(self) -> list[AuditEvent]:
+        batch: list[AuditEvent] = []
+        size_bytes = 0
+        for event in islice(self._waiting, BATCH_EVENTS):
+            size_bytes += event.ByteSize()
+            if batch and size_bytes > BATCH_BYTES:
+                break
+            batch.append(event)
+        return batch
 
     def _give_up(self, count: int) -> None:
         self.lost += count

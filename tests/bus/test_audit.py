@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus import audit
 from imd.bus.audit import REFUSED, AuditEntry, AuditLog
-from imd.bus.port import BusRefused
+from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused
 from imd.bus.subjects import AUDIT_LOG
 from imd.pb.bus_pb2 import AuditEvent, AuditEvents
 from tests.contract.driving import drive
@@ -148,3 +148,19 @@ class AuditLogTests(SynchronousTestCase):
         (event,) = self.bus.events
         self.assertEqual((len(event.reason), len(event.conversationId)), (64, 64))
         self.assertEqual(len(event.detail), audit.MAX_DETAIL_LENGTH)
+
+    def test_large(self) -> None:
+        """However long the details are, a batch stays below what the bus takes."""
+        for number in range(200):
+            self.log.record(entry(number)._replace(detail="\U00020000" * 2000))
+        self.clock.advance(0)
+        self.assertEqual([event.actorId for event in self.bus.events], list(range(200)))
+        self.assertLess(max(batch.ByteSize() for batch in self.bus.taken), MAX_PAYLOAD_BYTES)
+
+    def test_no_event(self) -> None:
+        """What cannot be told is lost and counted, and whoever recorded it notices nothing."""
+        self.log.record(entry(1 << 70))
+        self.log.record(entry(2))
+        self.clock.advance(0)
+        self.assertEqual(([event.actorId for event in self.bus.events], self.log.lost), ([2], 1))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)

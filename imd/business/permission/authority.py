@@ -243,5 +243,7 @@ class Authority:
                 subject_id=subject_id,
                 conversation_id=conversation_id,
                 level=HIGH,
+                # Through this session somebody spoke who is not its user.
+                detail=f'{{"holder":"{refused.holder_id}"}}' if refused.holder_id else "",
             )
         )

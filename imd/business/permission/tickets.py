@@ -37,11 +37,12 @@ _REFUSED = "the ticket is not valid"
 
 
 class TicketRefused(AuthFailed):
-    """The ticket proves nothing; ``why`` is for the audit."""
+    """The ticket proves nothing; ``why``, and whose it really is, are for the audit."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, holder_id: int = 0) -> None:
         super().__init__(_REFUSED)
         self.why = why
+        self.holder_id = holder_id
 
 
 class _Said(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -84,7 +85,7 @@ class Tickets:
         said = self._read(ticket)
         caller = Caller(said.user_id, said.device_id, said.login_id, said.scopes, said.expires_at_ms)
         if caller.user_id != user_id:
-            raise TicketRefused(ANOTHERS)
+            raise TicketRefused(ANOTHERS, holder_id=caller.user_id)
         if caller.expires_at_ms + GRACE_MS <= self._wall_clock():
             raise TicketRefused(EXPIRED)
         if not _counts(await self._sessions.of(user_id), caller):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from imd.bus.port import MAX_PAYLOAD_BYTES
@@ -285,6 +286,7 @@ class Checks(WorldCase):
             (event["actorId"], event["conversationId"], event["reason"], event["level"]),
             (self.sessions["alice"]["userId"], self.group, "anothers_ticket", 3),
         )
+        self.assertEqual(json.loads(event["detail"]), {"holder": self.sessions["dan"]["userId"]})
 
     def test_scope(self) -> None:
         """A session that is not for sending may not send, whatever its user may."""
