@@ -47,6 +47,10 @@ class Invitations:
         self._rate.check(str(actor_id), cost=len(user_ids))
         inviting = self._admissions.invite(conversation_id, actor_id, user_ids, message, self._wall_clock())
         _, invited = await self._telling.committed(inviting, "group.invite", actor_id, conversation_id)
+        if invited:
+            self._telling.record(
+                "group.invite", actor_id=actor_id, conversation_id=conversation_id, subject_ids=invited
+            )
         return invited
 
     async def accept(self, user_id: int, conversation_id: str) -> Change | None:

@@ -45,6 +45,8 @@ class GroupPeople:
         )
         change = await self._telling.committed(adding, "group.add", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.joined", removed="")
+        if change.user_ids:
+            self._record("group.add", actor_id, change)
         return change
 
     async def kick(self, actor_id: int, conversation_id: str, user_ids: Sequence[int]) -> Change:
@@ -56,12 +58,7 @@ class GroupPeople:
         change = await self._telling.committed(removing, "group.kick", actor_id, conversation_id)
         await self._tell(change, actor_id, "group.kicked", removed="kicked")
         if change.user_ids:
-            self._telling.record(
-                "group.kick",
-                actor_id=actor_id,
-                conversation_id=conversation_id,
-                subject_ids=change.user_ids,
-            )
+            self._record("group.kick", actor_id, change)
         return change
 
     async def leave(self, actor_id: int, conversation_id: str) -> None:
@@ -75,6 +72,14 @@ class GroupPeople:
             return
         await self._telling.changed(change, removed=removed)
         await self._telling.notice(change, event, actor_id=actor_id, subject_ids=change.user_ids)
+
+    def _record(self, action: str, actor_id: int, change: Change) -> None:
+        self._telling.record(
+            action,
+            actor_id=actor_id,
+            conversation_id=change.group.conversation_id,
+            subject_ids=change.user_ids,
+        )
 
 
 def check_count(user_ids: Sequence[int], most: int = MEMBERS_PER_REQUEST) -> None:

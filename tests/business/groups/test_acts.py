@@ -86,9 +86,21 @@ class Recorded(Town):
             ],
         )
 
+    def test_brought_in(self) -> None:
+        """Who was added or asked in, by whom; not who was in, or asked, already."""
+        add, ask = f"/groups/{self.group}/members", f"/groups/{self.group}/invitations"
+        body = {"userIds": self.ids("stranger", "member")}
+        for path in (ask, ask, add, add):
+            self.done("admin", "POST", path, body)
+        self.assertEqual(
+            self.told(),
+            [("group.invite", "admin", "stranger", LOW), ("group.add", "admin", "stranger", LOW)],
+        )
+
     def test_operator(self) -> None:
         """What an operator does stands above all."""
         self.as_operator("PATCH", f"/groups/{self.group}", {"kind": "public"})
+        self.as_operator("POST", f"/groups/{self.group}/members", {"userIds": self.ids("stranger")})
         body = {"userIds": self.ids("member")}
         self.as_operator("DELETE", f"/groups/{self.group}/members", body)
         self.as_operator("DELETE", f"/groups/{self.group}")
@@ -96,6 +108,7 @@ class Recorded(Town):
             self.told(),
             [
                 ("group.rules", "", "", HIGH),
+                ("group.add", "", "stranger", HIGH),
                 ("group.kick", "", "member", HIGH),
                 ("group.dissolve", "", "", HIGH),
             ],
