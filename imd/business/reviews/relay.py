@@ -107,6 +107,11 @@ class ReviewRelay:
             except ImError as error:
                 # It is claimed again when the claim is over.
                 self._log.warn("review {id} waits: {error}", id=review.review_id, error=error)
+            except CancelledError:
+                raise
+            except Exception:
+                # Whatever it is, it is this review's alone: the others are not to wait for it.
+                self._log.failure("review {id} waits", id=review.review_id)
         return bool(claimed)
 
     async def _work_on(self, review: Review) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import update
 
 from imd.bus.port import NoResponder
@@ -262,6 +264,19 @@ class DecisionTests(ReviewCase):
         self.assertEqual((self.state(review_id), len(self.told)), ("delivered", 1))
         self.assertEqual(len(self.flushLoggedErrors(NoResponder)), 1)
 
+    def test_broken(self) -> None:
+        """One that cannot be read any more does not keep the others from being delivered."""
+        self.answer = NoResponder()
+        broken, whole = self.held("a"), self.held("b")
+        for review_id in (broken, whole):
+            self.decide(review_id, "approve")
+        self.flushLoggedErrors(NoResponder)
+        self.world.run(self.world.database.write(partial(_break, review_id=int(broken))))
+        self.answer = SystemAppended(seq=7)
+        self.passes(RETRY_MS)
+        self.assertEqual((self.state(whole), len(self.told)), ("delivered", 1))
+        self.assertGreaterEqual(len(self.flushLoggedErrors(DecodeError)), 1)
+
     def test_died_in_between(self) -> None:
         """A node that dies after the delivery leaves it to another, which tells the sender the same."""
         review_id = self.held()
@@ -297,6 +312,10 @@ class DecisionTests(ReviewCase):
         for query in ("?state=lost", "?state=PENDING", "?limit=0", "?after=x"):
             self.assertEqual(self.operator("GET", query).status, 400, query)
         self.assertEqual(self.decide(self.held(), "maybe").status, 400)
+
+
+def _break(connection: Any, *, review_id: int) -> None:
+    connection.execute(update(reviews).where(reviews.c.id == review_id).values(request=b"\xff"))
 
 
 def _forget_that_it_was_told(connection: Any) -> None:
