@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 #: Services of clouds that hand out credentials to whoever can be made to ask, beside 169.254.0.0/16 and fe80::/10.
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
+#: What gateways of IPv6-only networks turn into IPv4 (RFC 6052).
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def wrong_hook_url(url: str, *, allow_link_local: bool) -> str:
@@ -31,10 +33,17 @@ def wrong_hook_address(host: str) -> str:
         address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
     except ValueError:
         return ""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        address = _inside(address) or address
     if address.is_link_local or address in _METADATA:
         return f"{address} is link-local or a cloud's metadata service; allow_link_local permits it"
     if address.is_unspecified or address.is_multicast:
         return f"{address} is no address of a server"
     return ""
+
+
+def _inside(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that is reached by way of this one, if it is of that kind."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
