@@ -50,6 +50,9 @@ _LOOKUP_BURST = 30.0
 #: Searches: as above, and each shows up to 20 people.
 _SEARCHES_PER_S = 0.5
 _SEARCH_BURST = 20.0
+#: Changes of who may do what: somebody who tries them all, and then thinks about it.
+_PRIVACIES_PER_S = 0.1
+_PRIVACY_BURST = 20.0
 #: Requests for friendship: whoever has just come asks everybody they know; after that they are few.
 _REQUESTS_PER_S = 30 / 3600
 _REQUEST_BURST = 30.0
@@ -115,7 +118,12 @@ def people_operations(
         relations=relations,
     )
     privacy = KeepPrivacy(
-        privacies=SqlPrivacies(base.database), relations=relations, announcements=announcements
+        privacies=SqlPrivacies(base.database),
+        relations=relations,
+        announcements=announcements,
+        changing=Attempts(
+            rate_per_s=_PRIVACIES_PER_S, burst=_PRIVACY_BURST, what="changes of privacy", clock=base.clock
+        ),
     )
     close = CloseAccount(
         accounts=accounts,

@@ -45,18 +45,25 @@ class BlockPeople:
 
 
 class KeepPrivacy:
-    """A user's own rules."""
+    """A user's own rules.
 
-    def __init__(self, *, privacies: Privacies, relations: Relations, announcements: Announcements) -> None:
+    :param changing: how often each user may change them: it touches every conversation they have, at every node.
+    """
+
+    def __init__(
+        self, *, privacies: Privacies, relations: Relations, announcements: Announcements, changing: Attempts
+    ) -> None:
         self._privacies = privacies
         self._relations = relations
         self._announcements = announcements
+        self._changing = changing
 
     async def privacy(self, user_id: int) -> Privacy:
         return await self._privacies.privacy(user_id)
 
     async def change(self, user_id: int, changes: Mapping[str, Any]) -> Privacy:
         """Set these fields of ``Privacy``; what holds from now on."""
+        self._changing.check(str(user_id))
         try:
             before, privacy, changed = await self._privacies.set_privacy(user_id, changes)
         except OutcomeUnknown:

@@ -152,6 +152,13 @@ class Privacy(Relating):
             {"messageFrom": "everyone", "addFrom": "everyone", "presenceTo": "nobody", "findable": False},
         )
 
+    def test_rate(self) -> None:
+        """It touches all conversations of somebody, so nobody does it all the time."""
+        wanted = ("nobody", "everyone") * 10
+        statuses = [self.alice.call("PATCH", "/me/privacy", {"messageFrom": one}).status for one in wanted]
+        self.assertEqual(statuses, [200] * 20)
+        self.assertEqual(self.alice.call("PATCH", "/me/privacy", {"findable": False}).status, 429)
+
     def test_wrong_input(self) -> None:
         """Words that are none, and friends where it can only be everyone or nobody."""
         for field, value in (
