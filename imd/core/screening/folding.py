@@ -34,13 +34,25 @@ _LEFT_OUT = dict.fromkeys(
         *(range(*one) for one in _INVISIBLE_RANGES)
     )
 )
+#: Marks on one letter that are compared; no script needs as many (the bound of Unicode's Stream-Safe Text Format).
+#: To bring a run of thousands into order takes the square of its length: seconds for one message.
+MAX_MARKS = 30
+
+
+def _is_mark(code: int) -> bool:
+    """Whether it is put in order with the marks around it."""
+    return all(map(unicodedata.combining, unicodedata.normalize("NFKD", chr(code))))
+
+
+_MARK = "[" + "".join(chr(code) for code in range(0x300, _PLANES_WITH_SIGNS) if _is_mark(code)) + "]"
+_TOO_MANY_MARKS = re.compile(f"({_MARK}{{{MAX_MARKS}}}){_MARK}+")
 
 
 def folded(text: str) -> str:
     """The text as it is compared."""
     if text.isascii():
         return text.lower().translate(_LEFT_OUT)
-    plain = text.translate(_LEFT_OUT)
+    plain = _TOO_MANY_MARKS.sub(r"\1", text.translate(_LEFT_OUT))
     normal = _normal(plain)
     # Some signs fall apart into several, a space among them.
     return normal if normal == plain else normal.translate(_LEFT_OUT)
@@ -64,11 +76,18 @@ class Folded(NamedTuple):
 
 def folded_with_places(text: str) -> Folded:
     """The same as ``folded``, and slower: for text in which something was found."""
+    if text.isascii():
+        starts = [start for start, code in enumerate(text.encode()) if code not in _LEFT_OUT]
+        return Folded(folded(text), starts, [start + 1 for start in starts])
+    known: dict[str, str] = {}
     parts: list[str] = []
-    starts: list[int] = []
+    starts = []
     ends: list[int] = []
     for start, end in _pieces(text):
-        part = folded(text[start:end])
+        piece = text[start:end]
+        part = known.get(piece)
+        if part is None:
+            part = known[piece] = folded(piece)
         parts.append(part)
         starts += [start] * len(part)
         ends += [_last_seen(text, start, end)] * len(part)

@@ -31,6 +31,12 @@ class FoldingTests(SynchronousTestCase):
         }.items():
             self.assertEqual(folded(written), plain, written)
 
+    def test_too_many_marks(self) -> None:
+        """Thousands of marks on one letter, which would take seconds to be put in order, are as few of them."""
+        found = folded_with_places("a" + "\u0315\u0300\uff9e\u0301" * 8000 + "b")
+        self.assertEqual(found.text, folded("a" + "\u0315\u0300\uff9e\u0301" * 7 + "\u0315\u0300b"))
+        self.assertEqual(found.span(len(found.text) - 1, len(found.text)), (32_001, 32_002))
+
     def test_signs_stay(self) -> None:
         """Emoji and currencies say something, and can stand on a list."""
         self.assertEqual(folded("a \U0001f595 $"), "a\U0001f595$")
