@@ -172,9 +172,11 @@ class Requests:
             level=session.level,
         )
         if not self._quick.refused(send, request.type):
-            # Nobody but the application knows what a CUSTOM message says.
-            if self._gate.is_open or request.type == CUSTOM:
+            if self._gate.is_open:
                 self._submit.submit(send)
+            elif request.type == CUSTOM:
+                # Nobody but the application knows what it says.
+                self._gate.follow(send)
             else:
                 self._gate.take(send, draft_of(request, origin))
         if session.in_flight >= MAX_IN_FLIGHT:

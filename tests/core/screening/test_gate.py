@@ -25,7 +25,7 @@ from imd.core.screening.model import (
 from imd.core.screening.ports import ContentCheck
 from imd.kernel.errors import Code, Forbidden, ImError, ServerBusy
 from imd.kernel.tasks import Tasks
-from imd.pb.message_pb2 import TEXT, Message, SendMessageReq
+from imd.pb.message_pb2 import CUSTOM, TEXT, Message, SendMessageReq
 from tests.core.screening.checks import AtOnce, Reviews, Slow
 
 REFUSE = Verdict(Action.REFUSE, reason="word")
@@ -98,8 +98,17 @@ class GateCase(SynchronousTestCase):
     ) -> PendingSend:
         request = SendMessageReq(conversationId=to, clientMsgId=name, type=TEXT, textContent=text)
         origin = Origin(to, 7, "phone", name, 1, 1)
-        send = PendingSend(
-            key=SendKey(to, 7, name),
+        send = self.made(request, origin, by)
+        gate.take(send, draft_of(request, origin))
+        return send
+
+    def follows(self, gate: Gate, name: str, *, to: str = "c") -> None:
+        request = SendMessageReq(conversationId=to, clientMsgId=name, type=CUSTOM, binaryContent=b"x")
+        gate.follow(self.made(request, Origin(to, 7, "phone", name, 1, 1)))
+
+    def made(self, request: SendMessageReq, origin: Origin, by: Any = None) -> PendingSend:
+        return PendingSend(
+            key=SendKey(request.conversationId, 7, request.clientMsgId),
             body=sent_body(request, origin),
             content_hash=content_hash(request),
             server_msg_id=1,
@@ -107,8 +116,6 @@ class GateCase(SynchronousTestCase):
             submitter=self,
             recipient=by or self.phone,
         )
-        gate.take(send, draft_of(request, origin))
-        return send
 
 
 class VerdictTests(GateCase):
@@ -231,6 +238,20 @@ class OrderTests(GateCase):
         self.assertEqual(self.heard, [])
         slow.answers[0].callback(ALLOWED)
         self.assertEqual(self.heard, ["submitted a", "failed FORBIDDEN b"])
+
+    def test_not_judged_behind_slow(self) -> None:
+        """One that nobody judges keeps its place too, and waits for nothing else."""
+        slow = Slow()
+        gate = self.gate(slow)
+        self.sends(gate, "a")
+        self.follows(gate, "b")
+        self.follows(gate, "c", to="d")
+        self.sends(gate, "e")
+        self.assertEqual((self.heard, gate.unsettled), (["submitted c"], 3))
+        slow.answers[1].callback(ALLOWED)
+        slow.answers[0].callback(REFUSE)
+        self.assertEqual(self.heard[1:], ["failed FORBIDDEN a", "submitted b", "submitted e"])
+        self.assertEqual(gate.unsettled, 0)
 
     def test_nobody_else_waits(self) -> None:
         """Other devices, and other conversations of the same device, have lines of their own."""
