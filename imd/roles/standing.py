@@ -26,6 +26,7 @@ class Standing:
         self._values = policy_values(permission)
         self.channel = Channel(self._values.channel, now_s=clock.seconds())
         self.asking = Asking(channel=self.channel, clock=clock)
+        self.asking.heeds = not self._values.shadow
         self.lifetimes = _lifetimes(permission)
 
     def complete(

@@ -133,6 +133,9 @@ class Load:
         self.failures += 1
         reactor.callLater(_RESEND_S, self._send, send.key)
 
+    def refused(self, send: PendingSend, error: ImError) -> None:
+        raise AssertionError(f"{send.key} was refused: {error}")
+
     async def outrun(self, sends: Sequence[PendingSend]) -> Mapping[PendingSend, ImError]:
         """See ``Settlement``: everybody may write here."""
         return {}

@@ -141,7 +141,9 @@ class SqlRestrictions:
             values = {"group": conversation_id, "since": after.since_ms, "until": after.until_ms}
             connection.execute(_MUTE_ALL, values)
             group = group._replace(all_muted_at_ms=after.since_ms, all_muted_until_ms=after.until_ms)
-            return Change(bump(connection, group), [actor_id])
+            restricted = [EVERYBODY] if until_ms > now_ms else ()
+            bumped = bump(connection, group, restricted_ids=restricted)
+            return Change(bumped, [actor_id], restricted)
 
         return await self._database.write(work)
 

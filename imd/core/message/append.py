@@ -275,6 +275,12 @@ class Appender:
         for each in (send, *(send.twins or ())):
             each.submitter.failed(each, error)
 
+    def refused(self, send: PendingSend, error: ImError) -> None:
+        """See ``Settlement``."""
+        self._release(send)
+        for each in (send, *(send.twins or ())):
+            self._refusals.refuse(each, error)
+
     def in_doubt(self, send: PendingSend) -> None:
         """See ``Settlement``."""
         for each in (send, *(send.twins or ())):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from imd.core.permission.known import EVERYBODY
 from imd.kernel.errors import MediaRequired, PayloadInvalid
 from imd.kernel.ids import is_client_msg_id, is_id
 from imd.pb.message_pb2 import (
@@ -203,6 +204,8 @@ def less_after(body: bytes) -> tuple[Sequence[int], Sequence[int]]:
     """Who is out and who may do less since what the notice in this body tells of."""
     notice = Message.FromString(body).system
     out = notice.subjectIds if notice.event in _OUT else ()
+    if notice.event == "group.all_muted":
+        return out, [EVERYBODY]
     return out, notice.subjectIds if notice.event == "group.muted" else ()
 
 

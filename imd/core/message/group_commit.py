@@ -56,6 +56,10 @@ class Settlement(Protocol):
         """Provably not stored."""
         ...
 
+    def refused(self, send: PendingSend, error: ImError) -> None:
+        """Not stored by this try, nor will be; an earlier send of the same may be."""
+        ...
+
     def in_doubt(self, send: PendingSend) -> None:
         """All retries are used up and it may be stored; it is looked after until that is known."""
         ...
@@ -192,7 +196,7 @@ class GroupCommit:
         batch[:] = [send for send in batch if send not in refused]
         self._queue = deque(send for send in self._queue if send not in refused)
         for send, error in refused.items():
-            self._report(self._settlement.failed, send, error)
+            self._report(self._settlement.refused, send, error)
 
     def _renumber(self, batch: list[PendingSend]) -> None:
         """Of the first one nothing is stored, nor will be by earlier tries: its id is another message's."""

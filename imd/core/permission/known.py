@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from imd.core.directory import P2P, Membership
 
+#: In place of an id: all plain members.
+EVERYBODY = 0
 #: A mute of which no end is known.
 FOREVER_MS = 1 << 62
 
@@ -95,10 +97,13 @@ class Known:
     def _without(self) -> Membership:
         known = self.membership
         removed, restricted = self._removed or (), self._restricted or ()
+        all_muted_until_ms = FOREVER_MS if EVERYBODY in restricted else known.all_muted_until_ms
         roles = {user_id: role for user_id, role in known.roles.items() if user_id not in removed}
         if known.kind == P2P:
             refused = {**known.refused, **dict.fromkeys(restricted, "not_accepted")}
             return known._replace(roles=roles, refused=refused)
         return known._replace(
-            roles=roles, muted_until_ms={**known.muted_until_ms, **dict.fromkeys(restricted, FOREVER_MS)}
+            roles=roles,
+            all_muted_until_ms=all_muted_until_ms,
+            muted_until_ms={**known.muted_until_ms, **dict.fromkeys(restricted, FOREVER_MS)},
         )

@@ -90,6 +90,7 @@ class Muting(Restricting):
             self.assertEqual(self.refused(who, "POST", path, {"everybody": True})[0], 403)
         answer = self.done("admin", "POST", path, {"everybody": True, "seconds": 60})
         self.assertEqual(answer["userIds"], [])
+        self.assertEqual(list(self.invalidation().restrictedIds), [0])
         until = self.world.now_ms() + 60_000
         self.assertEqual(self.done("member", "GET", f"/groups/{self.group}")["allMutedUntil"], until)
         self.assertEqual(self.done("member", "GET", f"/conv/{self.group}/role/me")["allMutedUntil"], until)
@@ -97,6 +98,7 @@ class Muting(Restricting):
         self.done("owner", "POST", path, {"everybody": True, "seconds": 0})
         self.done("owner", "POST", path, {"everybody": True, "seconds": 0})
         self.assertEqual(self.events(), ["group.all_muted", "group.all_unmuted"])
+        self.assertEqual(list(self.invalidation().restrictedIds), [])
         self.assertEqual(self.done("member", "GET", f"/groups/{self.group}")["allMutedUntil"], 0)
 
     def test_leaving(self) -> None:

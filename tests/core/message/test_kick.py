@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.audit import RELEASED
 from imd.bus.subjects import shard_of
-from imd.core.message.content import Origin, system_body
+from imd.core.message.content import Origin, system_body, with_seq
+from imd.core.message.model import NewMessage
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
 from imd.kernel.errors import Code
 from imd.pb.message_pb2 import SystemNotice
@@ -116,6 +117,18 @@ class Kicking(PipelineCase):
         self.pass_time(LONG_S)
         self.assertEqual(self.after_notice(), ["mute", f"after-{ANN}"])
 
+    def test_authority_gone_from_all_muted(self) -> None:
+        """A notice that all are mute silences all plain members of the group that was known before."""
+        self.send("before", sender=BOB)
+        self.mute()
+        self.people.busy = True
+        self.now.appender.submit(self.notice("group.all_muted", name="mute", subject=0))
+        for sender in (BOB, CY):
+            self.send(f"after-{sender}", sender=sender)
+        self.pass_time(LONG_S)
+        self.assertEqual(self.after_notice("mute"), [])
+        self.assertEqual(self.answers.told[-1].code, Code.FORBIDDEN)
+
     def test_any_order(self) -> None:
         """However sends, look-ups, writes and the notice interleave, nobody speaks after their kick."""
         for seed in range(ROUNDS):
@@ -189,6 +202,24 @@ class TwoOwners(PipelineCase):
         self.assertEqual([name for _, name in self.stored()], ["warm", "foreign-1", "c"])
         for name in "ab":
             self.assertEqual(self.answers.of(name), ["accepted", "failed"])
+        self.assertEqual(self.now.appender.unsettled, 0)
+
+    def test_outrun_by_itself(self) -> None:
+        """What the other node stored before it wrote a mute is not called FAILED when it was sent here as well."""
+        self.log.hold()
+        self.send("new", sender=BOB)
+        again = self.send("again", sender=BOB)
+        self.people.known[GROUP_ID] = self.people.known[GROUP_ID]._replace(
+            version=2, muted_until_ms={BOB: self.wall_clock() + 3_600_000}
+        )
+        body = with_seq(again.body, 2)
+        row = NewMessage(GROUP_ID, 2, BOB, "again", 7, 0, again.content_hash, body)
+        self.wait(self.log.real.append([row]))
+        self.log.release()
+        self.pass_time(LONG_S)
+        self.assertEqual([name for _, name in self.stored()], ["warm", "again"])
+        self.assertEqual(self.answers.of("new"), ["accepted", "failed"])
+        self.assertEqual(self.answers.of("again"), ["accepted", "duplicate"])
         self.assertEqual(self.now.appender.unsettled, 0)
 
     def test_nobody_to_ask(self) -> None:

@@ -9,10 +9,20 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.directory import GROUP, MEMBER, MESSAGE, P2P, Claims, ConversationEntry, Membership, Speaker
+from imd.core.directory import (
+    GROUP,
+    MEMBER,
+    MESSAGE,
+    OWNER,
+    P2P,
+    Claims,
+    ConversationEntry,
+    Membership,
+    Speaker,
+)
 from imd.core.permission import versions
 from imd.core.permission.decide import refusal
-from imd.core.permission.known import Lifetimes
+from imd.core.permission.known import EVERYBODY, Lifetimes
 from imd.core.permission.second_level import Kept, MemorySecondLevel
 from imd.core.permission.snapshots import ABSENT_TTL_S, MAX_ABSENT, MembershipCache
 from imd.core.permission.versions import KEEP_S, SETTLE_S
@@ -361,6 +371,16 @@ class LastKnown(SnapshotCase):
             reasons.append("" if refused is None else refused.reason)
         self.assertEqual(reasons, ["", "not_member", "muted", "not_member"])
         self.assertIs(self.cache.last_known("g_1"), known)
+
+    def test_less_for_all(self) -> None:
+        """Where all were muted since, plain members may not write, and whoever runs the group may."""
+        self.know(group(1, 1, 2)._replace(roles={1: OWNER, 2: MEMBER}))
+        self.cache.invalidate("g_1", 2, restricted_ids=[EVERYBODY])
+        known = self.cache.last_known("g_1")
+        self.assertIsNone(refusal(known, 1, MESSAGE, 1 << 60))
+        refused = refusal(known, 2, MESSAGE, 1 << 60)
+        assert refused is not None
+        self.assertEqual(refused.reason, "all_muted")
 
     def test_less_in_1_to_1(self) -> None:
         """In a 1:1 conversation who was restricted is not told more than that it is not accepted."""
