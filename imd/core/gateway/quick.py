@@ -23,20 +23,14 @@ class QuickRefusal:
 
     def refused(self, send: PendingSend, message_type: int) -> bool:
         """Whether the send was refused, and its submitter is told; costs no await."""
-        error = self._by_rules(send) or self._by_quota(send, message_type)
+        members, quotas = self._members, self._quotas
+        error = None if members is None else _by_rules(members, send)
+        if error is None and quotas.are_any:
+            error = self._by_quota(send, message_type)
         if error is None:
             return False
         self._refusals.refuse(send, error)
         return True
-
-    def _by_rules(self, send: PendingSend) -> ImError | None:
-        if self._members is None:
-            return None
-        membership = self._members.peek(send.key.conversation_id)
-        if membership is None:
-            # The owner has the last word, and now also the first.
-            return None
-        return refusal(membership, send.key.sender_id, send.right, send.server_time_ms)
 
     def _by_quota(self, send: PendingSend, message_type: int) -> ImError | None:
         if not self._quotas.limits.of(message_type):
@@ -45,3 +39,11 @@ class QuickRefusal:
         if error is None:
             send.charged = message_type
         return error
+
+
+def _by_rules(members: MembershipCache, send: PendingSend) -> ImError | None:
+    membership = members.peek(send.key.conversation_id)
+    if membership is None:
+        # The owner has the last word, and now also the first.
+        return None
+    return refusal(membership, send.key.sender_id, send.right, send.server_time_ms)

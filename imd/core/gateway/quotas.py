@@ -93,7 +93,7 @@ class _Count:
 class Quotas:
     """Counts what is sent here, and, as a stage, what is sent elsewhere.
 
-    :ivar limits: may be replaced at any time.
+    :ivar are_any: whether anything is limited; nothing is counted where not.
     :param shared: what other nodes count; None: there are none.
     """
 
@@ -116,6 +116,16 @@ class Quotas:
         self._day = 0
         self._counts: dict[tuple[int, int], _Count] = {}
         self._unsaid: dict[tuple[int, int], _Count] = {}
+
+    @property
+    def limits(self) -> DailyLimits:
+        """May be replaced at any time."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: DailyLimits) -> None:
+        self._limits = limits
+        self.are_any = any(limits)
 
     async def start(self) -> None:
         """Ask the others from here on."""
