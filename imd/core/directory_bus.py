@@ -79,9 +79,8 @@ class BusDirectory:
 
     async def membership(self, conversation_id: str) -> Membership | None:
         query = MembersQuery(conversationId=conversation_id)
-        answer = await self._ask(
-            subjects.AUTH_MEMBERS, query, MembersAnswer(), timeout_s=subjects.PERMISSION_TIMEOUT_S
-        )
+        timeout_s = subjects.PERMISSION_TIMEOUT_S if self._asking is None else self._asking.timeout_s
+        answer = await self._ask(subjects.AUTH_MEMBERS, query, MembersAnswer(), timeout_s=timeout_s)
         return decode_membership(conversation_id, answer) if answer.found else None
 
     async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:

@@ -79,7 +79,6 @@ class SilentTests(_Scene):
             names.append(self.ann.puts(conversation_id))
             answer = self.ann.outcome(names[-1], sent_s)
             self.assertEqual(answer.status, status, f"{scene}: {answer}")
-            self.assertGreater(answer.took_s, deadline_s - 0.05, scene)
             self.assertLess(answer.took_s, deadline_s + SLACK_S, scene)
         unknown = self.records.group(self.ann, self.bob)
         sent_s = time.monotonic()
@@ -120,7 +119,12 @@ class RevokedTests(_Scene):
         )
         kick.start()
         # It is in the database long before the answer, which waits for the bus.
-        time.sleep(1.0)
+        deadline_s = time.monotonic() + 10
+        while self.records.is_member(group, self.bob):
+            self.assertLess(time.monotonic(), deadline_s, "the kick is not committed")
+            time.sleep(0.05)
+        # What was said of the group before is believed for as long.
+        time.sleep(2 * SNAPSHOT_S)
         wrong = self.bob.puts(group)
         answer = self.bob.outcome(wrong, time.monotonic())
         self.assertEqual(answer.status, "STORED")

@@ -13,7 +13,7 @@ from imd.core.message.sends import PendingSend, SendKey, Submitter
 from imd.core.message.visible import first_visible
 from imd.core.permission.decide import refusal
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import Forbidden, PayloadInvalid
+from imd.kernel.errors import Forbidden, PayloadInvalid, ServerBusy
 from imd.kernel.ids import Snowflake, check_id, is_client_msg_id
 from imd.pb.message_pb2 import RECALL, REVOKED, SYSTEM, Message
 from imd.pb.sync_pb2 import RecallReq
@@ -72,18 +72,32 @@ class Recaller:
         if known is not None:
             with suppress(Forbidden):
                 return await self._target(known, key, seq)
-        live = await self._live.of_member(key.conversation_id, key.sender_id)
+        try:
+            live = await self._live.of_member(key.conversation_id, key.sender_id)
+        except ServerBusy:
+            target = await self._stored(key, seq)
+            if target is None or target.senderId != key.sender_id:
+                raise
+            return await self._still_there(key, target)
         return await self._target(live.membership, key, seq)
 
-    async def _target(self, membership: Membership | None, key: SendKey, seq: int) -> Message:
+    async def _stored(self, key: SendKey, seq: int) -> Message | None:
+        """What somebody said there; None if that is nothing."""
         body = await self._log.read_one(key.conversation_id, seq)
         target = Message.FromString(body) if body is not None else None
-        if target is None or target.type in (RECALL, SYSTEM):
+        return None if target is None or target.type in (RECALL, SYSTEM) else target
+
+    async def _target(self, membership: Membership | None, key: SendKey, seq: int) -> Message:
+        target = await self._stored(key, seq)
+        if target is None:
             raise Forbidden(_NOT_YOURS, reason="no_right")
         if seq < first_visible(membership, key.sender_id) or (
             refusal(membership, key.sender_id, _needed(target, key), self._wall_clock()) is not None
         ):
             raise Forbidden(_NOT_YOURS, reason="no_right")
+        return await self._still_there(key, target)
+
+    async def _still_there(self, key: SendKey, target: Message) -> Message:
         if target.status == REVOKED:
             # A resend of the recall that did it finds its own first result under its key.
             mine = await self._log.find(key.conversation_id, key.sender_id, [key.client_msg_id])

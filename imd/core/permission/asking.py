@@ -28,6 +28,11 @@ class Asking:
         self._clock = clock
         self.heeds = True
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a question is worth waiting for."""
+        return self._channel.values.timed_out_above_s
+
     async def __call__(self, question: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
         """The answer.
 

@@ -11,7 +11,7 @@ from imd.bus.subjects import message_send
 from imd.core.message.revoke import Revoker
 from imd.core.message.sends import SYSTEM_SENDER_ID
 from imd.core.message.system import SystemMessages
-from imd.kernel.errors import Code, Forbidden, PayloadInvalid
+from imd.kernel.errors import Code, Forbidden, PayloadInvalid, ServerBusy
 from imd.pb.bus_pb2 import SystemAppend, SystemAppended
 from imd.pb.message_pb2 import RECALL, REVOKED, Message, SystemNotice
 from imd.pb.sync_pb2 import QueryMessageStatusReq, RecallReq
@@ -53,6 +53,19 @@ class RecallTests(PipelineCase):
         with self.assertRaises(Forbidden):
             self.recall(self.cy)
         self.recall(self.ann)
+        self.assertEqual(self.message(1).status, REVOKED)
+
+    def test_nobody_can_say(self) -> None:
+        """While nobody can say who is in, the author's own goes to where that is decided; others' do not."""
+        self.now.members.forget(GROUP_ID)
+        self.people.busy = True
+        self.recall(self.bob)
+        self.assertEqual(self.answers.told[-1].code, Code.SERVER_BUSY)
+        self.assertEqual([each.decision for each in self.now.standing.trail.entries], ["refused"])
+        with self.assertRaises(ServerBusy):
+            self.recall(self.ann)
+        self.people.busy = False
+        self.recall(self.bob)
         self.assertEqual(self.message(1).status, REVOKED)
 
     def test_too_late(self) -> None:

@@ -82,6 +82,12 @@ class AskingTests(AskingCase):
         self.clock.advance(VALUES.half_open_after_s)
         self.assertEqual(self.successResultOf(self.ask()), "yes")
 
+    def test_timeout(self) -> None:
+        """A question is worth waiting for as long as its answer counts, whatever that is set to."""
+        self.assertEqual(self.asking.timeout_s, 0.3)
+        self.channel.replace(VALUES._replace(timed_out_above_s=1.5), 0.0)
+        self.assertEqual(self.asking.timeout_s, 1.5)
+
     def test_not_heeded(self) -> None:
         """In the shadow everything is put, and noted all the same."""
         self.asking.heeds = False
