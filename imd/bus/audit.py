@@ -43,6 +43,9 @@ REVOKED = "revoked"
 #: An act of somebody who may.
 DONE = "done"
 
+#: Reason of what is decided while nobody can judge it by the rules of its conversation.
+DEGRADED = "degraded"
+
 #: How much it matters (spec 23.1).
 LOW, MEDIUM, HIGH = 1, 2, 3
 
@@ -96,6 +99,9 @@ class AuditLog:
         self._random_hex = random_hex
         self._tasks = Tasks()
         self._waiting: deque[AuditEvent] = deque()
+        #: Of these: what was let through and must be looked at later. There is always room for it, since whoever
+        #: lets through does not when much of it waits.
+        self.releases_waiting = 0
         self._is_publishing = False
         self._stopped = False
         #: Names this life of the process: with a number it names an event for ever.
@@ -119,6 +125,7 @@ class AuditLog:
         if self._waiting:
             self._give_up(len(self._waiting))
             self._waiting.clear()
+            self.releases_waiting = 0
 
     @property
     def waiting(self) -> int:
@@ -127,8 +134,7 @@ class AuditLog:
 
     def record(self, entry: AuditEntry) -> None:
         """Have it kept; it gets its time here."""
-        # Who lets something through unjudged does not when much waits; then there is room for it.
-        is_full = len(self._waiting) >= MAX_WAITING and entry.decision != RELEASED
+        is_full = len(self._waiting) - self.releases_waiting >= MAX_WAITING and not _is_release(entry)
         if self._stopped or is_full:
             # The oldest stay: they show how it began.
             self._give_up(1)
@@ -141,6 +147,7 @@ class AuditLog:
             self._give_up(1)
             return
         self._waiting.append(event)
+        self.releases_waiting += _is_release(entry)
         if not self._is_publishing:
             self._is_publishing = True
             self._tasks.spawn("publish audit events", self._publish())
@@ -197,7 +204,7 @@ class AuditLog:
                 self._log.error("the bus took no audit events: {error!r}", error=error)
                 return False
             for _ in batch:
-                self._waiting.popleft()
+                self.releases_waiting -= _is_release(self._waiting.popleft())
             self.recorded += len(batch)
         return True
 
@@ -217,3 +224,7 @@ class AuditLog:
         if self._complained_s is None or now_s - self._complained_s >= _COMPLAINT_S or self._stopped:
             self._complained_s = now_s
             self._log.critical("audit events were lost: {lost} so far", lost=self.lost)
+
+
+def _is_release(event: AuditEntry | AuditEvent) -> bool:
+    return event.decision == RELEASED and event.reason == DEGRADED

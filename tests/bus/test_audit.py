@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus import audit
-from imd.bus.audit import REFUSED, AuditEntry, AuditLog
+from imd.bus.audit import DEGRADED, REFUSED, RELEASED, AuditEntry, AuditLog
 from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused
 from imd.bus.subjects import AUDIT_LOG
 from imd.pb.bus_pb2 import AuditEvent, AuditEvents
@@ -119,6 +119,22 @@ class AuditLogTests(SynchronousTestCase):
         self.bus.away = False
         self.clock.pump([1.0] * 3)
         self.assertEqual([event.actorId for event in self.bus.events], [0, 1])
+
+    def test_room_for_releases(self) -> None:
+        """What was let through while nobody could judge it is kept however much else waits, and takes no room from it;
+        what passed a content check that failed is an event like others."""
+        self.patch(audit, "MAX_WAITING", 2)
+        self.bus.away = True
+        release = entry(7)._replace(decision=RELEASED, reason=DEGRADED)
+        self.log.record(release)
+        for number in range(3):
+            self.log.record(entry(number)._replace(decision=RELEASED, reason="content"))
+        self.log.record(release)
+        self.assertEqual((self.log.waiting, self.log.releases_waiting, self.log.lost), (4, 2, 1))
+        self.bus.away = False
+        self.clock.pump([1.0] * 3)
+        self.assertEqual([event.actorId for event in self.bus.events], [7, 0, 1, 7])
+        self.assertEqual(self.log.releases_waiting, 0)
 
     def test_stop(self) -> None:
         """At the end what waits is told, also if the bus was away until then; what comes later is counted as lost."""

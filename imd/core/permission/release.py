@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
-from imd.bus.audit import REFUSED, RELEASED, AuditEntry
+from imd.bus.audit import DEGRADED, REFUSED, RELEASED, AuditEntry
 from imd.core.message.sends import PendingSend, Submitter
 from imd.core.permission.values import AuditLevel, Decision, Row
 from imd.kernel.clocks import WallClock
@@ -18,15 +18,14 @@ MAX_UNRECORDED = 10_000
 _ACTION = "message.send"
 #: What would have been done, had the policy been in force.
 SHADOW = {Decision.RELEASE: "would_release", Decision.REFUSE: "would_refuse"}
-_REASON = "degraded"
 
 
 class Trail(Protocol):
     """Where events are recorded until the bus has them."""
 
     @property
-    def waiting(self) -> int:
-        """Events that the bus has not taken yet."""
+    def releases_waiting(self) -> int:
+        """Releases that the bus has not taken yet; other events do not keep anything from being let through."""
         ...
 
     def record(self, entry: AuditEntry) -> None:
@@ -52,7 +51,7 @@ class Releases:
     @property
     def has_room(self) -> bool:
         """Whether one more could be recorded."""
-        return self._under_way + self._trail.waiting < MAX_UNRECORDED
+        return self._under_way + self._trail.releases_waiting < MAX_UNRECORDED
 
     def release(self, send: PendingSend, row: Row, decision: Decision, policy_version: int) -> None:
         """Mark it; from here on its outcome is heard."""
@@ -131,7 +130,7 @@ def _entry(send: PendingSend, decision: str, level: AuditLevel, policy_version: 
     return AuditEntry(
         action=_ACTION,
         decision=decision,
-        reason=_REASON,
+        reason=DEGRADED,
         actor_id=sender_id,
         conversation_id=conversation_id,
         request_id=client_msg_id,

@@ -14,11 +14,11 @@ from imd.kernel.tasks import Tasks
 
 
 class Trail:
-    """Keeps what is recorded; ``waiting`` is what the bus has not taken, as a test says."""
+    """Keeps what is recorded; ``releases_waiting`` is what the bus has not taken, as a test says."""
 
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []
-        self.waiting = 0
+        self.releases_waiting = 0
 
     def record(self, entry: AuditEntry) -> None:
         self.entries.append(entry)

@@ -284,11 +284,11 @@ class ReleaseTests(StandInCase):
     def test_no_room(self) -> None:
         """What could not be recorded is not let through."""
         self.silence()
-        self.standing.trail.waiting = MAX_UNRECORDED
+        self.standing.trail.releases_waiting = MAX_UNRECORDED
         self.send("a")
         self.pass_time(0.35)
         self.assertEqual(self.answers.of("a"), ["failed"])
-        self.standing.trail.waiting = MAX_UNRECORDED - 1
+        self.standing.trail.releases_waiting = MAX_UNRECORDED - 1
         self.log.hold()
         self.send("b")
         self.send("c", conversation_id=DIRECT)
