@@ -246,7 +246,8 @@ class Records:
         """(decision, level) of what was recorded of messages, by clientMsgId; waits for as many as are named."""
         deadline_s = time.monotonic() + within_s
         query = select(audit_events).where(
-            audit_events.c.request_id.in_(names), audit_events.c.action == "message.send"
+            audit_events.c.request_id.in_(names),
+            audit_events.c.action.in_(("message.send", "message.recall")),
         )
         while True:
             with self.engine.connect() as connection:

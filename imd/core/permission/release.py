@@ -15,7 +15,6 @@ from imd.kernel.errors import ImError
 #: through any more: what nobody would look at later is not released.
 MAX_UNRECORDED = 10_000
 
-_ACTION = "message.send"
 #: What would have been done, had the policy been in force.
 SHADOW = {Decision.RELEASE: "would_release", Decision.REFUSE: "would_refuse"}
 
@@ -128,7 +127,7 @@ class _Witness:
 def _entry(send: PendingSend, decision: str, level: AuditLevel, policy_version: int) -> AuditEntry:
     conversation_id, sender_id, client_msg_id = send.key
     return AuditEntry(
-        action=_ACTION,
+        action="message.send" if send.revokes is None else "message.recall",
         decision=decision,
         reason=DEGRADED,
         actor_id=sender_id,

@@ -102,6 +102,7 @@ class CellTests(StandInCase):
         told = {"cache": (RELEASED, 2), "release": (RELEASED, 2), "refuse": (REFUSED, 0)}.get(decision)
         self.assertEqual(self.entries, [] if told is None else [(told[0], "a", told[1])])
         for entry in self.standing.trail.entries:
+            self.assertEqual(entry.action, "message.recall" if message == "control" else "message.send")
             self.assertEqual(entry.level, ("low", "medium", "high").index(audit) + 1)
 
     def put_in(self, kind: str, message: str) -> None:
