@@ -56,7 +56,9 @@ class PrivacyBody(Request):
 class PrivacyAnswer(Struct):
     """What others may do. Contacts are friends and all who share a conversation of two or a small group."""
 
-    messageFrom: Audience
+    messageFrom: Annotated[
+        Audience, Meta(description="Who may write to the user, add them to groups and ask them into some.")
+    ]
     addFrom: Literal["everyone", "nobody"]
     presenceTo: Literal["contacts", "friends", "nobody"]
     findable: bool
