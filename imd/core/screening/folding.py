@@ -1,7 +1,7 @@
 """Text as it is compared: one form for all ways of writing the same, and the way back to what was written.
 
 NFKC and case folding make full-width, ligatures and capitals alike; what can be put between letters without
-changing what people read (spaces, punctuation, zero-width characters) is left out.
+changing what people read (spaces, punctuation, zero-width characters, strokes through letters) is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ _SEPARATING = frozenset(("Cc", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sk", "
 #: Drawn as nothing, though their category says letter or mark: fillers, joiners, variation selectors.
 _INVISIBLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)
 _INVISIBLE_RANGES = ((0xFE00, 0xFE10), (0x180B, 0x1810), (0xE0000, 0xE1000))
+#: Marks that strike a letter through, line it above or below, or enclose it, and spell no other one.
+_ORNAMENTS = ((0x0305, 0x0306), (0x0332, 0x0339), (0x033F, 0x0340), (0x20D0, 0x20F1), (0xFE20, 0xFE30))
+#: Blank, though its category says symbol: the empty cell of Braille.
+_BLANK = "\u2800"
 #: Letters that join the one before: vowels and finals of Hangul, and the half-width forms of these and of kana.
 _JOINING = re.compile("[\u1160-\u11ff\u3131-\u318e\uff9e-\uffdc]")
 #: Beyond are ideographs, and what ``_INVISIBLE_RANGES`` names.
@@ -27,11 +31,11 @@ def _of_categories(categories: Container[str]) -> set[int]:
     return {code for code in range(_PLANES_WITH_SIGNS) if unicodedata.category(chr(code)) in categories}
 
 
-SEPARATORS = frozenset(map(chr, _of_categories(_SEPARATING)))
+SEPARATORS = frozenset((*map(chr, _of_categories(_SEPARATING)), _BLANK))
 #: For ``str.translate``.
 _LEFT_OUT = dict.fromkeys(
-    {*map(ord, SEPARATORS), *_of_categories(("Cf",)), *_INVISIBLE}.union(
-        *(range(*one) for one in _INVISIBLE_RANGES)
+    {*map(ord, SEPARATORS), *_of_categories(("Cf", "Me")), *_INVISIBLE}.union(
+        *(range(*one) for one in (*_INVISIBLE_RANGES, *_ORNAMENTS))
     )
 )
 #: Marks on one letter that are compared; no script needs as many (the bound of Unicode's Stream-Safe Text Format).

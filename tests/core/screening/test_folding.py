@@ -28,6 +28,8 @@ class FoldingTests(SynchronousTestCase):
             "你 好，\u3000吗": "你好吗",
             "\u034f\U000e0041x\ufe0f": "x",
             "\u00b4": "",
+            "w\u0336o\u0332r\u20ddd\u0489": "word",
+            "你\u0336好\u2800吗": "你好吗",
         }.items():
             self.assertEqual(folded(written), plain, written)
 

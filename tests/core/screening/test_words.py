@@ -56,6 +56,12 @@ class WordTests(SynchronousTestCase):
         self.assertIs(listed.verdict("I live in Scunthorpe"), ALLOWED)
         self.assertIs(listed.verdict("Scunthorpe, cunt").action, Action.REFUSE)
 
+    def test_struck_through(self) -> None:
+        """Strokes through letters, lines below them and rings around them hide nothing, inside other words either."""
+        words = Words([entry("heck", Action.REPLACE)])
+        verdict = words.verdict("whath\u0336e\u0332c\u20ddk\u0336s")
+        self.assertEqual((verdict.action, verdict.text), (Action.REPLACE, "what*******\u0336s"))
+
     def test_across_words(self) -> None:
         """Spread-out letters count from the start of a word to the end of one; Chinese has no words."""
         listed = words(refuse="cunt 坏词")
