@@ -14,7 +14,7 @@ from imd.config.sections import Config
 from imd.core.permission.codec import decode_membership
 from imd.pb.bus_pb2 import MembersAnswer
 from tests.business import test_retell
-from tests.business.accounts import test_enter, test_leave
+from tests.business.accounts import test_enter, test_leave, test_level
 from tests.business.audit import test_audit
 from tests.business.groups import (
     test_details,
@@ -26,7 +26,7 @@ from tests.business.groups import (
     test_restrictions,
     test_rules,
 )
-from tests.business.permission import test_authority, test_standings
+from tests.business.permission import test_authority, test_recheck, test_standings
 from tests.business.world import World, WorldCase
 from tests.live.mariadb import empty_business
 
@@ -112,6 +112,14 @@ class Wishing(OnMariaDb, test_details.Wishing):
 
 
 class FromJoin(OnMariaDb, test_history.FromJoin):
+    """See there."""
+
+
+class Levels(OnMariaDb, test_level.LevelTests):
+    """See there."""
+
+
+class SecondLooks(OnMariaDb, test_recheck.RecheckTests):
     """See there."""
 
 
