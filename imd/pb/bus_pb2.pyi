@@ -385,14 +385,16 @@ class HoldAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., reviewId: _Optional[int] = ..., status: _Optional[_Union[_message_pb2.MessageStatus, str]] = ...) -> None: ...
 
 class HeldQuery(_message.Message):
-    __slots__ = ("conversationId", "senderId", "clientMsgIds")
+    __slots__ = ("conversationId", "senderId", "clientMsgIds", "ticket")
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
     CLIENTMSGIDS_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     conversationId: str
     senderId: int
     clientMsgIds: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgIds: _Optional[_Iterable[str]] = ...) -> None: ...
+    ticket: bytes
+    def __init__(self, conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgIds: _Optional[_Iterable[str]] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class HeldAnswer(_message.Message):
     __slots__ = ("failure", "statuses")

@@ -11,6 +11,7 @@ from imd.bus.audit import HIGH, REFUSED, AuditEntry
 from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import REVIEW_HOLD, REVIEW_STATE
+from imd.business.accounts.model import Caller
 from imd.business.audit.ports import Audit
 from imd.business.permission.authority import SEND_SCOPE
 from imd.business.permission.check import CheckRights
@@ -83,31 +84,35 @@ class HoldForReview:
     async def hold(self, given: HeldMessage) -> HoldAnswer:
         """Durable when this returns, and once however often it is asked."""
         held, request = _held(given)
-        await self._check_proven(given, held)
+        holder = await self._proven(
+            REVIEW_HOLD, given.ticket, held.sender_id, held.conversation_id, held.client_msg_id
+        )
+        if SEND_SCOPE not in holder.scopes:
+            raise Forbidden("this token is not for sending messages", reason="no_scope")
         await self._check_sender(held, request)
         review = await self._reviews.hold(self._ids.next(), held, self._wall_clock())
         same_content(review, held)
         return HoldAnswer(reviewId=review.review_id, status=STATUS[review.state])
 
-    async def _check_proven(self, given: HeldMessage, held: Held) -> None:
-        """Who sends is who core says, and may; whoever forges is written down."""
+    async def _proven(
+        self, subject: str, ticket: bytes, sender_id: int, conversation_id: str, request_id: str
+    ) -> Caller:
+        """Who sends is who core says; whoever forges is written down."""
         try:
-            holder = await self._tickets.holder(given.ticket, given.senderId)
+            return await self._tickets.holder(ticket, sender_id)
         except TicketRefused as refused:
             self._audit.record(
                 AuditEntry(
-                    REVIEW_HOLD.removeprefix("im."),
+                    subject.removeprefix("im."),
                     REFUSED,
                     reason=refused.why,
-                    actor_id=held.sender_id,
-                    conversation_id=held.conversation_id,
-                    request_id=held.client_msg_id,
+                    actor_id=sender_id,
+                    conversation_id=conversation_id,
+                    request_id=request_id,
                     level=HIGH,
                 )
             )
             raise
-        if SEND_SCOPE not in holder.scopes:
-            raise Forbidden("this token is not for sending messages", reason="no_scope")
 
     async def _check_sender(self, held: Held, request: SendMessageReq) -> None:
         """Nobody fills the desk of reviewers with what could not be sent anyway; it is judged again when it is sent."""
@@ -127,6 +132,7 @@ class HoldForReview:
         client_msg_ids = list(query.clientMsgIds[: MAX_IDS + 1])
         if len(client_msg_ids) > MAX_IDS:
             raise PayloadInvalid(f"at most {MAX_IDS} ids at once", field="clientMsgIds")
+        await self._proven(REVIEW_STATE, query.ticket, query.senderId, query.conversationId, "")
         states = await self._reviews.states(query.conversationId, query.senderId, client_msg_ids)
         return HeldAnswer(
             statuses=[

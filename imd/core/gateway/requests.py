@@ -230,7 +230,7 @@ class Requests:
         session.push(control(Envelope(header=same_request(envelope), syncResp=answer)))
 
     async def _status(self, session: Session, envelope: Envelope) -> None:
-        answer = await self._catch_up.status(session.user_id, envelope.queryMessageStatusReq)
+        answer = await self._catch_up.status(session.speaker, envelope.queryMessageStatusReq)
         session.push(control(Envelope(header=same_request(envelope), queryMessageStatusResp=answer)))
 
     async def _receipts_of(self, session: Session, envelope: Envelope) -> None:

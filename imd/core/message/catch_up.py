@@ -17,7 +17,7 @@ from imd.core.message.recipients import Recipient
 from imd.core.message.visible import first_visible, unseen, within
 from imd.core.screening.model import Held, being_reviewed, content_refused
 from imd.core.screening.ports import HeldMessages
-from imd.kernel.errors import PayloadInvalid, ServerBusy
+from imd.kernel.errors import AuthFailed, PayloadInvalid, ServerBusy
 from imd.kernel.ids import check_id, is_client_msg_id, is_direct_id
 from imd.kernel.sharing import SharedQuestions
 from imd.pb.delivery_pb2 import Ack
@@ -209,9 +209,9 @@ class CatchUp:
             return {}
         return await self._cursors.of_user(user_id, conversation_ids)
 
-    async def status(self, user_id: int, request: QueryMessageStatusReq) -> QueryMessageStatusResp:
+    async def status(self, speaker: Speaker, request: QueryMessageStatusReq) -> QueryMessageStatusResp:
         """What became of the caller's own sends."""
-        conversation_id = request.conversationId
+        conversation_id, user_id = request.conversationId, speaker.user_id
         ids = list(request.clientMsgIds[: STATUS_QUERY_IDS + 1])
         if len(ids) > STATUS_QUERY_IDS:
             raise PayloadInvalid(
@@ -221,20 +221,20 @@ class CatchUp:
             raise PayloadInvalid("malformed id", field="queryMessageStatusReq.clientMsgIds")
         await self._mine(user_id, conversation_id, "queryMessageStatusReq.conversationId")
         found = await self._log.find(conversation_id, user_id, ids)
-        held = await self._held_of(conversation_id, user_id, [each for each in ids if each not in found])
+        held = await self._held_of(conversation_id, speaker, [each for each in ids if each not in found])
         acks = [_status_ack(conversation_id, each, found.get(each), held.get(each)) for each in ids]
         return QueryMessageStatusResp(conversationId=conversation_id, acks=acks)
 
     async def _held_of(
-        self, conversation_id: str, user_id: int, client_msg_ids: Sequence[str]
+        self, conversation_id: str, speaker: Speaker, client_msg_ids: Sequence[str]
     ) -> Mapping[str, Held]:
         """Those that wait for a review, or did. Where that cannot be learned they count as never seen: whoever
         sends one again hears how it stands."""
         if not client_msg_ids:
             return {}
         try:
-            return await self._held.states(conversation_id, user_id, client_msg_ids)
-        except ServerBusy:
+            return await self._held.states(conversation_id, speaker, client_msg_ids)
+        except (ServerBusy, AuthFailed):
             return {}
 
     async def conversations(self, speaker: Speaker, request: ConversationListReq) -> ConversationListResp:

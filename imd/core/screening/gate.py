@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.audit import HELD, REFUSED, AuditEntry
+from imd.core.directory import Speaker
 from imd.core.message.content import replaced_body
 from imd.core.message.ports import MessageLog
 from imd.core.message.recipients import Recipient
@@ -22,7 +23,7 @@ from imd.core.message.sends import PendingSend, Submit
 from imd.core.screening.chain import Chain
 from imd.core.screening.model import CONTENT, UNAVAILABLE, Action, Draft, Held, Verdict, content_refused
 from imd.core.screening.ports import HeldMessages
-from imd.kernel.errors import ImError, InternalError, ServerBusy
+from imd.kernel.errors import AuthFailed, ImError, InternalError, ServerBusy
 from imd.kernel.tasks import Tasks
 
 #: A check that failed is given so long before the same message is worth another try.
@@ -174,8 +175,9 @@ class Gate:
         """Whether it was held before; where that cannot be learned, a refusal is not put off."""
         conversation_id, sender_id, client_msg_id = send.key
         try:
-            states = await self._held.states(conversation_id, sender_id, [client_msg_id])
-        except ServerBusy:
+            sender = Speaker(sender_id, send.ticket)
+            states = await self._held.states(conversation_id, sender, [client_msg_id])
+        except (ServerBusy, AuthFailed):
             return Held.REFUSED
         return states.get(client_msg_id, Held.REFUSED)
 

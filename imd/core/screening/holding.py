@@ -9,6 +9,7 @@ from twisted.internet.defer import TimeoutError
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, BusRefused, NoResponder
 from imd.bus.subjects import DEFAULT_TIMEOUT_S, MESSAGE_DECIDED, REVIEW_HOLD, REVIEW_STATE
+from imd.core.directory import Speaker
 from imd.core.message.recipients import LocalSessions
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import Draft, Held
@@ -66,10 +67,15 @@ class BusReviews:
         raise ServerBusy("this message cannot be held for review now", retry_after_ms=_RETRY_MS)
 
     async def states(
-        self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
+        self, conversation_id: str, sender: Speaker, client_msg_ids: Sequence[str]
     ) -> Mapping[str, Held]:
         """See ``HeldMessages``."""
-        query = HeldQuery(conversationId=conversation_id, senderId=sender_id, clientMsgIds=client_msg_ids)
+        query = HeldQuery(
+            conversationId=conversation_id,
+            senderId=sender.user_id,
+            clientMsgIds=client_msg_ids,
+            ticket=sender.ticket,
+        )
         try:
             answer = HeldAnswer.FromString(await self._ask(REVIEW_STATE, query.SerializeToString()))
         except (TimeoutError, BusFailure, NoResponder) as error:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from imd.core.directory import Speaker
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import Draft, Held, Verdict
 
@@ -35,9 +36,10 @@ class HeldMessages(Protocol):
         ...
 
     async def states(
-        self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
+        self, conversation_id: str, sender: Speaker, client_msg_ids: Sequence[str]
     ) -> Mapping[str, Held]:
-        """How those stand that were ever held; ServerBusy if that cannot be learned."""
+        """How those stand that were ever held; ServerBusy if that cannot be learned, AuthFailed if the sender's
+        login has ended."""
         ...
 
 

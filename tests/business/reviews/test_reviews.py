@@ -93,7 +93,9 @@ class ReviewCase(WorldCase):
         return str(answer.reviewId)
 
     def statuses(self, *names: str) -> list[int]:
-        query = HeldQuery(conversationId=self.group_id, senderId=self.ann_id, clientMsgIds=names)
+        query = HeldQuery(
+            conversationId=self.group_id, senderId=self.ann_id, clientMsgIds=names, ticket=self.ticket
+        )
         return list(self.world.ask(REVIEW_STATE, query, HeldAnswer).statuses)
 
     def operator(self, method: str, path: str, body: Any = None) -> Reply:
@@ -154,8 +156,13 @@ class HoldTests(ReviewCase):
         self.assertEqual(self.hold(to="g_0123").failure.code, Code.FORBIDDEN)
         self.assertEqual(self.hold(senderId=self.bea_id).failure.code, Code.AUTH_FAILED)
         self.assertEqual(self.hold(ticket=b"x").failure.code, Code.AUTH_FAILED)
+        query = HeldQuery(
+            conversationId=self.group_id, senderId=self.bea_id, clientMsgIds=["m"], ticket=self.ticket
+        )
+        self.assertEqual(self.world.ask(REVIEW_STATE, query, HeldAnswer).failure.code, Code.AUTH_FAILED)
         audited = [(one["action"], one["reason"], one["actorId"]) for one in self.audit()]
         expected = [
+            ("review.state", "anothers_ticket", str(self.bea_id)),
             ("review.hold", "forged_ticket", str(self.ann_id)),
             ("review.hold", "anothers_ticket", str(self.bea_id)),
         ]

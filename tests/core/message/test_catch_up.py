@@ -160,7 +160,7 @@ class StatusTests(PipelineCase):
 
     def status(self, user_id: int, *ids: str, conversation_id: str = GROUP_ID) -> list[tuple[str, int, int]]:
         request = QueryMessageStatusReq(conversationId=conversation_id, clientMsgIds=ids)
-        answer = self.wait(self.now.catch_up.status(user_id, request))
+        answer = self.wait(self.now.catch_up.status(Speaker(user_id, b""), request))
         return [(ack.clientMsgId, ack.seq, ack.status) for ack in answer.acks]
 
     def test_status(self) -> None:

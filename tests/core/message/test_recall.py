@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from imd.bus.local import LocalBus
 from imd.bus.subjects import message_send
+from imd.core.directory import Speaker
 from imd.core.message.revoke import Revoker
 from imd.core.message.sends import SYSTEM_SENDER_ID
 from imd.core.message.system import SystemMessages
@@ -45,7 +46,7 @@ class RecallTests(PipelineCase):
         self.assertNotIn(b"secret", rest.SerializeToString())
         self.assertEqual(self.cy.messages()[-1], event)
         request = QueryMessageStatusReq(conversationId=GROUP_ID, clientMsgIds=["said"])
-        answer = self.wait(self.now.catch_up.status(BOB, request))
+        answer = self.wait(self.now.catch_up.status(Speaker(BOB, b""), request))
         self.assertEqual(answer.acks[0].status, REVOKED)
 
     def test_admin(self) -> None:

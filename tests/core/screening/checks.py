@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 
+from imd.core.directory import Speaker
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import ALLOWED, Draft, Held, Verdict
 from imd.kernel.errors import ImError
@@ -63,7 +64,7 @@ class Reviews:
         return self.known.setdefault(send.key.client_msg_id, Held.UNDECIDED)
 
     async def states(
-        self, conversation_id: str, sender_id: int, client_msg_ids: Sequence[str]
+        self, conversation_id: str, sender: Speaker, client_msg_ids: Sequence[str]
     ) -> Mapping[str, Held]:
         if self.error is not None:
             raise self.error
