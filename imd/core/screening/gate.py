@@ -28,6 +28,8 @@ from imd.kernel.tasks import Tasks
 
 #: A check that failed is given so long before the same message is worth another try.
 UNAVAILABLE_RETRY_MS = 5_000
+#: Sends that wait, of all devices: each device has its own bound, and there are many of them.
+MAX_WAITING = 10_000
 
 #: What is done once it is a send's turn.
 Outcome = Callable[[], None]
@@ -86,6 +88,8 @@ class Gate:
 
     def take(self, send: PendingSend, draft: Draft) -> None:
         """A send whose form is good; answered through its submitter, maybe before this returns."""
+        if self._is_full(send):
+            return
         verdict = self._check.check(draft)
         place = (send.recipient, draft.conversation_id)
         line = self._lines.get(place) if self._lines else None
@@ -106,10 +110,19 @@ class Gate:
         if line is None:
             self._submit.submit(send)
             return
+        if self._is_full(send):
+            return
         turn = _Turn(send)
         turn.outcome = partial(self._submit.submit, send)
         line.append(turn)
         self._waiting += 1
+
+    def _is_full(self, send: PendingSend) -> bool:
+        """Whether the send was refused, since too many wait."""
+        if self._waiting < MAX_WAITING:
+            return False
+        send.submitter.failed(send, ServerBusy("too many messages wait to be judged", retry_after_ms=1000))
+        return True
 
     def _let_through(self, send: PendingSend, verdict: Verdict) -> None:
         if verdict.action is Action.REPLACE:

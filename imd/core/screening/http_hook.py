@@ -112,6 +112,8 @@ class HttpHook:
         try:
             answer = await self._posts.post(_asked(draft), {EVENT_HEADER: "message.sending"})
             verdict = self._verdict(answer)
+            if verdict.action is Action.REPLACE and not draft.text:
+                raise NoVerdict("it replaces the text of a message that has none")
         except (PostFailed, NoVerdict) as error:
             self._breaker.failed()
             raise NoVerdict(str(error)) from None

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.bus.audit import AuditEntry
 from imd.core.message.content import Origin, content_hash, sent_body
 from imd.core.message.sends import PendingSend, SendKey
+from imd.core.screening import gate as gate_module
 from imd.core.screening.chain import Chain, Step
 from imd.core.screening.draft import draft_of
 from imd.core.screening.gate import Gate
@@ -252,6 +253,21 @@ class OrderTests(GateCase):
         slow.answers[0].callback(REFUSE)
         self.assertEqual(self.heard[1:], ["failed FORBIDDEN a", "submitted b", "submitted e"])
         self.assertEqual(gate.unsettled, 0)
+
+    def test_too_many_wait(self) -> None:
+        """When too many wait, of whichever devices, the next are told to come later, and are not even judged."""
+        self.patch(gate_module, "MAX_WAITING", 2)
+        slow = Slow()
+        gate = self.gate(slow)
+        for name in "abc":
+            self.sends(gate, name, by=object())
+        self.assertEqual((self.heard, len(slow.answers)), (["failed SERVER_BUSY c"], 2))
+        self.sends(gate, "d", to="d")
+        self.follows(gate, "e", to="e")
+        slow.answers[0].callback(ALLOWED)
+        self.sends(gate, "f")
+        self.assertEqual(self.heard[1:], ["failed SERVER_BUSY d", "submitted e", "submitted a"])
+        self.assertEqual(len(slow.answers), 3)
 
     def test_nobody_else_waits(self) -> None:
         """Other devices, and other conversations of the same device, have lines of their own."""

@@ -146,6 +146,10 @@ class HookTests(SynchronousTestCase):
         for text in ("", "x" * 101):
             self.judge.says(verdict="replace", text=text)
             self.no_verdict("empty or too long")
+        self.judge.says(verdict="replace", text="no picture")
+        answer = self.hook.check(DRAFT._replace(type=2, text="", media=b"\x0a\x01m"))
+        self.agent.flush()
+        self.assertIn("has none", str(self.failureResultOf(answer, NoVerdict).value))
 
     def test_too_slow(self) -> None:
         """An answer that does not come in time is none, and its place is free again."""
