@@ -171,7 +171,9 @@ class LiveConversations:
         """
         conversation_id = membership.conversation_id
         last_seq = await self._last_seq(conversation_id)
-        return self._ready(conversation_id, last_seq, self._members.peek(conversation_id) or membership)
+        # Who is out may have been heard of while the store was read.
+        known = self._members.peek(conversation_id) or self._members.last_known(conversation_id)
+        return self._ready(conversation_id, last_seq, known or membership)
 
     async def _load(self, conversation_id: str) -> LiveConversation | None:
         if await self._members.get(conversation_id) is None:

@@ -6,6 +6,7 @@ lost, and the notice comes at every moment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from twisted.internet.defer import Deferred
@@ -128,6 +129,26 @@ class Kicking(PipelineCase):
         self.pass_time(LONG_S)
         self.assertEqual(self.after_notice("mute"), [])
         self.assertEqual(self.answers.told[-1].code, Code.FORBIDDEN)
+
+    def test_authority_gone_while_the_log_is_read(self) -> None:
+        """A kick that is heard of between the release of a message and its admission holds."""
+        self.wait(self.now.members.get(GROUP_ID))
+        self.people.busy = True
+        self.clock.advance(3_600)
+        read: Deferred[None] = Deferred()
+        last_seqs = self.log.last_seqs
+
+        async def slow(conversation_ids: Sequence[str]) -> Mapping[str, int]:
+            await read
+            return await last_seqs(conversation_ids)
+
+        self.patch(self.log, "last_seqs", slow)
+        self.send("after", sender=BOB)
+        self.pass_time(1)
+        self.now.members.invalidate(GROUP_ID, 2, removed_ids=[BOB])
+        read.callback(None)
+        self.pass_time(1)
+        self.assertEqual((self.answers.of("after"), self.stored()), (["failed"], []))
 
     def test_any_order(self) -> None:
         """However sends, look-ups, writes and the notice interleave, nobody speaks after their kick."""
