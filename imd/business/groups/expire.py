@@ -41,5 +41,8 @@ class Forgetting:
                 raise
             except ImError as error:
                 self._log.warn("what is past in groups is forgotten later: {error}", error=error)
+            except Exception:
+                # A fault of ours must not end what has to go on for as long as the server runs.
+                self._log.failure("what is past in groups was not forgotten")
             else:
                 self._log.debug("{gone} rows of what is past in groups were forgotten", gone=gone)

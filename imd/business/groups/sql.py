@@ -14,6 +14,7 @@ from imd.business.groups.sql_steps import (
     bump,
     dissolve,
     drop,
+    is_active,
     is_barred,
     lock,
     member_rows,
@@ -163,6 +164,9 @@ class SqlGroups:
             require_owner(standing)
             if _role_of(connection, conversation_id, user_id) == OWNER:
                 return Change(standing.group)
+            if not is_active(connection, user_id):
+                # A group whose owner cannot come back could not even be dissolved.
+                raise Forbidden("this user cannot own a group now", field="userId")
             # Also if that makes one admin more than there may be: nobody had a choice.
             connection.execute(_DEMOTE_OWNER, {"group": conversation_id})
             _set_role(connection, conversation_id, user_id, OWNER)

@@ -210,6 +210,11 @@ def standing_of(connection: Connection, conversation_id: str, user_id: int) -> S
     return standing
 
 
+def is_active(connection: Connection, user_id: int) -> bool:
+    """Whether the account may be used, and goes on so until this transaction is over."""
+    return connection.execute(_LOCK_ACTIVE, {"some": [user_id]}).first() is not None
+
+
 def lock(connection: Connection, conversation_id: str, actor_id: int) -> Standing:
     """The group as the actor stands in it, nobody else's to change from here on; Forbidden if it is not theirs."""
     # A join would lock the actor's own row as well, before or after the group's as the optimizer likes.

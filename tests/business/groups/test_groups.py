@@ -256,6 +256,15 @@ class Changes(Town):
         self.assertEqual(self.call("owner", "POST", f"/groups/{self.group}/leave").status, 200)
         self.assertNotIn("owner", self.roles())
 
+    def test_transfer_to_frozen(self) -> None:
+        """A group is not given to an account that is frozen: nobody could run it, or end it."""
+        member = self.people["member"].user_id
+        frozen = {"state": "frozen", "reason": "spam"}
+        self.assertEqual(self.world.operate("PUT", f"/accounts/{member}/state", frozen).status, 200)
+        reply = self.call("owner", "POST", f"/groups/{self.group}/transfer", {"userId": member})
+        self.assertEqual((reply.status, reply.error[2]), (403, "userId"))
+        self.assertEqual(self.roles()["owner"], "owner")
+
     def test_last_one(self) -> None:
         """When the last one leaves, the group is no more, for core and for everybody."""
         group = self.call("stranger", "POST", "/groups", {"title": "Alone"}).json["conversationId"]
