@@ -109,8 +109,11 @@ class Directory(Protocol):
         """The claims of a token that is good now, on this device; else AuthFailed."""
         ...
 
-    async def membership(self, conversation_id: str) -> Membership | None:
-        """Who is in it; None if it does not exist (any more)."""
+    async def membership(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
+        """Who is in it; None if it does not exist (any more).
+
+        :param sparing: ``ServerBusy`` at once where the authority had better be left alone: there is another way.
+        """
         ...
 
     async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:

@@ -34,8 +34,6 @@ from imd.pb.bus_pb2 import (
 )
 
 _RETRY_AFTER_MS = 1_000
-#: Questions on which messages wait: by these it is judged whether the authority answers.
-_WAITED_FOR = frozenset({subjects.AUTH_MEMBERS, subjects.AUTH_DIRECT})
 #: Of conversations, a thousand each; one connection asks for all of them.
 _MAX_PAGES = 50
 
@@ -55,7 +53,7 @@ A = TypeVar("A", bound=_Answer)
 class BusDirectory:
     """The business role behind ``im.auth.*``.
 
-    :param asking: puts the questions on which messages wait; None: they are simply put.
+    :param asking: puts the questions that messages may wait for; None: they are simply put.
     """
 
     _log = Logger()
@@ -77,15 +75,21 @@ class BusDirectory:
             level=verdict.level,
         )
 
-    async def membership(self, conversation_id: str) -> Membership | None:
+    async def membership(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
         query = MembersQuery(conversationId=conversation_id)
         timeout_s = subjects.PERMISSION_TIMEOUT_S if self._asking is None else self._asking.timeout_s
-        answer = await self._ask(subjects.AUTH_MEMBERS, query, MembersAnswer(), timeout_s=timeout_s)
+        answer = await self._ask_timed(
+            subjects.AUTH_MEMBERS, query, MembersAnswer(), timeout_s=timeout_s, sparing=sparing
+        )
         return decode_membership(conversation_id, answer) if answer.found else None
 
     async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
         query = DirectQuery(userId=speaker.user_id, peerUserId=peer_user_id, ticket=speaker.ticket)
-        return (await self._ask(subjects.AUTH_DIRECT, query, DirectAnswer())).conversationId
+        # Always for a message.
+        answer = await self._ask_timed(
+            subjects.AUTH_DIRECT, query, DirectAnswer(), timeout_s=subjects.DEFAULT_TIMEOUT_S, sparing=True
+        )
+        return answer.conversationId
 
     async def conversations_of(self, speaker: Speaker) -> Sequence[ConversationEntry]:
         entries: list[ConversationEntry] = []
@@ -121,15 +125,18 @@ class BusDirectory:
         answer = await self._ask(subjects.AUTH_RESTRICTED, RestrictedQuery(after=after), RestrictedAnswer())
         return RestrictedPage(list(zip(answer.conversationIds, answer.userIds, strict=False)), answer.next)
 
+    async def _ask_timed(
+        self, subject: str, query: Message, answer: A, *, timeout_s: float, sparing: bool
+    ) -> A:
+        """As ``_ask``, for what messages may wait for: by these it is judged whether the authority answers."""
+        if self._asking is None:
+            return await self._ask(subject, query, answer, timeout_s)
+        return await self._asking(lambda: self._ask(subject, query, answer, timeout_s), sparing=sparing)
+
     async def _ask(
-        self, subject: str, query: Message, answer: A, *, timeout_s: float = subjects.DEFAULT_TIMEOUT_S
+        self, subject: str, query: Message, answer: A, timeout_s: float = subjects.DEFAULT_TIMEOUT_S
     ) -> A:
         """The answer, filled in; or the error that it carries."""
-        if self._asking is None or subject not in _WAITED_FOR:
-            return await self._put(subject, query, answer, timeout_s)
-        return await self._asking(lambda: self._put(subject, query, answer, timeout_s))
-
-    async def _put(self, subject: str, query: Message, answer: A, timeout_s: float) -> A:
         try:
             answer.ParseFromString(
                 await self._bus.request(subject, query.SerializeToString(), timeout_s=timeout_s)

@@ -23,7 +23,10 @@ from imd.core.directory import (
     Speaker,
 )
 from imd.core.directory_bus import BusDirectory
+from imd.core.permission.asking import Asking
+from imd.core.permission.channel import Channel
 from imd.core.permission.restricted import RestrictedPage
+from imd.core.permission.values import ChannelValues
 from imd.kernel.errors import AuthFailed, Forbidden, InternalError, ServerBusy
 from imd.pb.bus_pb2 import ConversationEntry as EntryPayload
 from imd.pb.bus_pb2 import (
@@ -167,6 +170,19 @@ class BusDirectoryTests(SynchronousTestCase):
         self.assertAlmostEqual(self.clock.seconds(), 0.3)
         self.fails(self.directory.verify("t", "d"), ServerBusy)
         self.assertAlmostEqual(self.clock.seconds(), 2.3)
+
+    def test_spared(self) -> None:
+        """While the breaker is open no question is put for a message; members are asked for on behalf of readers."""
+        channel = Channel(ChannelValues(), now_s=0.0)
+        for _ in range(10):
+            channel.timed_out(0.0)
+        directory = BusDirectory(bus=self.bus, asking=Asking(channel=channel, clock=self.clock))
+        self.answer(subjects.AUTH_MEMBERS, MembersAnswer())
+        self.answer(subjects.AUTH_DIRECT, DirectAnswer(conversationId="p_1"))
+        self.fails(directory.membership("g_1", sparing=True), ServerBusy)
+        self.fails(directory.open_direct(ONE, 2), ServerBusy)
+        self.assertEqual(self.asked, [])
+        self.assertIsNone(drive(self.clock, directory.membership("g_1")))
 
     def test_broken(self) -> None:
         """A business role that raises, or answers nonsense, makes the directory busy."""

@@ -205,7 +205,7 @@ class Requests:
         _check_scope(session)
         typing = envelope.typing
         conversation_id = check_id(typing.conversationId, "typing.conversationId")
-        live = await self._live.of_member(conversation_id, session.user_id)
+        live = await self._live.of_member(conversation_id, session.user_id, sparing=True)
         # Who may not write has nothing to type.
         refused = refusal(live.membership, session.user_id, CONTROL | MESSAGE, self._wall_clock())
         if refused is not None:

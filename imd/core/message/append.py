@@ -239,7 +239,7 @@ class Appender:
         is_known = True
         try:
             await self._stand_in.ask(conversation_id, until_s=until_s)
-            live = await self._live.load(conversation_id)
+            live = await self._live.load(conversation_id, sparing=True)
         except ImError:
             is_known = False
         membership = live.membership if live is not None else None

@@ -101,7 +101,7 @@ class LiveConversations:
         self._live: OrderedDict[str, LiveConversation] = OrderedDict()
         self._joined: dict[Recipient, set[LiveConversation]] = {}
         self._came_true: list[Callable[[LiveConversation], None]] = []
-        self._loading: SharedQuestions[str, LiveConversation | None] = SharedQuestions()
+        self._loading: SharedQuestions[tuple[str, bool], LiveConversation | None] = SharedQuestions()
         members.on_changed(self.changed)
 
     def __len__(self) -> int:
@@ -131,22 +131,28 @@ class LiveConversations:
         """The conversation as far as it is known, hot or not."""
         return self._live.get(conversation_id)
 
-    async def load(self, conversation_id: str) -> LiveConversation | None:
+    async def load(self, conversation_id: str, *, sparing: bool = False) -> LiveConversation | None:
         """Make it hot; None if there is no such conversation.
 
+        :param sparing: see ``Directory.membership``.
         :raises ServerBusy: members or last seq cannot be learned now.
         """
         live = self.hot(conversation_id)
         if live is not None:
             return live
-        return await self._loading.ask(conversation_id, lambda: self._load(conversation_id))
+        return await self._loading.ask(
+            (conversation_id, sparing), lambda: self._load(conversation_id, sparing=sparing)
+        )
 
-    async def of_member(self, conversation_id: str, user_id: int) -> LiveConversation:
+    async def of_member(
+        self, conversation_id: str, user_id: int, *, sparing: bool = False
+    ) -> LiveConversation:
         """The conversation, hot, for somebody who is in it.
 
+        :param sparing: see ``Directory.membership``.
         :raises Forbidden: this user is not, or there is no such conversation.
         """
-        live = self.hot(conversation_id) or await self.load(conversation_id)
+        live = self.hot(conversation_id) or await self.load(conversation_id, sparing=sparing)
         if live is None or live.membership is None or user_id not in live.membership.roles:
             raise not_member()
         return live
@@ -157,7 +163,7 @@ class LiveConversations:
         :raises ServerBusy: nothing is known.
         """
         try:
-            return await self.load(conversation_id)
+            return await self.load(conversation_id, sparing=True)
         except ServerBusy:
             known = self._members.last_known(conversation_id)
             if known is None:
@@ -175,13 +181,13 @@ class LiveConversations:
         known = self._members.peek(conversation_id) or self._members.last_known(conversation_id)
         return self._ready(conversation_id, last_seq, known or membership)
 
-    async def _load(self, conversation_id: str) -> LiveConversation | None:
-        if await self._members.get(conversation_id) is None:
+    async def _load(self, conversation_id: str, *, sparing: bool) -> LiveConversation | None:
+        if await self._members.get(conversation_id, sparing=sparing) is None:
             self._forget(conversation_id)
             return None
         last_seq = await self._last_seq(conversation_id)
         # Again, since it may have changed while the store was read; the rest happens at one stroke.
-        membership = await self._members.get(conversation_id)
+        membership = await self._members.get(conversation_id, sparing=sparing)
         if membership is None:
             self._forget(conversation_id)
             return None

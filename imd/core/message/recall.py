@@ -73,7 +73,7 @@ class Recaller:
             with suppress(Forbidden):
                 return await self._target(known, key, seq)
         try:
-            live = await self._live.of_member(key.conversation_id, key.sender_id)
+            live = await self._live.of_member(key.conversation_id, key.sender_id, sparing=True)
         except ServerBusy:
             target = await self._stored(key, seq)
             if target is None or target.senderId != key.sender_id:

@@ -113,7 +113,7 @@ class WaitingSends:
 
     async def _ask(self, conversation_id: str, until_s: float) -> LiveConversation | None:
         await self._stand_in.ask(conversation_id, until_s=until_s)
-        return await self._live.load(conversation_id)
+        return await self._live.load(conversation_id, sparing=True)
 
     async def _judge(self, send: PendingSend, learned: _Learned, until_s: float) -> Verdict:
         found, sender_id = learned.found, send.key.sender_id
@@ -129,7 +129,7 @@ class WaitingSends:
 
     async def _open(self, send: PendingSend, until_s: float) -> LiveConversation | None:
         await self._stand_in.open_direct(send, until_s=until_s)
-        return await self._live.load(send.key.conversation_id)
+        return await self._live.load(send.key.conversation_id, sparing=True)
 
     async def _learn(self, question: Awaitable[LiveConversation | None]) -> LiveConversation | ImError | None:
         """The answer, or why there is none; never raises, for somebody waits for it."""

@@ -1,4 +1,5 @@
-"""Every question about permissions goes through here: it is timed, and none is put while the breaker is open."""
+"""Every question about permissions goes through here: it is timed; while the breaker is open those are not put for
+which the matrix can stand in. It cannot for somebody who reads."""
 
 from __future__ import annotations
 
@@ -33,13 +34,16 @@ class Asking:
         """How long a question is worth waiting for."""
         return self._channel.values.timed_out_above_s
 
-    async def __call__(self, question: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
+    async def __call__(self, question: Callable[[], Coroutine[Deferred[Any], Any, T]], *, sparing: bool) -> T:
         """The answer.
 
+        :param sparing: whether the breaker holds it back.
         :raises ServerBusy: there is none, or nothing is asked now.
         """
         channel, asked_s = self._channel, self._clock.seconds()
-        if not channel.may_ask(asked_s) and self.heeds:
+        # In any case: what is put is a probe, too.
+        may_ask = channel.may_ask(asked_s)
+        if sparing and self.heeds and not may_ask:
             wait_ms = round(channel.rests_s(asked_s) * 1000)
             raise ServerBusy("the directory is not asked now", retry_after_ms=max(1000, wait_ms))
         try:

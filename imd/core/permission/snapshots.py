@@ -32,10 +32,12 @@ _RETRY_AFTER_MS = 1_000
 class _Load:
     """One question under way, and who waits for its answer."""
 
-    __slots__ = ("changed", "floor", "unversioned", "waiters")
+    __slots__ = ("changed", "floor", "sparing", "unversioned", "waiters")
 
     def __init__(self, floor: int) -> None:
         self.waiters: list[Deferred[Membership | None]] = []
+        #: Whether all of them would rather not wait for an authority that is left alone.
+        self.sparing = True
         #: The newest version heard of.
         self.floor = floor
         #: Since this try was sent: was there any invalidation, and one that names no version?
@@ -108,9 +110,10 @@ class MembershipCache:
         known = self._known.get(conversation_id)
         return None if known is None else known.at_worst()
 
-    async def get(self, conversation_id: str) -> Membership | None:
+    async def get(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
         """What is true of it; None if it does not exist.
 
+        :param sparing: see ``Directory.membership``; one who is not makes those ask, too, who share the question.
         :raises ServerBusy: the authority does not answer, and what was known is too old.
         """
         membership = self.peek(conversation_id)
@@ -118,11 +121,12 @@ class MembershipCache:
             return membership
         answer: Deferred[Membership | None] = Deferred()
         load = self._loads.get(conversation_id)
-        if load is not None:
-            load.waiters.append(answer)
-        else:
+        is_new = load is None
+        if load is None:
             load = self._loads[conversation_id] = _Load(self._floor(conversation_id))
-            load.waiters.append(answer)
+        load.waiters.append(answer)
+        load.sparing &= sparing
+        if is_new:
             # On its own, so that a caller who gives up does not take the others along.
             Deferred.fromCoroutine(self._answer(conversation_id, load))
         return await answer
@@ -196,7 +200,7 @@ class MembershipCache:
                 return self._remember(kept.membership, kept.left_s)
         for _ in range(_MAX_LOADS):
             load.changed = load.unversioned = False
-            membership = await self._directory.membership(conversation_id)
+            membership = await self._directory.membership(conversation_id, sparing=load.sparing)
             if load.is_stale(membership):
                 continue
             if membership is None:

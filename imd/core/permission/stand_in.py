@@ -90,7 +90,7 @@ class StandIn:
 
         :raises Unanswered: nobody could say until then.
         """
-        await self._within(self._members.get(conversation_id), until_s)
+        await self._within(self._members.get(conversation_id, sparing=True), until_s)
 
     async def open_direct(self, send: PendingSend, *, until_s: float) -> None:
         """Have the 1:1 conversation made that the send is for.
@@ -186,7 +186,7 @@ class StandIn:
 
     async def _refresh(self, conversation_id: str) -> None:
         try:
-            await self._members.get(conversation_id)
+            await self._members.get(conversation_id, sparing=True)
         except CancelledError:
             raise
         except ServerBusy:

@@ -174,7 +174,9 @@ class Pipeline:
         self.conversation = LiveConversation("c")
         self.broadcasts = 0
 
-    async def of_member(self, conversation_id: str, user_id: int) -> LiveConversation:
+    async def of_member(
+        self, conversation_id: str, user_id: int, *, sparing: bool = False
+    ) -> LiveConversation:
         return self.conversation
 
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Session) -> None:

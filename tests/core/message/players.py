@@ -21,12 +21,13 @@ GROUP_ID = "g_1"
 
 
 class People:
-    """The directory, as plain dicts; ``gate`` holds look-ups up, ``busy`` fails them."""
+    """The directory, as plain dicts; ``gate`` holds look-ups up, ``busy`` fails them, ``spared`` those that can do without."""
 
     def __init__(self) -> None:
         self.known: dict[str, Membership] = {}
         self.gate: Deferred[None] | None = None
         self.busy = False
+        self.spared = False
         self.blocked: set[int] = set()
 
     def put(self, conversation_id: str, *user_ids: int, kind: int = GROUP) -> None:
@@ -45,7 +46,9 @@ class People:
         if self.busy:
             raise ServerBusy("planted")
 
-    async def membership(self, conversation_id: str) -> Membership | None:
+    async def membership(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
+        if sparing and self.spared:
+            raise ServerBusy("planted")
         await self._wait()
         return self.known.get(conversation_id)
 

@@ -380,7 +380,7 @@ class SweepTests(PipelineCase):
         self.wait(self.log.plant(GROUP_ID))
         real = self.people.membership
 
-        async def membership(conversation_id: str) -> Membership | None:
+        async def membership(conversation_id: str, *, sparing: bool = False) -> Membership | None:
             if conversation_id == "g_2":
                 raise ServerBusy("planted")
             return await real(conversation_id)

@@ -29,7 +29,7 @@ class TakenBackTests(ForwardCase):
         self.pass_time(0.5)
         self.wait(self.owning.die())
 
-        async def busy(conversation_id: str) -> Membership | None:
+        async def busy(conversation_id: str, *, sparing: bool = False) -> Membership | None:
             raise ServerBusy("planted")
 
         self.patch(self.people, "membership", busy)

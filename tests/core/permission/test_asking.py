@@ -1,4 +1,4 @@
-"""Questions about permissions are timed, kept back while the breaker is open, and watched."""
+"""Questions about permissions are timed, kept back for messages while the breaker is open, and watched."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class AskingCase(SynchronousTestCase):
         self.asking = Asking(channel=self.channel, clock=self.clock)
         self.put = 0
 
-    def ask(self, *, takes_s: float = 0.0, error: Exception | None = None) -> Deferred[str]:
+    def ask(
+        self, *, takes_s: float = 0.0, error: Exception | None = None, sparing: bool = True
+    ) -> Deferred[str]:
         async def question() -> str:
             self.put += 1
             if takes_s:
@@ -36,7 +38,7 @@ class AskingCase(SynchronousTestCase):
                 raise error
             return "yes"
 
-        return Deferred.fromCoroutine(self.asking(question))
+        return Deferred.fromCoroutine(self.asking(question, sparing=sparing))
 
     def time_out(self, times: int = VALUES.open_after_failures + 1) -> None:
         for _ in range(times):
@@ -70,11 +72,19 @@ class AskingTests(AskingCase):
         self.assertIs(self.channel.breaker, Breaker.CLOSED)
 
     def test_open(self) -> None:
-        """Nothing is put while it is open; whoever asks learns at once, and until when."""
+        """Nothing is put for a message while it is open; whoever asks learns at once, and until when."""
         self.time_out()
         put = self.put
         error: ImError = self.failureResultOf(self.ask(), ServerBusy).value
         self.assertEqual((self.put, error.retry_after_ms), (put, 60_000))
+
+    def test_open_for_readers(self) -> None:
+        """For whom there is no other way is asked all the same, and that alone closes nothing."""
+        self.time_out()
+        for _ in range(10):
+            self.assertEqual(self.successResultOf(self.ask(sparing=False)), "yes")
+        self.assertIs(self.channel.breaker, Breaker.OPEN)
+        self.failureResultOf(self.ask(), ServerBusy)
 
     def test_probe(self) -> None:
         """After a rest some questions are put again."""

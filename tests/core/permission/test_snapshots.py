@@ -36,8 +36,12 @@ class ScriptedDirectory:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Deferred[Membership | None]]] = []
+        #: Whether it is left alone now.
+        self.spared = False
 
-    async def membership(self, conversation_id: str) -> Membership | None:
+    async def membership(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
+        if sparing and self.spared:
+            raise ServerBusy("planted")
         answer: Deferred[Membership | None] = Deferred()
         self.asked.append((conversation_id, answer))
         return await answer
@@ -58,6 +62,18 @@ class ScriptedDirectory:
         raise NotImplementedError
 
 
+class SlowSecondLevel(MemorySecondLevel):
+    """Answers when the test says so."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.answers: Deferred[None] = Deferred()
+
+    async def get(self, conversation_id: str) -> Kept | None:
+        await self.answers
+        return await super().get(conversation_id)
+
+
 def group(version: int, *user_ids: int, conversation_id: str = "g_1") -> Membership:
     return Membership(conversation_id, GROUP, version, dict.fromkeys(user_ids or (1,), MEMBER))
 
@@ -75,8 +91,8 @@ class SnapshotCase(SynchronousTestCase):
     def make(self, **limits: Any) -> MembershipCache:
         return MembershipCache(directory=self.directory, clock=self.clock, random=lambda: 0.5, **limits)
 
-    def get(self, conversation_id: str = "g_1") -> Deferred[Membership | None]:
-        return Deferred.fromCoroutine(self.cache.get(conversation_id))
+    def get(self, conversation_id: str = "g_1", *, sparing: bool = False) -> Deferred[Membership | None]:
+        return Deferred.fromCoroutine(self.cache.get(conversation_id, sparing=sparing))
 
     def know(self, membership: Membership) -> None:
         got = self.get(membership.conversation_id)
@@ -109,6 +125,27 @@ class MembershipCacheTests(SnapshotCase):
             self.failureResultOf(got, ServerBusy)
         self.assertNoResult(self.get("g_2"))
         self.assertEqual(len(self.directory.asked), 1)
+
+    def test_spared(self) -> None:
+        """While the authority is left alone, who can do without it learns that at once, and shares what others ask."""
+        self.directory.spared = True
+        self.failureResultOf(self.get(sparing=True), ServerBusy)
+        waiting = [self.get(), self.get(sparing=True)]
+        self.directory.answer(group(1))
+        for got in waiting:
+            self.assertEqual(self.successResultOf(got), group(1))
+
+    def test_spared_by_one_only(self) -> None:
+        """A reader who joins a question that is not put yet has it put."""
+        self.directory.spared = True
+        second = SlowSecondLevel(clock=self.clock)
+        self.cache = self.make(second=second)
+        self.clock.advance(SETTLE_S)
+        waiting = [self.get(sparing=True), self.get()]
+        second.answers.callback(None)
+        self.directory.answer(group(1))
+        for got in waiting:
+            self.assertEqual(self.successResultOf(got), group(1))
 
     def test_who_gives_up(self) -> None:
         """A caller that does not wait any longer takes nobody along."""

@@ -15,6 +15,7 @@ from imd.core.permission.release import MAX_UNRECORDED
 from imd.core.permission.values import Decision, Gray, Level, PolicyValues
 from imd.kernel.errors import Code, Forbidden, ImError
 from imd.kernel.ids import direct_conversation_id
+from imd.pb.sync_pb2 import HistoryReq, HistoryResp
 from tests.core.message.harness import ANN, BOB, CY, DAN, GROUP_ID, Answers, PipelineCase
 from tests.core.permission.test_policy import CELLS
 from tests.named_cases import named_cases
@@ -370,6 +371,19 @@ class ThrottleTests(StandInCase):
 
 class BreakerTests(StandInCase):
     """The breaker, as ``Asking`` heeds it."""
+
+    def test_open_for_sends_only(self) -> None:
+        """While nothing is asked for messages they go by the matrix, at once; who reads is answered."""
+        self.people.spared = True
+        self.send("a")
+        self.assertEqual(self.answers.of("a"), ["accepted", "stored"])
+        self.assertEqual(self.entries, [(RELEASED, "a", 2)])
+        self.send("b", conversation_id=OFFICIAL_ID)
+        self.assertEqual(self.answers.of("b"), ["failed"])
+        for conversation_id in CONVERSATIONS.values():
+            request = HistoryReq(conversationId=conversation_id, fromSeq=1)
+            page = HistoryResp.FromString(self.wait(self.now.catch_up.history(ANN, request)))
+            self.assertEqual(page.messages[0].textContent, "first")
 
     def test_degraded_group_is_asked_again(self) -> None:
         """What goes by the cache asks all the same, so that it is found out when all is well."""

@@ -37,7 +37,7 @@ class Friends:
     async def verify(self, token: str, device_id: str) -> Claims:
         raise NotImplementedError
 
-    async def membership(self, conversation_id: str) -> Membership | None:
+    async def membership(self, conversation_id: str, *, sparing: bool = False) -> Membership | None:
         raise NotImplementedError
 
     async def open_direct(self, speaker: Speaker, peer_user_id: int) -> str:
