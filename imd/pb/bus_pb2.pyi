@@ -699,18 +699,20 @@ class RoutesAnswer(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[KnownRoute, _Mapping]]] = ...) -> None: ...
 
 class NodeChanged(_message.Message):
-    __slots__ = ("nodeId", "incarnation", "ready", "left", "shards")
+    __slots__ = ("nodeId", "incarnation", "ready", "left", "shards", "saidAt")
     NODEID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     LEFT_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
+    SAIDAT_FIELD_NUMBER: _ClassVar[int]
     nodeId: int
     incarnation: str
     ready: bool
     left: bool
     shards: bool
-    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., ready: _Optional[bool] = ..., left: _Optional[bool] = ..., shards: _Optional[bool] = ...) -> None: ...
+    saidAt: int
+    def __init__(self, nodeId: _Optional[int] = ..., incarnation: _Optional[str] = ..., ready: _Optional[bool] = ..., left: _Optional[bool] = ..., shards: _Optional[bool] = ..., saidAt: _Optional[int] = ...) -> None: ...
 
 class NodeReport(_message.Message):
     __slots__ = ("nodeId", "incarnation", "zone", "ready", "connections", "maxConnections", "load", "tcp", "tls", "ws", "versionLabels", "weight", "timestamp")

@@ -18,6 +18,9 @@ from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
 from imd.pb.bus_pb2 import NodeChanged
 
+#: What a node says comes back to it sooner, or the bus is slow: a question over it would have failed.
+SLOW_ECHO_S = 0.3
+
 
 class Heartbeats:
     """A stage that is ``LiveNodes``.
@@ -60,6 +63,9 @@ class Heartbeats:
         self._stopped = False
         #: When it last heard itself on the bus.
         self._echo_at_s = clock.seconds()
+        #: And since when only late, if so.
+        self._late_since_s: float | None = None
+        self._late_for_s = 0.0
         #: Or tried to.
         self._said_at_s = clock.seconds()
         #: Nodes that were missed, for those who watch.
@@ -100,7 +106,8 @@ class Heartbeats:
         self._successors.append(listener)
 
     def on_bus_back(self, listener: Callable[[], None]) -> None:
-        """Have the listener called when the bus carries again, after it did not, whether it was noticed or not."""
+        """Have the listener called when the bus carries again, after it did not or took its time, whether it was
+        noticed or not."""
         self._returns.append(listener)
 
     async def start(self) -> None:
@@ -133,6 +140,7 @@ class Heartbeats:
         node_id, incarnation, ready, _ = self._me
         said = NodeChanged(nodeId=node_id, incarnation=incarnation, ready=ready, left=left, shards=shards)
         self._said_at_s = self._clock.seconds()
+        said.saidAt = round(self._said_at_s * 1000)
         try:
             self._bus.publish(NODE_CHANGED, said.SerializeToString())
         except ImError as error:
@@ -190,7 +198,7 @@ class Heartbeats:
             return
         if said.nodeId == self._me.node_id:
             if said.incarnation == self._me.incarnation:
-                self._heard_itself()
+                self._heard_itself(said.saidAt / 1000)
             if said.incarnation != self._me.incarnation and not said.left:
                 self._logger.error(
                     "another process calls itself node {id}: every node needs its own node_id", id=said.nodeId
@@ -207,10 +215,19 @@ class Heartbeats:
         if not self._look() and said.shards:
             self._tell()
 
-    def _heard_itself(self) -> None:
+    def _heard_itself(self, said_at_s: float) -> None:
         now_s = self._clock.seconds()
         silent_s, self._echo_at_s = now_s - self._echo_at_s, now_s
-        if silent_s > 2 * self._interval_s:
+        is_back = silent_s > 2 * self._interval_s
+        if now_s - said_at_s > SLOW_ECHO_S:
+            if self._late_since_s is None:
+                self._late_since_s = now_s
+            self._late_for_s = now_s - self._late_since_s
+        elif self._late_since_s is not None:
+            # A single one says more of this node than of the bus, and so do several that come at once.
+            is_back |= self._late_for_s > self._interval_s / 2
+            self._late_since_s, self._late_for_s = None, 0.0
+        if is_back:
             self._call(self._returns)
 
     def _look(self) -> bool:

@@ -26,8 +26,10 @@ from imd.core.nodes.heartbeat import Heartbeats, Readiness
 from imd.core.nodes.memory import MemoryNodeRegistry, MemoryShardLeases
 from imd.core.nodes.ownership import Ownership
 from imd.core.permission.snapshots import MembershipCache
+from imd.kernel.clocks import Clock
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
+from imd.kernel.timeouts import sleep
 from tests.core.message.harness import GROUP_ID, Answers, Device, PipelineCase
 from tests.core.message.players import Sessions
 from tests.core.permission.standing import Standing
@@ -36,10 +38,15 @@ INTERVAL_S = 5.0
 
 
 class Cable:
-    """A node's way to the bus: ``cut`` is a node that is gone, ``frozen`` one that hears but does nothing."""
+    """A node's way to the bus: ``cut`` is a node that is gone, ``frozen`` one that hears but does nothing.
 
-    def __init__(self, bus: Bus) -> None:
+    :ivar delay_s: how long what it hears is on its way.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
+        self._clock = clock
+        self.delay_s = 0.0
         self.cut = False
         self.frozen = False
         self._backlog: list[Deferred[None]] = []
@@ -55,6 +62,8 @@ class Cable:
             waiting.callback(None)
 
     async def _pass(self) -> bool:
+        if self.delay_s:
+            await sleep(self.delay_s, clock=self._clock)
         if self.frozen:
             waiting: Deferred[None] = Deferred()
             self._backlog.append(waiting)
@@ -129,7 +138,7 @@ class ClusterNode:
         self._case = case
         self.node_id = node_id
         clock = case.clock
-        self.cable = Cable(case.bus)
+        self.cable = Cable(case.bus, clock)
         bus: Any = self.cable
         self.tasks = Tasks()
         self.sessions = Sessions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.core.nodes.heartbeat import SLOW_ECHO_S
 from imd.core.nodes.model import fair_owners, homes
 from imd.kernel.errors import ServerBusy
 from imd.kernel.ids import SHARD_COUNT
@@ -102,6 +103,18 @@ class OwnershipTests(ClusterCase):
         self.nodes[1].cable.thaw()
         self.pass_time(5 * INTERVAL_S)
         self.assertEqual(told, ["back"])
+
+    def test_bus_fast_again(self) -> None:
+        """A bus that took its time for a while is back as soon as it does not; a moment of it is nothing."""
+        told: list[str] = []
+        node = self.nodes[1]
+        node.heartbeats.on_bus_back(lambda: told.append("back"))
+        for slow_s, expected in ((INTERVAL_S, []), (5 * INTERVAL_S, ["back"])):
+            node.cable.delay_s = 2 * SLOW_ECHO_S
+            self.pass_time(slow_s)
+            node.cable.delay_s = 0.0
+            self.pass_time(5 * INTERVAL_S)
+            self.assertEqual(told, expected)
 
     def test_listener_fails(self) -> None:
         """Whoever stumbles over a change of the nodes does not stop the heart."""
