@@ -52,7 +52,7 @@ class _Scene(SynchronousTestCase):
         """Known at both nodes, and no longer fresh."""
         for conversation_id in conversation_ids:
             for talker in (self.ann, self.bob):
-                self.assertEqual(talker.says(conversation_id).status, "STORED")
+                talker.gets_through(conversation_id)
         time.sleep(2 * SNAPSHOT_S)
 
 

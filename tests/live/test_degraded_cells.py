@@ -78,8 +78,8 @@ class Round:
     def _play(self, state: str) -> None:
         recallable = {}
         for kind, conversation_id in self.conversations.items():
-            self.bob.says(conversation_id)
-            recallable[kind] = self.ann.says(conversation_id).seq
+            self.bob.gets_through(conversation_id)
+            recallable[kind] = self.ann.gets_through(conversation_id)
         if state == SLOW:
             self._slow_down()
         elif state == KILLED:
