@@ -41,8 +41,8 @@ SETTINGS: dict[str, dict[str, float]] = {
 }
 #: What a busy machine of two cores may add to every deadline: the question, the timers and the way there and back.
 SLACK_S = 2.0
-#: For what is sure to come.
-PATIENCE_S = 30.0
+#: For what is sure to come: a durable event that was given to a node that died then is given again after 30 s.
+PATIENCE_S = 60.0
 
 ORDINARY, MANAGED, PUBLIC = 1, 2, 3
 _REST_TIMEOUT_S = 15.0
