@@ -5,13 +5,8 @@ What is asked on somebody's behalf must come with their ticket; without, nothing
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-from google.protobuf.message import DecodeError, Message
-
+from imd.bus.answering import respond
 from imd.bus.audit import HIGH, REFUSED, AuditEntry
-from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import (
     AUTH_CHECK,
@@ -62,14 +57,6 @@ RESTRICTED_PER_PAGE = 5_000
 #: What a session must carry to ask whether its user may write (spec 24.4).
 SEND_SCOPE = "message:send"
 
-Query = TypeVar("Query", bound=Message)
-
-
-class Answer(Protocol):
-    """Any answer of im.internal.v1: a failure, or the rest."""
-
-    def SerializeToString(self) -> bytes: ...
-
 
 class Authority:
     """Answers on the bus. An expected no is a ``Failure`` in the answer, never an exception."""
@@ -99,35 +86,16 @@ class Authority:
 
     async def start(self) -> None:
         """From here on, core gets answers."""
-        self._respond(AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
-        self._respond(AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
-        self._respond(AUTH_CHECK, CheckQuery, CheckAnswer, self._checks)
-        self._respond(AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted)
-        self._respond(AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
-        self._respond(AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
-        self._respond(AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
+        respond(self._bus, AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
+        respond(self._bus, AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
+        respond(self._bus, AUTH_CHECK, CheckQuery, CheckAnswer, self._checks)
+        respond(self._bus, AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted)
+        respond(self._bus, AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
+        respond(self._bus, AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
+        respond(self._bus, AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
 
     async def stop(self) -> None:
         """The bus stops asking when it stops."""
-
-    def _respond(
-        self,
-        subject: str,
-        query_type: type[Query],
-        answer_type: Callable[..., Answer],
-        answer: Callable[[Query], Awaitable[Answer]],
-    ) -> None:
-        async def responder(payload: bytes) -> bytes:
-            try:
-                try:
-                    query = query_type.FromString(payload)
-                except DecodeError:
-                    raise PayloadInvalid(f"this is not a {query_type.__name__}") from None
-                return (await answer(query)).SerializeToString()
-            except ImError as error:
-                return answer_type(failure=failure_of(error)).SerializeToString()
-
-        self._bus.respond(subject, responder)
 
     async def _token(self, query: TokenCheck) -> TokenVerdict:
         caller = await self._authenticate.on_device(query.token, query.deviceId)

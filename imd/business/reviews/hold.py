@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from google.protobuf.message import DecodeError
 
-from google.protobuf.message import DecodeError, Message
-
+from imd.bus.answering import respond
 from imd.bus.audit import HIGH, REFUSED, AuditEntry
-from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.bus.subjects import REVIEW_HOLD, REVIEW_STATE
 from imd.business.accounts.model import Caller
@@ -19,7 +16,7 @@ from imd.business.permission.tickets import TicketRefused, Tickets
 from imd.business.reviews.model import STATUS, Held, same_content
 from imd.business.reviews.ports import Reviews
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.kernel.errors import Forbidden, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id, is_client_msg_id
 from imd.pb.bus_pb2 import MEDIA, MESSAGE, HeldAnswer, HeldMessage, HeldQuery, HoldAnswer
 from imd.pb.message_pb2 import MESSAGE_STATUS_UNSPECIFIED, SendMessageReq
@@ -28,8 +25,6 @@ from imd.pb.message_pb2 import MESSAGE_STATUS_UNSPECIFIED, SendMessageReq
 MAX_IDS = 200
 MAX_REASON = 200
 CONTENT_HASH_BYTES = 16
-
-Query = TypeVar("Query", bound=Message)
 
 
 class HoldForReview:
@@ -56,30 +51,11 @@ class HoldForReview:
 
     async def start(self) -> None:
         """From here on, core gets answers."""
-        self._respond(REVIEW_HOLD, HeldMessage, HoldAnswer, self.hold)
-        self._respond(REVIEW_STATE, HeldQuery, HeldAnswer, self.states)
+        respond(self._bus, REVIEW_HOLD, HeldMessage, HoldAnswer, self.hold)
+        respond(self._bus, REVIEW_STATE, HeldQuery, HeldAnswer, self.states)
 
     async def stop(self) -> None:
         """The bus stops asking when it stops."""
-
-    def _respond(
-        self,
-        subject: str,
-        query_type: type[Query],
-        answer_type: Callable[..., HoldAnswer | HeldAnswer],
-        answer: Callable[[Query], Awaitable[HoldAnswer | HeldAnswer]],
-    ) -> None:
-        async def responder(payload: bytes) -> bytes:
-            try:
-                try:
-                    query = query_type.FromString(payload)
-                except DecodeError:
-                    raise PayloadInvalid(f"this is not a {query_type.__name__}") from None
-                return (await answer(query)).SerializeToString()
-            except ImError as error:
-                return answer_type(failure=failure_of(error)).SerializeToString()
-
-        self._bus.respond(subject, responder)
 
     async def hold(self, given: HeldMessage) -> HoldAnswer:
         """Durable when this returns, and once however often it is asked."""
