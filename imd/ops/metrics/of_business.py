@@ -1,0 +1,63 @@
+"""Of the authority: REST, logins, what is announced, webhooks, reviews; and of im-admin."""
+
+from __future__ import annotations
+
+from imd.ops.metrics.buckets import HISTORY, OUTSIDE
+from imd.ops.metrics.model import ADMIN, AUTHORITIES, GATEWAYS, IM, Label, Metric, counter, gauge, histogram
+
+METRICS: tuple[Metric, ...] = (
+    counter(
+        "imd_rest_requests_total",
+        "REST requests by the class of their status.",
+        Label("status", ("2xx", "3xx", "4xx", "5xx")),
+        roles=AUTHORITIES,
+    ),
+    histogram("imd_rest_seconds", "From a whole REST request to its answer.", HISTORY, roles=AUTHORITIES),
+    gauge(
+        "imd_password_slots_free",
+        "Passwords that may still be hashed or wait for it; at 0 logins are refused.",
+        roles=AUTHORITIES,
+    ),
+    gauge(
+        "imd_invalidations_waiting",
+        "Changes of rights and memberships that are stored, and not told to core yet.",
+        roles=AUTHORITIES,
+    ),
+    counter(
+        "imd_invalidations_given_up_total",
+        "Such changes that this process gave up telling.",
+        roles=AUTHORITIES,
+    ),
+    counter("imd_rechecks_total", "Released messages that were judged afterwards.", roles=AUTHORITIES),
+    counter("imd_recheck_revocations_total", "Of these: taken back.", roles=AUTHORITIES),
+    counter(
+        "imd_webhook_events_total",
+        "Events posted to the outside: taken, or to be tried again, or put aside.",
+        Label("result", ("taken", "failed", "dead")),
+        roles=AUTHORITIES,
+    ),
+    histogram("imd_webhook_seconds", "How long a post of an event took.", OUTSIDE, roles=AUTHORITIES),
+    gauge(
+        "imd_webhook_breaker_open",
+        "1 while events are not posted, since several failed in a row.",
+        roles=AUTHORITIES,
+    ),
+    gauge("imd_webhook_busy", "Posts under way.", roles=AUTHORITIES),
+    counter(
+        "imd_reviews_settled_total",
+        "Reviews that this node brought to an end: stored, or refused by core.",
+        Label("result", ("stored", "refused")),
+        roles=AUTHORITIES,
+    ),
+    counter("imd_reviews_put_off_total", "Approved reviews that core could not take yet.", roles=AUTHORITIES),
+    counter(
+        "imd_content_verdicts_total",
+        "Messages by what the word lists and the hook say of them.",
+        Label("verdict", ("pass", "replace", "review", "refuse")),
+        roles=GATEWAYS,
+    ),
+    gauge("imd_content_waiting", "Messages that wait for a verdict.", roles=GATEWAYS),
+    counter(
+        "imd_settings_published_total", "Versions of the settings published by this node.", roles=(IM, ADMIN)
+    ),
+)

@@ -1,0 +1,65 @@
+"""Of every process."""
+
+from __future__ import annotations
+
+from imd.ops.metrics.buckets import LAG
+from imd.ops.metrics.model import EVERY_ROLE, SERVERS, Label, Metric, counter, gauge, histogram
+
+METRICS: tuple[Metric, ...] = (
+    gauge(
+        "imd_build_info",
+        "1; says which node this is, and what it was built from and runs on.",
+        Label("node", at_most=1),
+        Label("role", EVERY_ROLE),
+        Label("version", at_most=1),
+        Label("python", at_most=1),
+        roles=EVERY_ROLE,
+    ),
+    gauge(
+        "imd_ready", "1 while the node takes traffic, as /readyz says; 0 while it does not.", roles=EVERY_ROLE
+    ),
+    gauge(
+        "imd_part_ready",
+        "1 while this part of what /readyz asks for is well.",
+        Label("part", at_most=8),
+        roles=EVERY_ROLE,
+    ),
+    gauge(
+        "imd_settings_version",
+        "The version of the operators' settings that is in force here; 0: the node's own file alone.",
+        roles=EVERY_ROLE,
+    ),
+    counter(
+        "imd_settings_refused_total",
+        "Versions of the settings that this node could not use, so that the last good one stays.",
+        roles=SERVERS,
+    ),
+    histogram(
+        "imd_reactor_lag_seconds",
+        "How much later than asked for a timer of the reactor went off, looked at ten times a second.",
+        LAG,
+        roles=EVERY_ROLE,
+        spec="internal_call_latency",
+    ),
+    counter(
+        "imd_audit_events_total",
+        "Events that the bus has taken for the audit log.",
+        roles=SERVERS,
+    ),
+    counter(
+        "imd_audit_lost_total",
+        "Audit events that were given up: the bus was away for too long, or the process ended.",
+        roles=SERVERS,
+    ),
+    gauge(
+        "imd_audit_waiting_events",
+        "Audit events that the bus has not taken yet.",
+        roles=SERVERS,
+    ),
+    counter("imd_metrics_scrapes_total", "How often this page was made.", roles=EVERY_ROLE),
+    counter(
+        "imd_metrics_failures_total",
+        "Parts of this page that could not be made and are missing; the log says why.",
+        roles=EVERY_ROLE,
+    ),
+)
