@@ -13,6 +13,7 @@ from imd.bus.port import BusRefused, Subscriber
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.timeouts import sleep
+from imd.kernel.trace_context import run_apart
 
 #: Spec 3.5. While an event is tried again, those behind it wait: two minutes at most.
 MAX_TRIES = 5
@@ -148,7 +149,7 @@ class Consumer:
         """Until it succeeded, was given up, or the bus stops."""
         while True:
             try:
-                await self._subscriber(event.subject, event.payload)
+                await run_apart(None, Deferred.fromCoroutine, self._call(event))
             except Exception as error:
                 self._log.failure(
                     "consumer {name} failed on {subject}", name=self._name, subject=event.subject
@@ -165,6 +166,9 @@ class Consumer:
             await self._pause()
             if self._stopping:
                 return
+
+    async def _call(self, event: Event) -> None:
+        await self._subscriber(event.subject, event.payload)
 
     async def _pause(self) -> None:
         if self._stopping:

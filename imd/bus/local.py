@@ -21,6 +21,7 @@ from imd.bus.port import (
 )
 from imd.kernel.clocks import Clock
 from imd.kernel.timeouts import with_timeout
+from imd.kernel.trace_context import TraceContext, carried, run_apart
 
 #: What waits for one subscriber; above it the publisher learns that it is too fast (issue 3).
 MAX_QUEUED_MESSAGES = 1_000
@@ -36,7 +37,7 @@ class _Subscription:
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
-        self.waiting: deque[tuple[str, bytes]] = deque()
+        self.waiting: deque[tuple[str, bytes, TraceContext | None]] = deque()
         self.waiting_bytes = 0
         #: How many of those waiting were sent on an earlier turn.
         self.due = 0
@@ -52,12 +53,13 @@ class _Subscription:
 class _Call:
     """A request on its way to its responder."""
 
-    __slots__ = ("answer", "payload", "responder", "subject")
+    __slots__ = ("answer", "payload", "responder", "subject", "trace")
 
     def __init__(self, subject: str, payload: bytes, responder: Responder) -> None:
         self.subject = subject
         self.payload = payload
         self.responder = responder
+        self.trace = carried()
         self.answer: Deferred[bytes] = Deferred()
 
 
@@ -108,8 +110,9 @@ class LocalBus:
         for subscription in subscriptions:
             if subscription.is_full(payload):
                 raise BusRefused(f"a subscriber of {subject} does not keep up")
+        trace = carried()
         for subscription in subscriptions:
-            subscription.waiting.append((subject, payload))
+            subscription.waiting.append((subject, payload, trace))
             subscription.waiting_bytes += len(payload)
             self._post(subscription)
 
@@ -150,7 +153,7 @@ class LocalBus:
         outbox, self._outbox = self._outbox, []
         for item in outbox:
             if isinstance(item, _Call):
-                Deferred.fromCoroutine(self._serve(item))
+                run_apart(item.trace, Deferred.fromCoroutine, self._serve(item))
             else:
                 item.due += 1
                 self._deliver_due(item)
@@ -163,9 +166,9 @@ class LocalBus:
         while subscription.due and not subscription.busy:
             subscription.due -= 1
             subscription.busy = True
-            subject, payload = subscription.waiting.popleft()
+            subject, payload, trace = subscription.waiting.popleft()
             subscription.waiting_bytes -= len(payload)
-            Deferred.fromCoroutine(self._deliver(subscription, subject, payload))
+            run_apart(trace, Deferred.fromCoroutine, self._deliver(subscription, subject, payload))
         subscription.looping = False
 
     async def _deliver(self, subscription: _Subscription, subject: str, payload: bytes) -> None:

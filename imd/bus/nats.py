@@ -17,6 +17,7 @@ from imd.bus.nats_inbound import AtWork, ResponderQueue, SubscriberQueue
 from imd.bus.nats_jetstream import JetStream
 from imd.bus.nats_link import Login
 from imd.bus.nats_streams import STREAMS, Stream, consumer_name, stream_of
+from imd.bus.nats_trace import header_block
 from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused, Responder, Subscriber
 from imd.bus.subjects import FADES_AFTER_S
 from imd.kernel.clocks import Clock, WallClock
@@ -147,7 +148,7 @@ class NatsBus:
 
     def publish(self, subject: str, payload: bytes) -> None:
         self._admit(subject, payload)
-        self._connection.publish(subject, payload)
+        self._connection.publish(subject, payload, headers=header_block())
 
     def subscribe(self, subject: str, subscriber: Subscriber) -> None:
         matcher(subject)
@@ -161,7 +162,7 @@ class NatsBus:
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         self._admit(subject, payload)
-        return await self._connection.ask(subject, payload, timeout_s=timeout_s)
+        return await self._connection.ask(subject, payload, timeout_s=timeout_s, headers=header_block())
 
     async def publish_durable(self, subject: str, payload: bytes) -> None:
         """Of events published at the same time, one that must be sent again may come after the others."""

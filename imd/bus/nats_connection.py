@@ -230,10 +230,9 @@ class NatsConnection:
 
     # Sending
 
-    def publish(self, subject: str, payload: bytes) -> None:
+    def publish(self, subject: str, payload: bytes, *, headers: bytes = b"") -> None:
         """As the Bus says."""
-        encoded = self._known.get(subject) or self._encode(subject)
-        self._send(b"PUB %b %d\r\n%b\r\n" % (encoded, len(payload), payload), len(payload))
+        self.answer(self._known.get(subject) or self._encode(subject), payload, headers)
 
     def answer(self, inbox: bytes, payload: bytes, headers: bytes = b"") -> None:
         """To where a message asked for an answer."""

@@ -1,20 +1,22 @@
 """What comes from the bus, on its way to our own code: subscribers and responders.
 
-Each handler starts in a fresh context, so that no request's variables leak into another's.
+Each handler starts in a fresh context, so that no request's variables leak into another's; of the sender's it
+has the trace.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from imd.bus.nats_replies import BUSY, FAILED
+from imd.bus.nats_trace import trace_of
 from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused, Responder, Subscriber
+from imd.kernel.trace_context import TraceContext, run_apart
 
 #: What waits for one subscriber; above it messages are dropped, counted and told as a gap. Seconds of
 #: a busy subject: whoever is further behind is better served by a resync.
@@ -55,7 +57,7 @@ class SubscriberQueue:
         self._subscriber = subscriber
         self._at_work = at_work
         self._on_dropped = on_dropped
-        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._waiting: deque[tuple[str, bytes, TraceContext | None]] = deque()
         self._waiting_bytes = 0
         self._busy = False
         self._looping = False
@@ -63,12 +65,12 @@ class SubscriberQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, subject: bytes, _: bytes, payload: bytes, __: bytes | None) -> None:
+    def take(self, subject: bytes, _: bytes, payload: bytes, headers: bytes | None) -> None:
         waiting = self._waiting
         if len(waiting) >= MAX_WAITING_MESSAGES or self._waiting_bytes > MAX_WAITING_BYTES:
             self._on_dropped(subject.decode())
             return
-        waiting.append((subject.decode(), payload))
+        waiting.append((subject.decode(), payload, None if headers is None else trace_of(headers)))
         self._waiting_bytes += len(payload)
         self._at_work.count += 1
         if not self._busy and not self._looping:
@@ -78,10 +80,10 @@ class SubscriberQueue:
         """A loop, so that a thousand handlers that return at once do not nest a thousand deep."""
         self._looping = True
         while self._waiting and not self._busy:
-            subject, payload = self._waiting.popleft()
+            subject, payload, trace = self._waiting.popleft()
             self._waiting_bytes -= len(payload)
             self._busy = True
-            Context().run(Deferred.fromCoroutine, self._handle(subject, payload))
+            run_apart(trace, Deferred.fromCoroutine, self._handle(subject, payload))
         self._looping = False
 
     async def _handle(self, subject: str, payload: bytes) -> None:
@@ -117,7 +119,7 @@ class ResponderQueue:
     def __len__(self) -> int:
         return self._running
 
-    def take(self, _: bytes, inbox: bytes, payload: bytes, __: bytes | None) -> None:
+    def take(self, _: bytes, inbox: bytes, payload: bytes, headers: bytes | None) -> None:
         if not inbox:
             self._log.warn("a message on {subject}, which is for requests, is dropped", subject=self._subject)
         elif self._running >= MAX_AT_WORK or self._running_bytes > MAX_AT_WORK_BYTES:
@@ -126,7 +128,8 @@ class ResponderQueue:
             self._running += 1
             self._running_bytes += len(payload)
             self._at_work.count += 1
-            Context().run(Deferred.fromCoroutine, self._serve(inbox, payload))
+            trace = None if headers is None else trace_of(headers)
+            run_apart(trace, Deferred.fromCoroutine, self._serve(inbox, payload))
 
     async def _serve(self, inbox: bytes, payload: bytes) -> None:
         try:

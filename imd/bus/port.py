@@ -33,6 +33,9 @@ class Bus(Protocol):
     * Subjects may be subscribed to with ``*`` for one token and a final ``>`` for the rest.
     * What is queued is bounded: above that, and after ``stop``, sending raises ``BusRefused``;
       a payload above ``MAX_PAYLOAD_BYTES`` is a ``ValueError``.
+    * Each handler runs in a context of its own. What is published or asked ``carrying`` a trace
+      (``imd.kernel.trace_context``) is handled carrying the same; durable events, which others handle later
+      and in batches, carry none.
     * ``stop`` waits for the handlers that run.
     """
 

@@ -9,9 +9,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from imd.kernel.trace_context import run_apart
+
 
 class Tasks:
-    """Background coroutines of one owner: failures are logged, all are cancelled and awaited at stop."""
+    """Background coroutines of one owner: failures are logged, all are cancelled and awaited at stop.
+
+    Each runs in a context of its own: it serves many, and not on behalf of who happened to start it.
+    """
 
     _log = Logger()
 
@@ -27,7 +32,7 @@ class Tasks:
         if self._stopped:
             work.close()
             return
-        running: Deferred[Any] = Deferred.fromCoroutine(work)
+        running: Deferred[Any] = run_apart(None, Deferred.fromCoroutine, work)
         if running.called and not running.paused:
             running.addErrback(self._failed, name)
             return

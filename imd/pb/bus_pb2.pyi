@@ -487,7 +487,7 @@ class SystemAppended(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., seq: _Optional[int] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ...) -> None: ...
 
 class ForwardedSend(_message.Message):
-    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right", "level")
+    __slots__ = ("forwardId", "conversationId", "senderId", "clientMsgId", "body", "contentHash", "serverMsgId", "serverTime", "isMedia", "peerUserId", "revokesSeq", "revokedBody", "deviceId", "mayBeStored", "version", "ticket", "right", "level", "traceparent")
     FORWARDID_FIELD_NUMBER: _ClassVar[int]
     CONVERSATIONID_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
@@ -506,6 +506,7 @@ class ForwardedSend(_message.Message):
     TICKET_FIELD_NUMBER: _ClassVar[int]
     RIGHT_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     forwardId: int
     conversationId: str
     senderId: int
@@ -524,7 +525,8 @@ class ForwardedSend(_message.Message):
     ticket: bytes
     right: Right
     level: int
-    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ..., level: _Optional[int] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, forwardId: _Optional[int] = ..., conversationId: _Optional[str] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., body: _Optional[bytes] = ..., contentHash: _Optional[bytes] = ..., serverMsgId: _Optional[int] = ..., serverTime: _Optional[int] = ..., isMedia: _Optional[bool] = ..., peerUserId: _Optional[int] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., deviceId: _Optional[str] = ..., mayBeStored: _Optional[bool] = ..., version: _Optional[int] = ..., ticket: _Optional[bytes] = ..., right: _Optional[_Union[Right, str]] = ..., level: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class ForwardedSends(_message.Message):
     __slots__ = ("nodeId", "sends", "asked")
@@ -597,20 +599,22 @@ class SendOutcomes(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[SendOutcome, _Mapping]]] = ...) -> None: ...
 
 class ToldMessage(_message.Message):
-    __slots__ = ("seq", "senderId", "body", "exceptDeviceId", "revokesSeq", "revokedBody")
+    __slots__ = ("seq", "senderId", "body", "exceptDeviceId", "revokesSeq", "revokedBody", "traceparent")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     SENDERID_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     EXCEPTDEVICEID_FIELD_NUMBER: _ClassVar[int]
     REVOKESSEQ_FIELD_NUMBER: _ClassVar[int]
     REVOKEDBODY_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     seq: int
     senderId: int
     body: bytes
     exceptDeviceId: str
     revokesSeq: int
     revokedBody: bytes
-    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., body: _Optional[bytes] = ..., exceptDeviceId: _Optional[str] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, seq: _Optional[int] = ..., senderId: _Optional[int] = ..., body: _Optional[bytes] = ..., exceptDeviceId: _Optional[str] = ..., revokesSeq: _Optional[int] = ..., revokedBody: _Optional[bytes] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class ToldConversation(_message.Message):
     __slots__ = ("conversationId", "messages", "hintSeq", "typing", "typingUserId", "typingDeviceId", "cursors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -11,9 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.port import MAX_PAYLOAD_BYTES, Bus, BusFailure, NoResponder
 from imd.bus.subjects import ADMIN_CONFIG, AUTH_INVALIDATE, FADES_AFTER_S
+from imd.kernel.trace_context import TraceContext, carried, carrying
 
 #: Long for a bus, short for whoever runs the suite in real time.
 SOON_S = 0.05
+
+_mark: ContextVar[str] = ContextVar("mark", default="")
 
 
 def scenario(work: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], Any]:
@@ -266,6 +270,83 @@ class BusContract(BusCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     @scenario
+    async def test_trace_of_a_publication(self) -> None:
+        """Each subscriber handles each payload on behalf of whom it was published, also one that had to wait."""
+        bus = await self.make()
+        seen: dict[bytes, TraceContext | None] = {}
+        gate: Deferred[None] = Deferred()
+
+        async def subscriber(_: str, payload: bytes) -> None:
+            if not seen:
+                await gate
+            seen[payload] = carried()
+
+        bus.subscribe("im.test.a", subscriber)
+        await self.pause(SOON_S)
+        traces = {b"%d" % number: TraceContext(1 << number, 7) for number in range(50)}
+        for payload, trace in traces.items():
+            with carrying(trace):
+                bus.publish("im.test.a", payload)
+        bus.publish("im.test.a", b"of nobody")
+        await self.pause(SOON_S)
+        gate.callback(None)
+        await self.pause(SOON_S)
+        self.assertEqual(seen, {**traces, b"of nobody": None})
+
+    @scenario
+    async def test_trace_of_a_request(self) -> None:
+        """Of many requests at a time each is answered on behalf of who asked, from the first step to the last."""
+        bus = await self.make()
+        gate: Deferred[None] = Deferred()
+        waiting: list[bytes] = []
+
+        async def responder(payload: bytes) -> bytes:
+            before = carried()
+            waiting.append(payload)
+            await gate
+            return repr((before, carried())).encode()
+
+        bus.respond("im.test.a", responder)
+        await self.pause(SOON_S)
+        answers: list[tuple[TraceContext | None, Deferred[bytes]]] = []
+        for number in range(50):
+            trace = TraceContext(1 << number, number + 1) if number % 2 else None
+            with carrying(trace):
+                answers.append((trace, Deferred.fromCoroutine(bus.request("im.test.a", b"", timeout_s=30))))
+        await self.pause(SOON_S)
+        self.assertEqual(len(waiting), 50)
+        gate.callback(None)
+        for trace, answer in answers:
+            self.assertEqual(await answer, repr((trace, trace)).encode())
+        self.assertIsNone(carried())
+
+    @scenario
+    async def test_handlers_are_apart(self) -> None:
+        """Of what its sender, or an earlier handler, has set for itself, a handler sees nothing."""
+        bus = await self.make()
+        seen: list[str] = []
+
+        async def subscriber(_: str, __: bytes) -> None:
+            seen.append(_mark.get())
+            _mark.set("of a handler")
+
+        async def responder(_: bytes) -> bytes:
+            return _mark.get().encode()
+
+        bus.subscribe("im.test.a", subscriber)
+        bus.respond("im.test.b", responder)
+        await self.pause(SOON_S)
+        token = _mark.set("of the sender")
+        try:
+            bus.publish("im.test.a", b"1")
+            bus.publish("im.test.a", b"2")
+            self.assertEqual(await bus.request("im.test.b", b"", timeout_s=1), b"")
+            await self.pause(SOON_S)
+        finally:
+            _mark.reset(token)
+        self.assertEqual(seen, ["", ""])
+
+    @scenario
     async def test_bad_subjects_and_payloads(self) -> None:
         """Wildcards, empty tokens and blanks to send to, and payloads above the limit, are refused."""
         bus = await self.make()
@@ -307,6 +388,23 @@ class DurableBusContract(DurableBusCase):
         expected = [("im.test.a", b"%d" % number) for number in range(20)]
         self.assertEqual(first.messages, expected)
         self.assertEqual(second.messages, [*expected, ("im.test.b", b"other")])
+
+    @scenario
+    async def test_events_are_apart(self) -> None:
+        """An event is handled on behalf of nobody, and with nothing that an earlier handler has set."""
+        bus = await self.make()
+        seen: list[tuple[TraceContext | None, str]] = []
+
+        async def consumer(_: str, __: bytes) -> None:
+            seen.append((carried(), _mark.get()))
+            _mark.set("of a handler")
+
+        with carrying(TraceContext(1, 2)):
+            bus.consume("im.test.a", "consumer", consumer)
+            await bus.publish_durable("im.test.a", b"1")
+            await bus.publish_durable("im.test.a", b"2")
+        await self.pause(SOON_S)
+        self.assertEqual(seen, [(None, ""), (None, "")])
 
     @scenario
     async def test_event_waits_for_its_consumer(self) -> None:
