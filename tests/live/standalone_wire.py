@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -16,7 +20,9 @@ from websockets.typing import Subprotocol
 from tests.live.standalone_proto import Contract, Json, read_varint, varint
 
 CONTRACT = Contract()
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 20.0
+#: A socket that another thread closed is noticed after so long.
+TURN_S = 0.5
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 
@@ -124,6 +130,47 @@ def _reach(host: str, port: int) -> socket.socket:
         raise ConnectionLost(str(error)) from None
 
 
+class TakingTurns:
+    """A TLS socket that one thread may read while another writes.
+
+    OpenSSL allows one call at a time, and before 3.13 Python's ``ssl`` lets two in: one in some hundred handshakes
+    of the library, which reads in a thread of its own, was never answered.
+    """
+
+    def __init__(self, secured: ssl.SSLSocket) -> None:
+        secured.setblocking(False)
+        self._secured = secured
+        self._turn = threading.Lock()
+
+    def recv(self, size_bytes: int) -> bytes:
+        while True:
+            with self._turn, suppress(ssl.SSLWantReadError):
+                return self._secured.recv(size_bytes)
+            select.select([self._secured], [], [], TURN_S)
+
+    def sendall(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            with self._turn, suppress(ssl.SSLWantWriteError):
+                left = left[self._secured.send(left) :]
+                continue
+            select.select([], [self._secured], [], TURN_S)
+
+    def settimeout(self, value: float | None) -> None:
+        """It never blocks; the library has its own deadlines."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._secured, name)
+
+
+def _secured(url: str, certificate_file: Path) -> Any:
+    """A TLS connection to where the URL points."""
+    address = urlsplit(url)
+    host, port = address.hostname or "", address.port or 443
+    context = ssl.create_default_context(cafile=certificate_file)
+    return TakingTurns(context.wrap_socket(_reach(host, port), server_hostname=host))
+
+
 class WebSocketWire:
     """Envelopes as JSON texts, or as frames in binary messages."""
 
@@ -131,17 +178,17 @@ class WebSocketWire:
         self._json = subprotocol == "im.v1.json"
         self._frames = Frames()
         self._envelopes: list[Json] = []
-        context = ssl.create_default_context(cafile=certificate_file) if certificate_file else None
         try:
             self._connection: ClientConnection = connect(
-                url,
+                # What is secured below needs no securing by the library.
+                url.replace("wss://", "ws://"),
+                sock=_secured(url, certificate_file) if certificate_file else None,
                 subprotocols=[Subprotocol(subprotocol)],
                 open_timeout=CONNECT_TIMEOUT_S,
                 close_timeout=1,
                 max_size=2 * MAX_FRAME_BYTES,
                 compression=None,
                 proxy=None,
-                ssl=context,
             )
         except OSError as error:
             raise ConnectionLost(str(error)) from None
