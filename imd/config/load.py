@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 from msgspec.structs import FieldInfo, fields, replace
@@ -43,6 +43,17 @@ class ConfigError(StartupError):
         super().__init__("\n  ".join([f"{count} in {source}:", *problems]))
 
 
+class Examined(NamedTuple, Generic[S]):
+    """A configuration, right or wrong: what is wrong has its default in ``config``."""
+
+    config: S
+    #: What was read, in words.
+    source: str
+    problems: list[str]
+    #: Dotted paths of what is wrong.
+    broken: frozenset[str]
+
+
 @overload
 def load(file: str, environ: Mapping[str, str]) -> Config: ...
 
@@ -57,6 +68,17 @@ def load(file: str, environ: Mapping[str, str], kind: type[Section] = Config) ->
     :param kind: whose file it is, one of ``imd.config.sections``.
     :raises ConfigError: with all that is wrong.
     """
+    examined = examine(file, environ, kind)
+    if examined.problems:
+        raise ConfigError(examined.source, examined.problems)
+    return examined.config
+
+
+def examine(file: str, environ: Mapping[str, str], kind: type[S]) -> Examined[S]:
+    """As ``load``, for who wants to look at the rest of it, too.
+
+    :raises ConfigError: the file cannot be read at all.
+    """
     overrides = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     source = file or "the configuration"
     if overrides:
@@ -67,9 +89,7 @@ def load(file: str, environ: Mapping[str, str], kind: type[Section] = Config) ->
     for conflict in conflicts(config):
         if not reading.broken & {conflict.path, *conflict.given}:
             reading.problem(conflict.path, conflict.text)
-    if reading.problems:
-        raise ConfigError(source, reading.problems)
-    return config
+    return Examined(config, source, reading.problems, frozenset(reading.broken))
 
 
 def problems_in(given: dict[str, Any], kind: type[Section]) -> list[str]:

@@ -29,6 +29,7 @@ class Typing(SynchronousTestCase):
         code, said = self.typed("--help")
         self.assertEqual(code, 0)
         self.assertIn("migrate", said)
+        self.assertIn("doctor", said)
         code, said = self.typed("migrate", "--help")
         self.assertEqual(code, 0)
         for words in ("--from", "--to", "--check-only", "Exit codes: 0 moved and checked; 1"):

@@ -1,0 +1,1 @@
+"""imctl doctor, check by check."""
