@@ -41,7 +41,7 @@ class Permission(Section, frozen=True):
     span_s: float = 10.0
     """Times and shares are those of so many seconds."""
     min_questions: int = 20
-    """Of fewer questions in that time a share says nothing."""
+    """Of fewer questions in that time a share says nothing; their mean time counts all the same."""
     open_after_failures: int = 3
     """More time-outs in a row and im-business is not asked any more for a while (the breaker opens)."""
     open_share: float = 0.05

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from google.protobuf.message import DecodeError
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.port import Bus
 from imd.bus.subjects import AUDIT_LOG
 from imd.business.audit.ports import AuditEvents
 from imd.kernel.clocks import Clock, WallClock
-from imd.kernel.errors import ImError, ServerBusy
+from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
+from imd.kernel.trying import Trying
 from imd.pb.bus_pb2 import AuditEvents as Published
 
 #: All business nodes take turns under one name: each event is stored once, by whichever has a hand free.
@@ -49,8 +49,7 @@ class KeepAudit:
         self._wall_clock = wall_clock
         self._tasks = tasks
         self._keep_days = keep_days
-        self._pause: Deferred[None] | None = None
-        self._stopping = False
+        self._trying = Trying(clock=clock, delays_s=_RETRY_S)
 
     async def start(self) -> None:
         """Take events, also those that came while nobody was there."""
@@ -60,9 +59,7 @@ class KeepAudit:
 
     async def stop(self) -> None:
         """What could not be stored yet comes again, here or at another node."""
-        self._stopping = True
-        if self._pause is not None:
-            self._pause.cancel()
+        self._trying.stop()
 
     async def _take(self, subject: str, payload: bytes) -> None:
         try:
@@ -75,27 +72,11 @@ class KeepAudit:
                 subject=subject,
             )
             return
-        failures = 0
-        while True:
-            try:
-                await self._events.add([event for event in events if event.eventId])
-                return
-            except ImError as error:
-                if not failures:
-                    self._log.error("audit events wait for the database: {error}", error=error)
-            await self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-            failures += 1
-
-    async def _wait(self, delay_s: float) -> None:
-        if self._stopping:
-            raise ServerBusy("this node is going down")
-        self._pause = sleep(delay_s, clock=self._clock)
-        try:
-            await self._pause
-        except CancelledError:
-            raise ServerBusy("this node is going down") from None
-        finally:
-            self._pause = None
+        named = [event for event in events if event.eventId]
+        await self._trying.until_done(
+            lambda: self._events.add(named),
+            waits=lambda error: self._log.error("audit events wait for the database: {error}", error=error),
+        )
 
     async def _forget_old(self) -> None:
         while True:

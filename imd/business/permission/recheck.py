@@ -10,7 +10,6 @@ import json
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.audit import HIGH, RELEASED, REVOKED, AuditEntry
@@ -22,8 +21,8 @@ from imd.business.groups.ports import Memberships, StandingsAt
 from imd.business.permission.revoking import Revoking
 from imd.business.permission.rights import rights_of
 from imd.kernel.clocks import Clock
-from imd.kernel.errors import Forbidden, ImError, PayloadInvalid, ServerBusy
-from imd.kernel.timeouts import sleep
+from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
+from imd.kernel.trying import Trying
 from imd.pb.bus_pb2 import AuditEvent, AuditEvents
 
 #: All business nodes take turns under one name.
@@ -64,9 +63,7 @@ class Recheck:
         self._open_direct = open_direct
         self._revoking = revoking
         self._audit = audit
-        self._clock = clock
-        self._pause: Deferred[None] | None = None
-        self._stopping = False
+        self._trying = Trying(clock=clock, delays_s=_RETRY_S)
         #: For the metrics.
         self.checked = 0
         self.revoked = 0
@@ -77,9 +74,7 @@ class Recheck:
 
     async def stop(self) -> None:
         """What could not be judged yet comes again, here or at another node."""
-        self._stopping = True
-        if self._pause is not None:
-            self._pause.cancel()
+        self._trying.stop()
 
     async def _take(self, _: str, payload: bytes) -> None:
         try:
@@ -93,25 +88,23 @@ class Recheck:
                 await self._until_done(event)
 
     async def _until_done(self, event: AuditEvent) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._look(event)
-                return
-            except ImError as error:
-                if not error.retryable:
-                    # Another try would end the same, and hold up those behind it.
-                    self._log.critical(
-                        "message {seq} of {conversation_id} was let through, and stays: {error}",
-                        seq=event.seq,
-                        conversation_id=event.conversationId,
-                        error=error,
-                    )
-                    return
-                if not failures:
-                    self._log.error("the second look at what was released waits: {error}", error=error)
-            await self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-            failures += 1
+        try:
+            await self._trying.until_done(
+                lambda: self._look(event),
+                waits=lambda error: self._log.error(
+                    "the second look at what was released waits: {error}", error=error
+                ),
+            )
+        except ImError as error:
+            if error.retryable:
+                raise
+            # Another try would end the same, and hold up those behind it.
+            self._log.critical(
+                "message {seq} of {conversation_id} was let through, and stays: {error}",
+                seq=event.seq,
+                conversation_id=event.conversationId,
+                error=error,
+            )
 
     async def _look(self, event: AuditEvent) -> None:
         reason = await self._refused(event)
@@ -175,17 +168,6 @@ class Recheck:
         if group is not None and event.right & ~rights_of(group, standing.role):
             return "no_right"
         return ""
-
-    async def _wait(self, delay_s: float) -> None:
-        if self._stopping:
-            raise ServerBusy("this node is going down")
-        self._pause = sleep(delay_s, clock=self._clock)
-        try:
-            await self._pause
-        except CancelledError:
-            raise ServerBusy("this node is going down") from None
-        finally:
-            self._pause = None
 
 
 def _detail(event: AuditEvent) -> tuple[int, int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.bus.port import Bus
@@ -14,8 +13,7 @@ from imd.bus.subjects import HOOK_MESSAGE
 from imd.business.webhooks.model import RECALLED, STORED, SYSTEM_STORED, Event, payload_of
 from imd.business.webhooks.ports import Events
 from imd.kernel.clocks import Clock, WallClock
-from imd.kernel.errors import ImError, ServerBusy
-from imd.kernel.timeouts import sleep
+from imd.kernel.trying import Trying
 from imd.pb.bus_pb2 import StoredMessages
 from imd.pb.message_pb2 import RECALL, SYSTEM, Message
 
@@ -47,10 +45,8 @@ class KeepStored:
         self._bus = bus
         self._events = events
         self._added = added
-        self._clock = clock
         self._wall_clock = wall_clock
-        self._pause: Deferred[None] | None = None
-        self._stopping = False
+        self._trying = Trying(clock=clock, delays_s=_RETRY_S)
 
     async def start(self) -> None:
         """Take what came while nobody was there, then what comes."""
@@ -58,9 +54,7 @@ class KeepStored:
 
     async def stop(self) -> None:
         """What could not be kept yet comes again, here or at another node."""
-        self._stopping = True
-        if self._pause is not None:
-            self._pause.cancel()
+        self._trying.stop()
 
     async def _take(self, subject: str, payload: bytes) -> None:
         try:
@@ -71,31 +65,11 @@ class KeepStored:
             self._log.error("{size} bytes on {subject} are no messages; they are dropped", size=len(payload),
                             subject=subject)  # fmt: skip
             return
-        await self._keep(events)
-
-    async def _keep(self, events: Sequence[Event]) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._events.add(events, self._wall_clock())
-                self._added()
-                return
-            except ImError as error:
-                if not failures:
-                    self._log.error("events wait for the database: {error}", error=error)
-            await self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-            failures += 1
-
-    async def _wait(self, delay_s: float) -> None:
-        if self._stopping:
-            raise ServerBusy("this node is going down")
-        self._pause = sleep(delay_s, clock=self._clock)
-        try:
-            await self._pause
-        except CancelledError:
-            raise ServerBusy("this node is going down") from None
-        finally:
-            self._pause = None
+        await self._trying.until_done(
+            lambda: self._events.add(events, self._wall_clock()),
+            waits=lambda error: self._log.error("events wait for the database: {error}", error=error),
+        )
+        self._added()
 
 
 def event_of(message: Message) -> Event:
