@@ -12,7 +12,15 @@ from twisted.logger import Logger
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import AUTH_INVALIDATE, DEFAULT_TIMEOUT_S, message_send, shard_of
 from imd.business.accounts.model import Revocation
-from imd.business.announced import Announced, of_membership, of_relations, of_revocation, of_sight
+from imd.business.announced import (
+    Announced,
+    about_notice,
+    is_notice,
+    of_membership,
+    of_relations,
+    of_revocation,
+    of_sight,
+)
 from imd.business.relations.ports import Changed
 from imd.business.retell import Waiting
 from imd.kernel.clocks import Clock, WallClock
@@ -22,7 +30,8 @@ from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
 from imd.pb.bus_pb2 import Invalidation, SystemAppend, SystemAppended
 from imd.pb.message_pb2 import SystemNotice
 
-#: Seconds between tries of a notice; they outlast the taking over of a shard whose owner died.
+#: Seconds between tries of a notice; they outlast the taking over of a shard whose owner died. Then it is
+#: ``Retelling``'s.
 _NOTICE_RETRY_S = (0.5, 2.0, 10.0, 30.0)
 #: Seconds between tries of events that the bus did not take, the last for ever: so long after the bus is back,
 #: whoever was revoked may still be connected.
@@ -121,8 +130,18 @@ class BusAnnouncements:
             notice=notice,
             version=version,
         )
+        # It is no part of the change's transaction, which does not know of it; but from here on it is not lost.
+        about = about_notice(request)
+        try:
+            await self._waiting.remember(about, request.SerializeToString())
+        except ImError as error:
+            self._log.warn(
+                "the notice {about} lives as long as this process: {error}", about=about, error=error
+            )
         if await self._append(request):
-            self._tasks.spawn("notice later", self._append_later(request))
+            self._tasks.spawn("notice later", self._append_later(about, request))
+        else:
+            self._told(about)
 
     async def _append(self, request: SystemAppend) -> bool:
         """Whether it is worth another try."""
@@ -152,10 +171,11 @@ class BusAnnouncements:
         )
         return again
 
-    async def _append_later(self, request: SystemAppend) -> None:
+    async def _append_later(self, about: str, request: SystemAppend) -> None:
         for delay_s in _NOTICE_RETRY_S:
             await sleep(delay_s, clock=self._clock)
             if not await self._append(request):
+                self._told(about)
                 return
 
     async def _record(self, announced: Announced) -> None:
@@ -176,8 +196,11 @@ class BusAnnouncements:
             self._is_late = True
             self._tasks.spawn("announce later", self._publish_late())
 
-    async def publish_again(self, payload: bytes) -> bool:
-        """Whether the bus took an event that was made before, and is of now."""
+    async def tell_again(self, about: str, payload: bytes) -> bool:
+        """Whether what was written down is told now: to the bus, as an event of now, or to the conversation's owner,
+        under the key of the first time."""
+        if is_notice(about):
+            return not await self._append(SystemAppend.FromString(payload))
         event = Invalidation.FromString(payload)
         event.timestamp = self._wall_clock()
         return await self._publish(event.SerializeToString())

@@ -11,10 +11,14 @@ from typing import NamedTuple
 
 from imd.business.accounts.model import Revocation
 from imd.business.relations.ports import Changed
-from imd.pb.bus_pb2 import Invalidation
+from imd.pb.bus_pb2 import Invalidation, SystemAppend
 
 #: Conversations in one event. A node that knows them marks each with all the people who are named.
 CHANGED_PER_EVENT = 100
+
+
+#: Begins the names of notices. They sort behind all events: those matter more, and are read first.
+_NOTICE = "~"
 
 
 class Announced(NamedTuple):
@@ -74,6 +78,16 @@ def of_revocation(revocation: Revocation) -> Announced:
     event.revoked.reason = revocation.reason
     event.revoked.loginIds.extend(revocation.login_ids)
     return Announced(f"login {revocation.login_ids[0]}" if revocation.login_ids else "", event)
+
+
+def about_notice(request: SystemAppend) -> str:
+    """Names what is to be written into a conversation; those of one conversation sort as they happened."""
+    return f"{_NOTICE}{request.conversationId} {request.version:020} {request.notice.event}"
+
+
+def is_notice(about: str) -> bool:
+    """Whether this is the name of a notice, and not of an event."""
+    return about.startswith(_NOTICE)
 
 
 def _version(conversation_id: str, version: int) -> str:

@@ -20,8 +20,14 @@ LOOK_INTERVAL_S = 5.0
 PAGE = 500
 
 
+#: Tellings that come to nothing in one look; each may take a time-out, and those behind them have their turn, too.
+MAX_FAILED = 3
+
+
 class Waiting(Protocol):
-    """Where tellings wait; both raise ``ImError`` while they cannot be reached."""
+    """Where tellings wait, by the name of what they are about; all raise ``ImError`` while they cannot be reached."""
+
+    async def remember(self, about: str, payload: bytes) -> None: ...
 
     async def some(self, *, limit: int) -> Sequence[tuple[str, bytes]]: ...
 
@@ -31,7 +37,7 @@ class Waiting(Protocol):
 class Retelling:
     """A stage that looks now and then. Several nodes may tell the same: whoever hears it twice does nothing.
 
-    :param publish: whether the bus has taken it.
+    :param tell: whether it is told.
     """
 
     _log = Logger()
@@ -40,13 +46,13 @@ class Retelling:
         self,
         *,
         waiting: Waiting,
-        publish: Callable[[bytes], Awaitable[bool]],
+        tell: Callable[[str, bytes], Awaitable[bool]],
         clock: Clock,
         random: Callable[[], float],
         tasks: Tasks,
     ) -> None:
         self._waiting = waiting
-        self._publish = publish
+        self._tell = tell
         self._clock = clock
         self._random = random
         self._tasks = tasks
@@ -77,10 +83,12 @@ class Retelling:
         rows = await self._waiting.some(limit=PAGE)
         late = [(about, payload) for about, payload in rows if about in self._seen]
         told: list[str] = []
+        failed = 0
         for about, payload in late:
-            if not await self._publish(payload):
+            if await self._tell(about, payload):
+                told.append(about)
+            elif (failed := failed + 1) == MAX_FAILED:
                 break
-            told.append(about)
         if told:
             self._log.warn("{count} changes are told late", count=len(told))
             await self._waiting.forget(told)

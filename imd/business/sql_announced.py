@@ -28,8 +28,13 @@ class SqlAnnounced:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def remember(self, about: str, payload: bytes) -> None:
+        """It is to be told, if it is not known already."""
+        row = {"about": about, "payload": payload}
+        await self._database.write(lambda c: insert_ignore(c, announcements, [row]))
+
     async def some(self, *, limit: int) -> Sequence[tuple[str, bytes]]:
-        """(about, event) of so many of them."""
+        """(about, payload) of so many of them, invalidations before notices."""
         rows = await self._database.read(lambda c: c.execute(_SOME, {"most": limit}).all())
         return [(row.about, row.payload) for row in rows]
 

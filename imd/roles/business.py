@@ -210,7 +210,7 @@ def assemble(
         bus=bus, waiting=waiting, clock=clock, wall_clock=wall_clock, tasks=tasks
     )
     retelling = Retelling(
-        waiting=waiting, publish=announcements.publish_again, clock=clock, random=Random().random, tasks=tasks
+        waiting=waiting, tell=announcements.tell_again, clock=clock, random=Random().random, tasks=tasks
     )
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock)
     memberships = SqlMemberships(database)

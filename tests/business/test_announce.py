@@ -64,6 +64,16 @@ class Announcing(SynchronousTestCase):
         self.clock.pump([0.0] * 5)
         self.successResultOf(done)
 
+    def waiting(self) -> list[str]:
+        """What is written down."""
+        rows: list[Any] = []
+
+        async def read() -> None:
+            rows.extend(await SqlAnnounced(self.database).some(limit=10))
+
+        self.run_(read())
+        return [about for about, _ in rows]
+
     def notice(self) -> None:
         self.run_(
             self.announcements.notice("g_1", 7, "group.joined", actor_id=1, subject_ids=[2, 3], text="x")
@@ -159,6 +169,13 @@ class Announcing(SynchronousTestCase):
             self.clock.pump([delay_s, 0.0, 0.0])
             self.assertEqual(len(asked), tries)
         self.assertEqual((len(set(asked)), len(self.tasks)), (1, 0))
+        self.assertEqual(self.waiting(), [])
+
+    def test_notice_left(self) -> None:
+        """What core does not write for a minute stays written down for whoever tells it later."""
+        self.notice()
+        self.clock.pump([0.5, 2.0, 10.0, 30.0, 0.0])
+        self.assertEqual((self.waiting(), len(self.tasks)), (["~g_1 00000000000000000007 group.joined"], 0))
 
     def test_no_notice(self) -> None:
         """A core that is away, slow, failing, refusing or babbling costs a log line and nothing else."""

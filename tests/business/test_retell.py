@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.bus.port import BusRefused
+from imd.bus.port import BusRefused, NoResponder
 from imd.bus.subjects import AUTH_DIRECT
 from imd.business.retell import LOOK_INTERVAL_S, PAGE, Retelling
 from imd.business.schema import open_business
@@ -118,6 +118,26 @@ class Killed(SynchronousTestCase):
         self.settle(self.first, 4 * LOOK_INTERVAL_S)
         self.assertEqual(len(self.first.invalidations), told)
 
+    def test_notice_by_another(self) -> None:
+        """A notice that no owner took before the node died is asked for by the next one, under the same key."""
+        asked: list[bytes] = []
+
+        async def nobody(subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+            asked.append(payload)
+            raise NoResponder(subject)
+
+        self.patch(self.first.bus, "request", nobody)
+        self.call("DELETE", f"/groups/{self.group_id}/members/{self.bob['userId']}", None, self.ann)
+        self.assertEqual(self.waiting(), 1)
+        self.first.run(self.first.tasks.stop())
+        self.first.run(self.first.database.stop())
+        second = World(connect=self.connect)
+        self.settle(second, 2.5 * LOOK_INTERVAL_S)
+        self.assertEqual([notice.SerializeToString() for notice in second.notices], asked[:1])
+        self.assertEqual(second.notices[0].notice.event, "group.kicked")
+        self.settle(second, 5 * LOOK_INTERVAL_S)
+        self.assertEqual(len(second.notices), 1)
+
     def test_rolled_back(self) -> None:
         """What is not committed is not told."""
         self.cut_off()
@@ -134,10 +154,11 @@ class Looking(SynchronousTestCase):
         self.rows: dict[str, bytes] = {}
         self.busy = False
         self.takes = True
+        self.refused: set[str] = set()
         self.published: list[bytes] = []
         self.tasks = Tasks()
         retelling = Retelling(
-            waiting=self, publish=self.publish, clock=self.clock, random=lambda: 0.5, tasks=self.tasks
+            waiting=self, tell=self.tell, clock=self.clock, random=lambda: 0.5, tasks=self.tasks
         )
         self.successResultOf(Deferred.fromCoroutine(retelling.start()))
         self.addCleanup(lambda: Deferred.fromCoroutine(self.tasks.stop()))
@@ -151,7 +172,12 @@ class Looking(SynchronousTestCase):
         for about in abouts:
             del self.rows[about]
 
-    async def publish(self, payload: bytes) -> bool:
+    async def remember(self, about: str, payload: bytes) -> None:
+        self.rows[about] = payload
+
+    async def tell(self, about: str, payload: bytes) -> bool:
+        if about in self.refused:
+            return False
         if self.takes:
             self.published.append(payload)
         return self.takes
@@ -180,3 +206,13 @@ class Looking(SynchronousTestCase):
         self.busy, self.takes = False, True
         self.looks(8)
         self.assertEqual((len(self.published), self.rows), (3 * PAGE, {}))
+
+    def test_one_that_cannot_be_told(self) -> None:
+        """What comes to nothing stays, and does not hold up what is behind it."""
+        self.rows = {"a": b"a", "b": b"b", "c": b"c"}
+        self.refused = {"a", "b"}
+        self.looks(2)
+        self.assertEqual((self.published, sorted(self.rows)), ([b"c"], ["a", "b"]))
+        self.refused.clear()
+        self.looks(2)
+        self.assertEqual(self.rows, {})
