@@ -19,4 +19,4 @@ def makeService(options: Options) -> Service:
     # After the reactor is in place, which some of what it imports would bring in another kind.
     from imd.roles.im import build
 
-    return serve(build, options.settings)
+    return serve(build, options)

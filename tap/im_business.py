@@ -20,4 +20,4 @@ def makeService(options: Options) -> Service:
     # After the reactor is in place, which some of what it imports would bring in another kind.
     from imd.roles.im_business import build
 
-    return serve(build, options.settings)
+    return serve(build, options)

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
 
 from imd.config.sections import CoreConfig
+from tap.log import NAME
 from tap.role import RoleOptions, reactor, refuse, require_asyncio, serve, stop
 
 #: As many as the largest machine has cores.
@@ -53,22 +53,23 @@ def makeService(options: Options) -> Service:
 
     if options["workers"] > 1:
         start = _start(options)
-        return serve(partial(supervise, count=options["workers"], start=start), options.settings)
+        return serve(partial(supervise, count=options["workers"], start=start), options)
     from imd.roles.im_core import build
 
     leash = Leash(reactor=reactor, stop=stop) if MARK in os.environ else None
-    return serve(partial(build, last=leash), options.settings)
+    return serve(partial(build, last=leash), options)
 
 
 def _start(options: Options) -> Any:
-    from imd.roles.supervise import Start, log_file_of
+    from imd.roles.supervise import Start
 
     twistd: Any = options.parent
-    config, logger = options["config"], twistd["logger"]
+    logger = twistd["logger"]
+    name = f"{logger.__module__}.{logger.__qualname__}" if logger else ""
     return Start(
         python=sys.executable,
-        config=str(Path(config).absolute()) if config else "",
-        logger=f"{logger.__module__}.{logger.__qualname__}" if logger else "",
-        log_file=log_file_of(twistd["logfile"], nodaemon=bool(twistd["nodaemon"])),
+        config=options["config"],
+        logger="" if name == NAME else name,
+        log_file=options.log.default_path(),
         environ=options.environ(),
     )

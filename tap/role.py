@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 if "twisted.internet.reactor" not in sys.modules:
@@ -29,9 +30,10 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import Options
 
-from imd.config.load import ConfigError, load
+from imd.config.load import load
 from imd.config.section import Section
 from imd.kernel.errors import StartupError
+from tap.log import OwnLog
 
 reactor: Any = _reactor
 
@@ -48,12 +50,24 @@ class RoleOptions(Options, Generic[S]):
     #: Whose file it is.
     kind: type[S]
     settings: S
+    log: OwnLog
 
     def postOptions(self) -> None:
+        if self["config"]:
+            # twistd may change folders, and the file is read again on SIGHUP.
+            self["config"] = str(Path(self["config"]).absolute())
         try:
-            self.settings = load(self["config"], self.environ(), self.kind)
-        except ConfigError as error:
+            self.settings = self.read()
+            self.log = OwnLog.take_over(self.parent, self.settings, clock=reactor)
+        except StartupError as error:
             refuse(error)
+
+    def read(self) -> S:
+        """The configuration as it is now.
+
+        :raises ConfigError: with all that is wrong.
+        """
+        return load(self["config"], self.environ(), self.kind)
 
     def environ(self) -> Mapping[str, str]:
         """What overrides the file."""
@@ -74,8 +88,12 @@ def require_asyncio() -> None:
         )
 
 
-def serve(build: Callable[..., Service], settings: Section) -> Service:
-    """The service of a role; ``build`` also takes the reactor, and whom to tell that the start failed."""
+def serve(build: Callable[..., Service], options: RoleOptions[Any]) -> Service:
+    """The service of a role; ``build`` also takes the reactor, the process, and whom to tell that the start failed."""
+    # After the reactor is in place, which some of what it imports would bring in another kind.
+    from imd.roles.process import Process
+
+    process: Process[Any] = Process(log=options.log.log, load=options.read, reopen=options.log.reopen)
     # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
     reactor.seconds = time.monotonic
     # What was imported stays, and messages are freed by their counts: a full collection of all that
@@ -84,10 +102,24 @@ def serve(build: Callable[..., Service], settings: Section) -> Service:
     gc.set_threshold(50_000, 20, 100)
     # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
+    reactor.callWhenRunning(_on_hang_up, process.hang_up)
     try:
-        return build(settings, reactor=reactor, on_failed=_give_up)
+        return build(options.settings, reactor=reactor, on_failed=_give_up, process=process)
     except StartupError as error:
         refuse(error)
+
+
+def _on_hang_up(reload: Callable[[], None]) -> None:
+    """SIGHUP reloads, or, where somebody closed the terminal that the server was started in, ends it."""
+    at_terminal = os.isatty(1)
+
+    def hang_up() -> None:
+        if at_terminal and not os.isatty(1):
+            stop()
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(hang_up))
 
 
 def _give_up(error: BaseException) -> None:

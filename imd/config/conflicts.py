@@ -10,6 +10,7 @@ from typing import Protocol
 from imd.config.address import EXPECTED, EXPECTED_HOST, Address, is_this_machine, parse_address, parse_host
 from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.log import of_log
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_content, of_webhook
@@ -56,6 +57,12 @@ class _Listen(Protocol):
 
 def conflicts(config: Section) -> Iterator[Conflict]:
     """What types and bounds cannot say. Reads certificates and secrets; touches nothing else."""
+    if isinstance(config, Config | CoreConfig | BusinessConfig | AdminConfig):
+        yield from of_log(config.log)
+        yield from _of_role(config)
+
+
+def _of_role(config: Config | CoreConfig | BusinessConfig | AdminConfig) -> Iterator[Conflict]:
     if isinstance(config, Config):
         if not config.data_dir.strip():
             yield Conflict("data_dir", "is empty; expected a folder")
@@ -89,7 +96,7 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from of_webhook(config.webhook)
         yield from _nats(config.nats)
         yield from _sql(config.sql)
-    elif isinstance(config, AdminConfig):
+    else:
         if not config.bootstrap_token_file.strip():
             yield Conflict("bootstrap_token_file", "is empty; expected a file, made at first start")
         yield from _of_clients(config.listen, config.tls)

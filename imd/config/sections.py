@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import field
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.log import Log
 from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
 from imd.config.quotas import Quotas
@@ -276,6 +277,7 @@ class Config(Section, frozen=True):
     login_policy: LoginPolicy = LoginPolicy()
     content: Content = Content()
     webhook: Webhook = Webhook()
+    log: Log = Log()
 
 
 class CoreConfig(Section, frozen=True):
@@ -297,6 +299,7 @@ class CoreConfig(Section, frozen=True):
     nats: Nats = Nats()
     mongo: Mongo = Mongo()
     redis: Redis = Redis()
+    log: Log = Log()
 
 
 class BusinessConfig(Section, frozen=True):
@@ -321,6 +324,7 @@ class BusinessConfig(Section, frozen=True):
     webhook: BusinessWebhook = BusinessWebhook()
     nats: Nats = Nats()
     sql: Sql = Sql()
+    log: Log = Log()
 
 
 class AdminConfig(Section, frozen=True):
@@ -334,3 +338,4 @@ class AdminConfig(Section, frozen=True):
     tls: Tls = Tls()
     nats: Nats = Nats()
     sql: Sql = Sql()
+    log: Log = Log()

@@ -36,16 +36,24 @@ from imd.roles.listeners import (
     native_listeners,
     websocket,
 )
+from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
 
-def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
+def build(
+    config: Config,
+    *,
+    reactor: Any,
+    on_failed: Callable[[BaseException], None],
+    process: Process[Config],
+) -> Stages:
     """The whole server, in the order in which it starts; it stops in reverse.
 
     :param on_failed: hears why the start failed, after what was up has been stopped.
+    :param process: its log, and word of SIGHUP.
     """
     data_dir = Path(config.data_dir)
     bus_pool = ThreadPool(minthreads=1, maxthreads=1, name="bus")
@@ -76,6 +84,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
     )
     own = build_settings(data_dir, bus=bus, is_operator=stores.operator_token.is_right, reactor=reactor)
     settings = SettingsSeen(bus=bus, node="im", config=config)
+    process.follow(settings)
     settings.on_changed(business.in_force.change)
     settings.on_changed(core.in_force.change)
     readiness = Readiness({})
@@ -101,6 +110,7 @@ def build(config: Config, *, reactor: Any, on_failed: Callable[[BaseException], 
         tasks=reporting,
     )
     stages: list[tuple[str, Stage]] = [
+        ("log", process.log),
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
         ("bus thread", Pool(bus_pool)),

@@ -24,6 +24,8 @@ from imd.ops.operator_token import OperatorToken
 from imd.ops.site import SmallRequest
 from imd.roles.bus import nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.process import Process
+from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import mysql_server, watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.sql import Database
@@ -33,10 +35,17 @@ from imd.storage.sql_mysql import open_mysql, open_mysql_for_upgrade
 _CREATE_PATIENCE_S = 30
 
 
-def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
+def build(
+    config: AdminConfig,
+    *,
+    reactor: Any,
+    on_failed: Callable[[BaseException], None],
+    process: Process[AdminConfig],
+) -> Stages:
     """The node, in the order in which it starts; it stops in reverse.
 
     :param on_failed: hears why the start failed, after what was up has been stopped.
+    :param process: its log, and word of SIGHUP.
     :raises StartupError: a secret cannot be read.
     """
     bus = nats_bus(config.nats, name=f"admin-{config.node_id}", reactor=reactor)
@@ -51,6 +60,8 @@ def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseExcepti
     publish = PublishSettings(
         store=SqlSettings(database), bus=bus, clock=reactor, wall_clock=system_wall_clock, tasks=tasks
     )
+    seen = SettingsSeen(bus=bus, node=f"admin-{config.node_id}", config=config)
+    process.follow(seen)
     token = OperatorToken(config.bootstrap_token_file, key="bootstrap_token_file")
     watched = watched_database(database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": watched.is_well})
@@ -61,12 +72,14 @@ def build(config: AdminConfig, *, reactor: Any, on_failed: Callable[[BaseExcepti
         request_factory=SmallRequest,
     )
     stages: list[tuple[str, Stage]] = [
+        ("log", process.log),
         ("operators' token", token),
         ("bus", bus),
         ("SQL threads", Pool(pool)),
         ("database", database),
         ("background work", Background(tasks)),
         ("settings", publish),
+        ("settings heard", seen),
         ("database watch", watched),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),

@@ -13,15 +13,23 @@ from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement
 
 
-def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseException], None]) -> Stages:
+def build(
+    config: BusinessConfig,
+    *,
+    reactor: Any,
+    on_failed: Callable[[BaseException], None],
+    process: Process[BusinessConfig],
+) -> Stages:
     """The node, in the order in which it starts; it stops in reverse.
 
     :param on_failed: hears why the start failed, after what was up has been stopped.
+    :param process: its log, and word of SIGHUP.
     :raises StartupError: a secret cannot be read.
     """
     name = f"business-{config.node_id}"
@@ -35,6 +43,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         stores=cluster_business(config),
     )
     settings = SettingsSeen(bus=bus, node=name, config=config)
+    process.follow(settings)
     settings.on_changed(business.in_force.change)
     database = watched_database(business.database, clock=reactor)
     readiness = Readiness(
@@ -44,6 +53,7 @@ def build(config: BusinessConfig, *, reactor: Any, on_failed: Callable[[BaseExce
         {"api": business.api}, readiness=readiness, reactor=reactor, request_factory=business.request_factory
     )
     stages: list[tuple[str, Stage]] = [
+        ("log", process.log),
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),

@@ -28,16 +28,23 @@ from imd.roles.listeners import (
     native_listeners,
     websocket,
 )
+from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
 
 
 def build(
-    config: CoreConfig, *, reactor: Any, on_failed: Callable[[BaseException], None], last: Stage | None = None
+    config: CoreConfig,
+    *,
+    reactor: Any,
+    on_failed: Callable[[BaseException], None],
+    process: Process[CoreConfig],
+    last: Stage | None = None,
 ) -> Stages:
     """The node, in the order in which it starts; it stops in reverse.
 
     :param on_failed: hears why the start failed, after what was up has been stopped.
+    :param process: its log, and word of SIGHUP.
     :param last: started when everything else is up.
     :raises StartupError: a secret or certificate cannot be used.
     """
@@ -68,6 +75,7 @@ def build(
         reactor=reactor,
     )
     settings = SettingsSeen(bus=bus, node=name, config=config)
+    process.follow(settings)
     settings.on_changed(core.in_force.change)
     reporting = Tasks()
     reports = NodeReports(
@@ -81,6 +89,7 @@ def build(
         tasks=reporting,
     )
     stages: list[tuple[str, Stage]] = [
+        ("log", process.log),
         ("bus", bus),
         *_with_listeners(config, core=core, site=site, reactor=reactor),
         ("settings", settings),

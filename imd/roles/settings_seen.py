@@ -37,7 +37,9 @@ class SettingsSeen(Generic[C]):
     def __init__(self, *, bus: Bus, node: str, config: C) -> None:
         self._bus = bus
         self._node = node
-        self._file = config
+        #: What holds where settings say nothing.
+        self.file = config
+        self._document: Document = {}
         self._listeners: list[Listener[C]] = []
         self.version = 0
         #: What holds now.
@@ -46,6 +48,11 @@ class SettingsSeen(Generic[C]):
     def on_changed(self, listener: Listener[C]) -> None:
         """Have the listener told of every version from here on."""
         self._listeners.append(listener)
+
+    def take_file(self, config: C) -> None:
+        """The node's own file has changed: what settings name still stands above it."""
+        self.file, self.config = config, overlaid(config, self._document)
+        self._tell()
 
     async def start(self) -> None:
         self._bus.consume(ADMIN_CONFIG, self._node, self._heard)
@@ -76,10 +83,14 @@ class SettingsSeen(Generic[C]):
         )
 
     def _apply(self, version: int, document: Document) -> None:
-        self.version, self.config = version, overlaid(self._file, document)
+        self.version, self._document = version, document
+        self.config = overlaid(self.file, document)
         self._log.info("settings version {version} is in force", version=version)
+        self._tell()
+
+    def _tell(self) -> None:
         for listener in self._listeners:
             try:
-                listener(self.config, version)
+                listener(self.config, self.version)
             except Exception:
-                self._log.failure("settings version {version} did not reach all", version=version)
+                self._log.failure("settings version {version} did not reach all", version=self.version)

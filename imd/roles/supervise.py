@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.protocol import Protocol, connectionDone
@@ -12,6 +11,7 @@ from twisted.python.failure import Failure
 
 from imd.config.sections import CoreConfig
 from imd.kernel.lifecycle import Stages
+from imd.roles.process import Process
 from imd.roles.stages import STOP_MARGIN_S
 from imd.roles.workers import LEASH_FD, READY_FD, Worker, Workers
 
@@ -21,8 +21,6 @@ MARK: Final = "IMD_WORKER"
 LOG_NODE: Final = "IM_LOG_NODE"
 
 _TWISTD: Final = "from twisted.scripts.twistd import run; run()"
-#: What workers write says which of them it is; Twisted's own text does not.
-_LOGGER: Final = "imd.ops.logging.console"
 
 
 class Start(NamedTuple):
@@ -31,20 +29,17 @@ class Start(NamedTuple):
     python: str
     #: Absolute, or empty.
     config: str
-    #: Dotted name, or empty.
+    #: Dotted name of one that is not ours, or empty.
     logger: str
-    #: Empty: the standard output.
+    #: As twistd was told; empty: the standard output.
     log_file: str
     environ: Mapping[str, str]
 
     def worker(self, node_id: int) -> Worker:
         """The command of one node."""
         command = [self.python, "-c", _TWISTD, "--nodaemon", "--pidfile="]
-        if self.log_file and not self.logger:
-            # Two processes cannot turn over one file.
-            command.append(f"--logfile={self.log_file}.node-{node_id}")
-        else:
-            command.append(f"--logger={self.logger or _LOGGER}")
+        # The file as well, if need be: all append to it, and each line says which node it is of.
+        command.append(f"--logger={self.logger}" if self.logger else f"--logfile={self.log_file or '-'}")
         command.append("im-core")
         if self.config:
             command.append(f"--config={self.config}")
@@ -52,15 +47,14 @@ class Start(NamedTuple):
         return Worker(node_id, command, {**self.environ, **own})
 
 
-def log_file_of(given: str | None, *, nodaemon: bool) -> str:
-    """Where twistd writes that was started with these options; "" for the standard output."""
-    if given == "-" or (not given and nodaemon):
-        return ""
-    return str(Path(given or "twistd.log").absolute())
-
-
 def supervise(
-    config: CoreConfig, *, count: int, start: Start, reactor: Any, on_failed: Callable[[BaseException], None]
+    config: CoreConfig,
+    *,
+    count: int,
+    start: Start,
+    reactor: Any,
+    on_failed: Callable[[BaseException], None],
+    process: Process[CoreConfig],
 ) -> Stages:
     """The supervisor of ``count`` nodes."""
     # Longer than a worker gives itself, so that it is not killed while it still drains.
@@ -70,8 +64,9 @@ def supervise(
         reactor=reactor,
         stop_timeout_s=stop_timeout_s,
     )
+    process.on_hang_up(workers.hang_up)
     return Stages(
-        [("workers", workers)],
+        [("log", process.log), ("workers", workers)],
         clock=reactor,
         on_failed=on_failed,
         stop_timeout_s=stop_timeout_s + STOP_MARGIN_S,

@@ -87,6 +87,11 @@ class Workers:
             raise
         self._log.info("{count} workers are ready", count=len(self._watched))
 
+    def hang_up(self) -> None:
+        """Pass SIGHUP on."""
+        for each in self._watched:
+            each.signal("HUP")
+
     async def stop(self) -> None:
         ends = [each.end() for each in self._watched]
         deadline_s = self._reactor.seconds() + self._stop_timeout_s

@@ -63,7 +63,7 @@ class Workers(TestCase):
 
     def ready_count(self) -> int:
         """How often a worker has become ready."""
-        return self.core.log.count("_Watched#info] node ")
+        return self.core.log.count("info     imd.roles.workers._Watched: node ")
 
     async def test_life(self) -> None:
         """Connections come to both; one that is killed comes back while the other goes on; both drain."""

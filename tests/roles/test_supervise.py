@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.roles.supervise import LOG_NODE, MARK, Leash, Start, log_file_of
+from imd.roles.supervise import LOG_NODE, MARK, Leash, Start
 
 
 class Starts(SynchronousTestCase):
@@ -39,19 +39,10 @@ class Starts(SynchronousTestCase):
         self.assertFalse(any("workers" in each for each in command))
 
     def test_log(self) -> None:
-        """Lines say which node they are of; two processes never write, and turn over, one file."""
-        self.assertIn("--logger=imd.ops.logging.console", self.start().worker(7).command)
+        """All write to where twistd was told to; a logger that is not ours is handed on."""
+        self.assertIn("--logfile=-", self.start().worker(7).command)
+        self.assertIn("--logfile=/var/log/im.log", self.start(log_file="/var/log/im.log").worker(7).command)
         self.assertIn("--logger=my.own", self.start(logger="my.own", log_file="/l").worker(7).command)
-        self.assertIn(
-            "--logfile=/var/log/im.log.node-7", self.start(log_file="/var/log/im.log").worker(7).command
-        )
-
-    def test_log_file(self) -> None:
-        """Where twistd writes: a file if it was named or nobody looks at the terminal."""
-        self.assertEqual(log_file_of(None, nodaemon=True), "")
-        self.assertEqual(log_file_of("-", nodaemon=False), "")
-        self.assertTrue(log_file_of(None, nodaemon=False).endswith("/twistd.log"))
-        self.assertEqual(log_file_of("/x.log", nodaemon=True), "/x.log")
 
 
 class Leashes(SynchronousTestCase):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from msgspec import field
 
 from imd.config.load import overlaid, problems_in
+from imd.config.log import Log, of_log
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_failure_mode
 from imd.config.section import Section
@@ -48,6 +49,14 @@ class ContentSettings(Section, frozen=True):
     hook_on_failure: str = "open"
 
 
+class LogSettings(Section, frozen=True):
+    """Of [log], what can change at any time."""
+
+    level: str = "info"
+    levels: list[str] = field(default_factory=list)
+    lines_per_s: float = 0
+
+
 class Changeable(Section, frozen=True):
     """All keys that a document may hold; defaults here mean nothing, only what is named counts."""
 
@@ -56,6 +65,7 @@ class Changeable(Section, frozen=True):
     accounts: AccountSettings = AccountSettings()
     permission: Permission = Permission()
     content: ContentSettings = ContentSettings()
+    log: LogSettings = LogSettings()
 
 
 class Settings(NamedTuple):
@@ -82,4 +92,8 @@ def problems(document: object) -> list[str]:
     return [
         *(f"permission.{key}: {text}" for key, text in problems_of(changed.permission)),
         *(f"{path}: {text}" for path, text, _ in of_failure_mode(changed.content.hook_on_failure)),
+        *(
+            f"{path}: {text}"
+            for path, text, _ in of_log(Log(level=changed.log.level, levels=changed.log.levels))
+        ),
     ]

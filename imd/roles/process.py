@@ -1,0 +1,78 @@
+"""What a role has of the process that it runs in: its log, and word of SIGHUP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from twisted.logger import Logger
+
+from imd.admin.settings.model import Changeable
+from imd.config.changes import changes
+from imd.config.load import ConfigError, keys
+from imd.config.section import Section
+from imd.ops.logs.log import ProcessLog
+from imd.roles.settings_seen import SettingsSeen
+
+C = TypeVar("C", bound=Section)
+
+#: Of [log], what only SIGHUP changes.
+_LOG_KEYS = ("log.format", "log.file")
+
+
+class Process(Generic[C]):
+    """One a process; ``hang_up`` is what SIGHUP does.
+
+    :param load: the configuration as its file and the environment are now; raises ``ConfigError``.
+    :param reopen: opens the log anew, as this configuration says.
+    """
+
+    _log = Logger()
+
+    def __init__(self, *, log: ProcessLog, load: Callable[[], C], reopen: Callable[[C], None]) -> None:
+        self.log = log
+        self._load = load
+        self._reopen = reopen
+        self._settings: SettingsSeen[C] | None = None
+        self._others: list[Callable[[], None]] = []
+
+    def follow(self, settings: SettingsSeen[C]) -> None:
+        """Have the log go by them, and lay them over the file again when it is read again."""
+        self._settings = settings
+        settings.on_changed(self._settings_changed)
+
+    def on_hang_up(self, told: Callable[[], None]) -> None:
+        """Tell somebody else, too."""
+        self._others.append(told)
+
+    def hang_up(self) -> None:
+        """Read the configuration again, take what may change, and open the log file anew.
+
+        A file with anything wrong changes nothing, and all that is wrong is told.
+        """
+        for told in self._others:
+            told()
+        try:
+            config = self._load()
+        except ConfigError as error:
+            self._log.error("SIGHUP: nothing is changed, {error}", error=error)
+            return
+        if self._settings is None:
+            self._reopen(config)
+            return
+        merged, found = changes(self._settings.file, config, changeable=_CHANGEABLE)
+        self._settings.take_file(merged)
+        self._reopen(self._settings.config)
+        self._log.info("SIGHUP: the log is opened anew; in force now: {taken}", taken=_listed(found.taken))
+        if found.left:
+            self._log.warn("SIGHUP: only a restart brings into force: {left}", left=_listed(found.left))
+
+    def _settings_changed(self, config: Any, version: int) -> None:
+        self.log.change(config.log)
+
+
+_CHANGEABLE = frozenset([*(path for path, _ in keys(Changeable)), *_LOG_KEYS])
+
+
+def _listed(paths: list[str]) -> str:
+    return ", ".join(paths) or "nothing else than before"
