@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 import time
@@ -100,6 +101,7 @@ def serve(build: Callable[..., Service], options: RoleOptions[Any]) -> Service:
     # would only hold up everybody for 50 ms now and then.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    raise_open_files()
     # Drain and end with 0; twistd's own handler would drain, too, and then die of the signal.
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
     reactor.callWhenRunning(_on_hang_up, process.hang_up)
@@ -120,6 +122,14 @@ def _on_hang_up(reload: Callable[[], None]) -> None:
             reload()
 
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(hang_up))
+
+
+def raise_open_files() -> None:
+    """Each connection is an open file; most systems permit 1,024 at first, and far more to who asks."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems call it unlimited, and refuse to set that.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _give_up(error: BaseException) -> None:

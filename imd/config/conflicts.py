@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -158,6 +160,8 @@ def _tls(given: dict[str, str], tls: Tls) -> Iterator[Conflict]:
     ):
         if file:
             yield from _readable(path, file)
+            if path == "tls.private_key_file":
+                yield from _private(path, file)
         elif secure:
             yield Conflict(
                 path, f"is empty; {' and '.join(secure)} cannot do without a PEM file here", secure
@@ -227,6 +231,16 @@ def _readable(path: str, file: str) -> Iterator[Conflict]:
             opened.read(1)
     except OSError as error:
         yield Conflict(path, f"cannot read {file}: {error.strerror}; expected a PEM file")
+
+
+def _private(path: str, file: str) -> Iterator[Conflict]:
+    """Whoever has the key is the server; one that cannot be read is told already."""
+    if not file:
+        return
+    with suppress(OSError):
+        mode = stat.S_IMODE(Path(file).stat().st_mode)
+        if mode & 0o007:
+            yield Conflict(path, f"{file} is open to everybody (mode {mode:04o}): chmod 0600 {file}")
 
 
 def _token_secret(file: str) -> Iterator[Conflict]:
@@ -325,6 +339,7 @@ def _nats(nats: Nats) -> Iterator[Conflict]:
     if nats.password_file and not nats.user:
         yield Conflict("nats.user", "is empty, but there is a password_file", ("nats.password_file",))
     pair = {"certificate_file": nats.certificate_file, "private_key_file": nats.private_key_file}
+    yield from _private("nats.private_key_file", nats.private_key_file)
     for name, file in pair.items():
         if file:
             yield from _readable(f"nats.{name}", file)

@@ -208,12 +208,16 @@ class Conflicts(LoadCase):
             ],
         )
         pem = self.file("-----BEGIN", "server.pem")
+        with_key = f'{listen}[tls]\ncertificate_file = "{pem}"\nprivate_key_file = "{pem}"\n'
+        Path(pem).chmod(0o644)
+        self.refused(with_key, "tls.private_key_file", "chmod 0600")
+        Path(pem).chmod(0o640)
         self.refused(
             f'{listen}[tls]\ncertificate_file = "{pem}"\nprivate_key_file = "{pem}.key"\n',
             "tls.private_key_file: cannot read",
             "No such file",
         )
-        self.load(f'{listen}[tls]\ncertificate_file = "{pem}"\nprivate_key_file = "{pem}"\n')
+        self.load(with_key)
 
     def test_orders(self) -> None:
         """Pairs of numbers that only make sense in one order."""

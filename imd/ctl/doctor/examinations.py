@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from imd.ctl.doctor import disk, folder, sqlite
+from imd.ctl.doctor import disk, folder, listeners, sqlite
 from imd.ctl.doctor.finding import Finding
 from imd.ctl.doctor.running import Examination
 from imd.ctl.doctor.targets import Target, agreement, valid
@@ -23,6 +23,12 @@ def examinations_of(targets: Sequence[Target], world: World) -> list[Examination
     return [
         Examination("versions", versions, _LOCAL_S),
         Examination("configuration", partial(_configurations, targets), _LOCAL_S),
+        *(
+            Examination(
+                f"the server of {target.name}", partial(listeners.server, target, proc=world.proc), _LOCAL_S
+            )
+            for target in targets
+        ),
         *chain.from_iterable(_of_folder(target, world) for target in targets),
     ]
 
