@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import Service
 
+from imd.config.address import parse_address
 from imd.config.sections import CoreConfig
 from tap.log import NAME
 from tap.role import RoleOptions, reactor, refuse, require_asyncio, serve, stop
@@ -17,6 +18,7 @@ from tap.role import RoleOptions, reactor, refuse, require_asyncio, serve, stop
 #: As many as the largest machine has cores.
 MAX_WORKERS = 256
 MAX_NODE_ID = 1023
+MAX_PORT = 65_535
 
 _WORKERS = (
     "nodes on this machine, one a core: they share its ports, and have the ids node_id, node_id + 1, ..."
@@ -39,6 +41,10 @@ class Options(RoleOptions[CoreConfig]):
             refuse(
                 f"--workers {self['workers']}: the last would be node {last}; expected at most {MAX_NODE_ID}"
             )
+
+        listen = self.settings.metrics.listen
+        if listen and parse_address(listen).port + self["workers"] - 1 > MAX_PORT:
+            refuse(f"--workers {self['workers']}: metrics.listen {listen} leaves no port for each of them")
 
     def environ(self) -> Mapping[str, str]:
         # Whoever shares ports must be able to, and that is judged now.

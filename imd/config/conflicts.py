@@ -14,6 +14,7 @@ from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.log import of_log
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
+from imd.config.metrics_conflicts import of_metrics
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_content, of_webhook
 from imd.config.secret import read_secret
@@ -61,6 +62,8 @@ def conflicts(config: Section) -> Iterator[Conflict]:
     """What types and bounds cannot say. Reads certificates and secrets; touches nothing else."""
     if isinstance(config, Config | CoreConfig | BusinessConfig | AdminConfig):
         yield from of_log(config.log)
+        listeners = {f"listen.{name}": getattr(config.listen, name, "") for name in _LISTENERS}
+        yield from of_metrics(config.metrics, listeners)
         yield from _of_role(config)
 
 

@@ -30,6 +30,9 @@ LISTENERS: tuple[Listener, ...] = (
     Listener("listen.tls", "varint-framed protobuf", _CLIENTS, tls=True),
     Listener("listen.http", "HTTP/1.1; at /ws WebSocket", _BROWSERS, tls=False, permitted_by=_PLAINTEXT),
     Listener("listen.https", "HTTP/1.1; at /ws WebSocket", _BROWSERS, tls=True),
+    Listener(
+        "metrics.listen", "HTTP/1.1; /metrics", "Prometheus", tls=False, permitted_by="metrics.allow_public"
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from msgspec import field
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.log import Log
+from imd.config.metrics import AdminMetrics, BusinessMetrics, CoreMetrics, Metrics
 from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
 from imd.config.quotas import Quotas
@@ -278,6 +279,7 @@ class Config(Section, frozen=True):
     content: Content = Content()
     webhook: Webhook = Webhook()
     log: Log = Log()
+    metrics: Metrics = Metrics()
 
 
 class CoreConfig(Section, frozen=True):
@@ -300,6 +302,7 @@ class CoreConfig(Section, frozen=True):
     mongo: Mongo = Mongo()
     redis: Redis = Redis()
     log: Log = Log()
+    metrics: CoreMetrics = CoreMetrics()
 
 
 class BusinessConfig(Section, frozen=True):
@@ -325,6 +328,7 @@ class BusinessConfig(Section, frozen=True):
     nats: Nats = Nats()
     sql: Sql = Sql()
     log: Log = Log()
+    metrics: BusinessMetrics = BusinessMetrics()
 
 
 class AdminConfig(Section, frozen=True):
@@ -339,3 +343,4 @@ class AdminConfig(Section, frozen=True):
     nats: Nats = Nats()
     sql: Sql = Sql()
     log: Log = Log()
+    metrics: AdminMetrics = AdminMetrics()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -44,6 +44,10 @@ class Readiness:
         if self._state != "up":
             return {"node": self._state}
         return {name: "unavailable" for name, well in self._checks.items() if not well()}
+
+    def parts(self) -> Iterator[tuple[str, bool]]:
+        """Each part by itself, whatever the node does."""
+        return ((name, well()) for name, well in self._checks.items())
 
     def is_ready(self) -> bool:
         return self._state == "up" and all(well() for well in self._checks.values())

@@ -61,6 +61,11 @@ class SteadySite(Site):
         self._open: set[SteadyChannel] = set()
         self._looked_at = 0
 
+    @property
+    def open_count(self) -> int:
+        """Connections that speak HTTP, maybe some more that do not any longer."""
+        return len(self._open)
+
     def admit(self, channel: SteadyChannel) -> bool:
         """Whether there is room for one more connection."""
         if len(self._open) >= min(MAX_CONNECTIONS, 2 * self._looked_at + 100):

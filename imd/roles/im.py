@@ -36,6 +36,7 @@ from imd.roles.listeners import (
     native_listeners,
     websocket,
 )
+from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
@@ -111,6 +112,9 @@ def build(
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
+        *metrics_stages(
+            config.metrics.listen, [], identity=Identity("im", "im"), readiness=readiness, reactor=reactor
+        ),
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
         ("bus thread", Pool(bus_pool)),

@@ -24,6 +24,7 @@ from imd.ops.operator_token import OperatorToken
 from imd.ops.site import SmallRequest
 from imd.roles.bus import nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import mysql_server, watched_database
@@ -48,7 +49,8 @@ def build(
     :param process: its log, and word of SIGHUP.
     :raises StartupError: a secret cannot be read.
     """
-    bus = nats_bus(config.nats, name=f"admin-{config.node_id}", reactor=reactor)
+    name = f"admin-{config.node_id}"
+    bus = nats_bus(config.nats, name=name, reactor=reactor)
     pool = ThreadPool(minthreads=1, maxthreads=config.sql.pool_size, name="admin-sql")
     database = Database(
         connect=partial(_open, config.sql),
@@ -73,6 +75,13 @@ def build(
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
+        *metrics_stages(
+            config.metrics.listen,
+            [],
+            identity=Identity("im-admin", name),
+            readiness=readiness,
+            reactor=reactor,
+        ),
         ("operators' token", token),
         ("bus", bus),
         ("SQL threads", Pool(pool)),

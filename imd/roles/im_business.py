@@ -13,6 +13,7 @@ from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import watched_database
@@ -54,6 +55,13 @@ def build(
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
+        *metrics_stages(
+            config.metrics.listen,
+            [],
+            identity=Identity("im-business", name),
+            readiness=readiness,
+            reactor=reactor,
+        ),
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),

@@ -28,6 +28,7 @@ from imd.roles.listeners import (
     native_listeners,
     websocket,
 )
+from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.process import Process
 from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
@@ -90,6 +91,13 @@ def build(
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
+        *metrics_stages(
+            config.metrics.listen,
+            [],
+            identity=Identity("im-core", name),
+            readiness=readiness,
+            reactor=reactor,
+        ),
         ("bus", bus),
         *_with_listeners(config, core=core, site=site, reactor=reactor),
         ("settings", settings),

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 
+from imd.config.address import parse_address
 from imd.config.sections import CoreConfig
 from imd.kernel.lifecycle import Stages
 from imd.roles.process import Process
@@ -35,16 +36,27 @@ class Start(NamedTuple):
     log_file: str
     environ: Mapping[str, str]
 
-    def worker(self, node_id: int) -> Worker:
-        """The command of one node."""
+    def worker(self, node_id: int, *, metrics: str) -> Worker:
+        """The command of one node.
+
+        :param metrics: where it tells them.
+        """
         command = [self.python, "-c", _TWISTD, "--nodaemon", "--pidfile="]
         # The file as well, if need be: all append to it, and each line says which node it is of.
         command.append(f"--logger={self.logger}" if self.logger else f"--logfile={self.log_file or '-'}")
         command.append("im-core")
         if self.config:
             command.append(f"--config={self.config}")
-        own = {MARK: "1", LOG_NODE: str(node_id), "IM__NODE_ID": str(node_id)}
+        own = {MARK: "1", LOG_NODE: str(node_id), "IM__NODE_ID": str(node_id), "IM__METRICS__LISTEN": metrics}
         return Worker(node_id, command, {**self.environ, **own})
+
+
+def metrics_of(listen: str, index: int) -> str:
+    """Where a worker tells its metrics: each at a port of its own, since one scrape must be of one process."""
+    if not listen:
+        return ""
+    address = parse_address(listen)
+    return str(address if not address.port else address._replace(port=address.port + index))
 
 
 def supervise(
@@ -60,7 +72,10 @@ def supervise(
     # Longer than a worker gives itself, so that it is not killed while it still drains.
     stop_timeout_s = config.gateway.drain_timeout_s + 2 * STOP_MARGIN_S
     workers = Workers(
-        [start.worker(config.node_id + index) for index in range(count)],
+        [
+            start.worker(config.node_id + index, metrics=metrics_of(config.metrics.listen, index))
+            for index in range(count)
+        ],
         reactor=reactor,
         stop_timeout_s=stop_timeout_s,
     )

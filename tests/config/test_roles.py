@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config.load import ConfigError, load
 from imd.config.section import Section
-from imd.config.sections import AdminConfig, BusinessConfig, CoreConfig
+from imd.config.sections import AdminConfig, BusinessConfig, Config, CoreConfig
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -247,3 +247,31 @@ class Relations(RoleCase):
         """A role without its servers is told so."""
         self.refused(CoreConfig, "[nats]\nservers = []\n", "nats.servers: is empty")
         self.refused(CoreConfig, "[mongo]\nhosts = []\n", "mongo.hosts: is empty")
+
+
+class MetricsAddress(RoleCase):
+    """[metrics]."""
+
+    def test_default(self) -> None:
+        """Loopback, and another port for each role, so that one machine can have them all."""
+        listens = {
+            Config().metrics.listen,
+            CoreConfig().metrics.listen,
+            BusinessConfig().metrics.listen,
+            AdminConfig().metrics.listen,
+        }
+        self.assertEqual(len(listens), 4)
+        self.assertTrue(all(listen.startswith("127.0.0.1:") for listen in listens))
+
+    def test_public(self) -> None:
+        """Others reach it only where that was said."""
+        for kind in (CoreConfig, BusinessConfig, AdminConfig):
+            self.refused(kind, '[metrics]\nlisten = "0.0.0.0:1"\n', "metrics.listen", "metrics.allow_public")
+        load(self.file('[metrics]\nlisten = "[::]:1"\nallow_public = true\n'), {}, CoreConfig)
+
+    def test_address(self) -> None:
+        """Nothing, or an address that nothing else has."""
+        load(self.file('[metrics]\nlisten = ""\n'), {}, CoreConfig)
+        load(self.file('[metrics]\nlisten = "127.0.0.1:0"\n[listen]\nhttp = "127.0.0.1:0"\n'), {}, CoreConfig)
+        self.refused(CoreConfig, '[metrics]\nlisten = "9464"\n', "metrics.listen: has no port", "IP:PORT")
+        self.refused(CoreConfig, '[metrics]\nlisten = "127.0.0.1:7780"\n', "is taken by listen.http")

@@ -57,7 +57,9 @@ class RoleNode:
         self.mariadb = own.get("mariadb") or (engine("mariadb") if role != "core" else self._absent(MariaDb))
         self.mongo = own.get("mongo") or (engine("mongo") if role == "core" else self._absent(Mongod))
         self.redis = own.get("redis") or (engine("redis") if role == "core" else self._absent(RedisServer))
-        ports = {"http": free_port()} | ({"tcp": free_port()} if role == "core" else {})
+        ports = {"http": free_port(), "metrics": free_port()} | (
+            {"tcp": free_port()} if role == "core" else {}
+        )
         self.node = Node(
             name=f"{role}-{number}", folder=self.folder, ports=ports, outlives=False, drain_timeout_s=5
         )

@@ -73,7 +73,7 @@ class LiveServer:
 
     def __init__(self, *, settings: Settings | None = None, tls: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imd-live-"))
-        self.tcp_port, self.http_port, self.tls_port, self.https_port = _free_ports(4)
+        self.tcp_port, self.http_port, self.tls_port, self.https_port, self.metrics_port = _free_ports(5)
         self.certificate_file = self.folder / "certificate.pem"
         self.log_file = self.folder / "server.log"
         self._config_file = self.folder / "im.toml"
@@ -88,6 +88,7 @@ class LiveServer:
                 "tcp": f"127.0.0.1:{self.tcp_port}",
                 "http": f"127.0.0.1:{self.http_port}",
             },
+            "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"},
         }
         if tls:
             key_file = self.folder / "key.pem"
@@ -106,6 +107,11 @@ class LiveServer:
     def http_url(self) -> str:
         """Base of the REST addresses."""
         return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """What Prometheus scrapes."""
+        return f"http://127.0.0.1:{self.metrics_port}/metrics"
 
     @property
     def ws_url(self) -> str:

@@ -36,13 +36,20 @@ _LIMITS: Final = (
 
 
 def configuration(
-    *, data_dir: Path, tcp: int, http: int, connections: int, settings: Sequence[tuple[str, str]]
+    *,
+    data_dir: Path,
+    tcp: int,
+    http: int,
+    metrics: int,
+    connections: int,
+    settings: Sequence[tuple[str, str]],
 ) -> str:
     """TOML for a server without rate limits; ``settings`` are ("section.key", TOML value) on top."""
     values = {
         "data_dir": f'"{data_dir}"',
         "listen.tcp": f'"127.0.0.1:{tcp}"',
         "listen.http": f'"127.0.0.1:{http}"',
+        "metrics.listen": f'"127.0.0.1:{metrics}"',
         "gateway.max_connections": str(max(1000, connections * 2)),
         "gateway.max_unauthenticated_share": "0.5",
         "gateway.drain_timeout_s": "1.0",
@@ -99,13 +106,14 @@ class OwnServer:
         self._folder = Path(tempfile.mkdtemp(prefix="imd-bench-"))
         self.config_file = self._folder / "imd.toml"
         self._log = self._folder / "log"
-        tcp, http = _free_ports(2)
+        tcp, http, metrics = _free_ports(3)
         self.address = ("127.0.0.1", tcp)
         self.config_file.write_text(
             configuration(
                 data_dir=self._folder / "data",
                 tcp=tcp,
                 http=http,
+                metrics=metrics,
                 connections=connections,
                 settings=settings,
             )

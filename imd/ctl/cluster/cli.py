@@ -153,6 +153,7 @@ def _say_where(cluster: Cluster, folder: Path) -> None:
         ("web clients", [node.ws_url for node in cores]),
         ("REST", [f"{node.http_url}/api/v1" for node in business]),
         ("operators", [f"{node.http_url}/api/v1" for node in cluster.of_role("admin")]),
+        ("metrics", [node.metrics_url for node in cluster.nodes.values()]),
     ):
         if addresses:
             print(f"  {what + ':':<16}{'  '.join(addresses)}")

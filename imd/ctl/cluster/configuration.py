@@ -93,9 +93,12 @@ class Configuration:
 
     def _sections(self, node: Node) -> dict[str, dict[str, object]]:
         listen = {what: f"{node.host}:{port}" for what, port in node.ports.items()}
+        # Told nowhere, where a test has no port for it.
+        metrics = listen.pop("metrics", "")
         common: dict[str, dict[str, object]] = {
             "": {"node_id": node.number},
             "listen": dict(listen),
+            "metrics": {"listen": metrics},
             "nats": {
                 "servers": [f"nats://{self._address(node, 'nats', self._nats.port)}"],
                 "user": node.role,

@@ -23,6 +23,7 @@ DEFAULT_BASE_PORT = 7700
 MOST = {"core": 10, "business": 5, "admin": 5}
 _FILE = "cluster.json"
 _HTTP = {"core": 80, "business": 90, "admin": 95}
+_METRICS = {"core": 60, "business": 70, "admin": 75}
 
 
 class Layout(Section, frozen=True):
@@ -45,14 +46,19 @@ class Layout(Section, frozen=True):
 
     def with_ports(self) -> Layout:
         """The same, with a port for every listener of every node."""
-        ports = {name: self.ports.get(name) or self._new_ports(name) for name in self.names()}
+        ports = {}
+        for name in self.names():
+            known = self.ports.get(name, {})
+            # A folder of an older version has fewer listeners.
+            ports[name] = known if known.keys() >= _listeners(name) else self._new_ports(name) | known
         return replace(self, ports=ports)
 
     def _new_ports(self, name: str) -> dict[str, int]:
         role, _, number = name.partition("-")
-        wanted = {"http": self.base_port + _HTTP[role] + int(number) - 1}
+        first = self.base_port + int(number) - 1
+        wanted = {"http": first + _HTTP[role], "metrics": first + _METRICS[role]}
         if role == "core":
-            wanted["tcp"] = self.base_port + int(number) - 1
+            wanted["tcp"] = first
         return {what: port if self.base_port else free_port() for what, port in wanted.items()}
 
     def check(self) -> None:
@@ -68,6 +74,10 @@ class Layout(Section, frozen=True):
             raise EngineError(f"{self.mongo_members} members of the MongoDB replica set; expected 1 or 3")
         if self.base_port and not 1024 <= self.base_port <= 65_000:
             raise EngineError(f"ports from {self.base_port} on; expected 1024 to 65000")
+
+
+def _listeners(name: str) -> set[str]:
+    return {"http", "metrics", *(["tcp"] if name.startswith("core-") else [])}
 
 
 def read_layout(folder: Path) -> Layout | None:

@@ -22,11 +22,11 @@ _CALL_TIMEOUT_S = 3.0
 #: What a node may take to stop beyond the time that it gives to its clients.
 STOP_MARGIN_S = 40.0
 #: What the ports are for, in words.
-LISTENERS = {"tcp": "native clients", "http": "HTTP"}
+LISTENERS = {"tcp": "native clients", "http": "HTTP", "metrics": "metrics"}
 
 
 class Node:
-    """``ports`` has one for each listener: ``http``, and ``tcp`` at a core node.
+    """``ports`` has one for each listener: ``http``, ``metrics``, and ``tcp`` at a core node.
 
     :param drain_timeout_s: how long it waits for its clients when it is stopped.
     """
@@ -57,6 +57,11 @@ class Node:
     def ws_url(self) -> str:
         """Where WebSocket clients connect; of a core node."""
         return f"ws://{self.host}:{self.ports['http']}/ws"
+
+    @property
+    def metrics_url(self) -> str:
+        """What Prometheus scrapes."""
+        return f"http://{self.host}:{self.ports['metrics']}/metrics"
 
     @property
     def running(self) -> bool:

@@ -17,9 +17,9 @@ class Layouts(SynchronousTestCase):
     def test_ports(self) -> None:
         """Ports follow from the base port, and no two listeners share one, however many nodes there are."""
         layout = Layout(cores=10, business=5, admins=5).with_ports()
-        self.assertEqual(layout.ports["core-2"], {"tcp": 7701, "http": 7781})
-        self.assertEqual(layout.ports["business-1"], {"http": 7790})
-        self.assertEqual(layout.ports["admin-1"], {"http": 7795})
+        self.assertEqual(layout.ports["core-2"], {"tcp": 7701, "http": 7781, "metrics": 7761})
+        self.assertEqual(layout.ports["business-1"], {"http": 7790, "metrics": 7770})
+        self.assertEqual(layout.ports["admin-1"], {"http": 7795, "metrics": 7775})
         taken = [port for of_node in layout.ports.values() for port in of_node.values()]
         self.assertEqual(len(taken), len(set(taken)))
 
@@ -36,6 +36,16 @@ class Layouts(SynchronousTestCase):
         large = Layout(base_port=0, cores=3, ports=small.ports).with_ports()
         self.assertEqual({name: large.ports[name] for name in small.ports}, small.ports)
         self.assertIn("core-3", large.ports)
+
+    def test_older_folder(self) -> None:
+        """A folder that was made before nodes had a port for metrics gets one; the others stay."""
+        older = Layout(
+            cores=1, business=1, admins=0, ports={"core-1": {"tcp": 1, "http": 2}, "business-1": {"http": 3}}
+        )
+        self.assertEqual(
+            older.with_ports().ports,
+            {"core-1": {"tcp": 1, "http": 2, "metrics": 7760}, "business-1": {"http": 3, "metrics": 7770}},
+        )
 
     def test_kept(self) -> None:
         """What is written is read again; what was never written is None; what is damaged is said."""
