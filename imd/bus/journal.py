@@ -6,6 +6,7 @@ many events share one flush to the disk.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -33,6 +34,8 @@ _PURGE_INTERVAL_MS = 3600 * 1000
 _PAGE_EVENTS = 100
 _PAGE_BYTES = 1024 * 1024
 _FULL = 2
+#: For a backup only, which holds the file for some milliseconds.
+_BUSY_TIMEOUT_MS = 2_000
 
 _SCHEMA = """
 create table event (
@@ -106,6 +109,7 @@ class Journal:
         self._wall_clock = wall_clock
         self._threads = threads
         self._connection: sqlite3.Connection | None = None
+        self._claim = -1
         self._asked: list[tuple[Callable[[sqlite3.Connection], Any], Deferred[Any]]] = []
         self._working = False
         self._purged_ms = 0
@@ -120,7 +124,7 @@ class Journal:
             return
         await self._transact(lambda _: None)
         connection, self._connection = self._connection, None
-        await self._threads(connection.close)
+        await self._threads(lambda: self._disconnect(connection))
 
     async def append(self, subject: str, payload: bytes) -> None:
         """Returns when the event is on the disk."""
@@ -243,27 +247,45 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         if self._path != ":memory:":
-            # Payloads are for nobody else's eyes; SQLite gives its log the mode of the database.
-            try:
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            except OSError as error:
-                raise StartupError(f"cannot write {self._path}: {error.strerror}") from error
+            self._claim = _claimed(self._path)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, self._path)
         except sqlite3.DatabaseError as error:
-            connection.close()
+            self._disconnect(connection)
             raise StartupError(f"{self._path} cannot be used as event journal: {error}") from error
         except StartupError:
-            connection.close()
+            self._disconnect(connection)
             raise
         return connection
 
+    def _disconnect(self, connection: sqlite3.Connection) -> None:
+        """In this order: closing the file anywhere in the process would take SQLite's own locks away."""
+        connection.close()
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
+
+
+def _claimed(path: str) -> int:
+    """The file, made with mode 0600 (payloads are for nobody else's eyes), and ours as long as this stays open.
+
+    Not by SQLite's exclusive mode, which would keep a backup from reading it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StartupError(f"{path} is locked: another process uses it as its event journal") from None
+    return descriptor
+
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    # A second process on this file gets "database is locked", at once.
-    connection.execute("pragma busy_timeout = 0")
-    connection.execute("pragma locking_mode = exclusive")
+    connection.execute(f"pragma busy_timeout = {_BUSY_TIMEOUT_MS}")
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
     if connection.execute("pragma synchronous").fetchone()[0] != _FULL:
@@ -273,9 +295,6 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         raise StartupError(f"{path} was written by a newer release (version {version})")
     if version == 0:
         connection.executescript(f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
-    # Takes the lock for good.
-    connection.execute("begin immediate")
-    connection.execute("commit")
 
 
 def _commit(connection: sqlite3.Connection, works: list[Callable[[sqlite3.Connection], T]]) -> list[T]:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from imd.ctl.backup.command import add as add_backup
 from imd.ctl.doctor.command import add as add_doctor
 from imd.ctl.exits import INTERRUPTED, OK, CommandFailed
 from imd.ctl.migrate.command import add as add_migrate
@@ -26,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_backup(commands)
     add_doctor(commands)
     add_migrate(commands)
     return top

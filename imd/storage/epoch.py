@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from imd.kernel.errors import StartupError
 from imd.kernel.ids import is_id
+from imd.storage.whole_file import write_whole
+
+#: Stands there while a backup is brought back: no server must start on half of it.
+RESTORING = "a backup is being restored"
+_BYTES = 8
 
 
 class EpochFile:
@@ -24,14 +28,14 @@ class EpochFile:
     async def start(self) -> None:
         try:
             if not self._path.exists():
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(self._random_hex(8) + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_whole(self._path, self._random_hex(_BYTES) + "\n")
             self._value = self._path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise StartupError(f"cannot read {self._path}: {error}; check its owner and mode") from error
+        if self._value == RESTORING:
+            raise StartupError(
+                f"`imctl restore` has not finished bringing back a backup into {self._path.parent}: run it again"
+            )
         if not is_id(self._value):
             raise StartupError(
                 f"{self._path} holds no epoch; if nothing else is damaged, remove it: clients then sync anew"

@@ -28,8 +28,8 @@ class Typing(SynchronousTestCase):
         """Help names every command; that of a command, what its exit codes mean."""
         code, said = self.typed("--help")
         self.assertEqual(code, 0)
-        self.assertIn("migrate", said)
-        self.assertIn("doctor", said)
+        for command in ("backup", "restore", "restore-drill", "doctor", "migrate"):
+            self.assertIn(f"\n    {command}", said)
         code, said = self.typed("migrate", "--help")
         self.assertEqual(code, 0)
         for words in ("--from", "--to", "--check-only", "Exit codes: 0 moved and checked; 1"):

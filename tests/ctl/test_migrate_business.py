@@ -14,8 +14,8 @@ from imd.business.tables.people import logins, users
 from imd.ctl.exits import TARGET, CommandFailed
 from imd.ctl.migrate import business
 from imd.ctl.migrate.business import BusinessCopy
-from imd.ctl.migrate.progress import Progress
 from imd.ctl.migrate.record import Identity
+from imd.ctl.progress import Progress
 from tests.ctl.folder import DataFolder
 
 IDENTITY = Identity("c0ffee", "1/2/3")

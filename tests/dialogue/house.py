@@ -66,7 +66,7 @@ class ServerHouse:
     _open: ClassVar[dict[str, Self]] = {}
 
     def __init__(self, settings: Settings) -> None:
-        server = self._server = LiveServer(settings=settings, tls=True)
+        server = self.server = LiveServer(settings=settings, tls=True)
         secret = load_or_make(private_folder(private_folder(server.data_dir) / "secrets") / "token.key")
         self.town = Town(
             engine=open_business(server.data_dir / "business.db"), secret=secret, inhabitants=INHABITANTS
@@ -83,28 +83,28 @@ class ServerHouse:
 
     @property
     def http_url(self) -> str:
-        return self._server.http_url
+        return self.server.http_url
 
     @property
     def operator_token(self) -> str:
-        return (self._server.data_dir / "secrets" / "operator.token").read_text().strip()
+        return (self.server.data_dir / "secrets" / "operator.token").read_text().strip()
 
     @property
     def log(self) -> str:
-        return self._server.log
+        return self.server.log
 
     @property
     def running(self) -> bool:
-        return self._server.running
+        return self.server.running
 
     def dial(self, transport: Transport, reactor: Any) -> Dial:
         return transport.dial(self._face, reactor)
 
     def start(self) -> None:
-        self._server.start()
+        self.server.start()
 
     def stop(self) -> None:
-        self._server.stop()
+        self.server.stop()
 
     def kill(self) -> None:
-        self._server.kill()
+        self.server.kill()

@@ -81,7 +81,7 @@ class Stage:
     def __init__(self, *, test: TestCase, transport: Transport, house: House, reactor: Any) -> None:
         self.transport = transport
         self.town = house.town
-        self._house = house
+        self.house = house
         self._test = test
         self._reactor = reactor
         self._devices: list[Device] = []
@@ -122,13 +122,13 @@ class Stage:
         async def same_token() -> str:
             return token
 
-        rest = RestClient(server=self._house.http_url, reactor=self._reactor, token=token)
+        rest = RestClient(server=self.house.http_url, reactor=self._reactor, token=token)
         device = Device(
             name=f"{person.name}'s {device_id}",
             user_id=person.user_id,
             device_id=device_id,
             token_source=token_source or same_token,
-            wire=Wire(self._house.dial(over or self.transport, self._reactor)),
+            wire=Wire(self.house.dial(over or self.transport, self._reactor)),
             rest=rest,
             reactor=self._reactor,
             options=options,
@@ -142,9 +142,7 @@ class Stage:
 
     async def operator(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the operators' part of REST answers."""
-        rest = RestClient(
-            server=self._house.http_url, reactor=self._reactor, token=self._house.operator_token
-        )
+        rest = RestClient(server=self.house.http_url, reactor=self._reactor, token=self.house.operator_token)
         try:
             return await rest._call(method, "/operator" + path, body)
         finally:
@@ -154,15 +152,15 @@ class Stage:
 
     async def server_is_killed(self) -> None:
         """``kill -9``."""
-        await deferToThread(self._house.kill)
+        await deferToThread(self.house.kill)
 
     async def server_starts(self) -> None:
         """Again, on the same data and ports."""
-        await deferToThread(self._house.start)
+        await deferToThread(self.house.start)
 
     def server_stops(self) -> Deferred[None]:
         """Asked to end; fires when it has."""
-        return deferToThread(self._house.stop)
+        return deferToThread(self.house.stop)
 
     async def _close(self) -> None:
         for device in self._devices:
@@ -171,7 +169,7 @@ class Stage:
             await device.within("have all connections closed", device.wire.all_closed())
         faults = [fault for device in self._devices for fault in device.faults]
         self._test.assertEqual(faults, [], "every device sees each conversation in order, nothing twice")
-        said = self._house.log[self._log_bytes :]
+        said = self.house.log[self._log_bytes :]
         self._test.assertNotIn("Traceback", said)
 
 

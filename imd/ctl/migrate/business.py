@@ -32,9 +32,9 @@ from imd.config.engines import Sql
 from imd.config.secret import read_secret
 from imd.ctl.exits import TARGET, CommandFailed
 from imd.ctl.migrate.compare import Verdict, compare
-from imd.ctl.migrate.progress import Progress
 from imd.ctl.migrate.record import Identity, refusal
 from imd.ctl.migrate.rows import Digest, Row
+from imd.ctl.progress import Progress
 from imd.storage.sql import MYSQL_TABLE, READ
 from imd.storage.sql_mysql import MysqlServer, open_mysql
 

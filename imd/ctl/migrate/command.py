@@ -19,10 +19,10 @@ from imd.ctl.migrate.business import BusinessCopy, open_target
 from imd.ctl.migrate.compare import Verdict
 from imd.ctl.migrate.last_seen import LastSeenCopy, open_last_seen
 from imd.ctl.migrate.messages import MessageCopy, open_messages
-from imd.ctl.migrate.progress import Progress
 from imd.ctl.migrate.record import Identity
 from imd.ctl.migrate.settings import Settings, copy_secret, read_settings, told_secret
 from imd.ctl.migrate.source import Folder
+from imd.ctl.progress import Progress
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 

@@ -13,9 +13,9 @@ from imd.config.engines import Redis
 from imd.config.secret import read_secret
 from imd.core.presence.redis import SLOTS
 from imd.ctl.exits import TARGET, CommandFailed
-from imd.ctl.migrate.progress import Progress
 from imd.ctl.migrate.rows import LastSeenRow
 from imd.ctl.migrate.source import Folder
+from imd.ctl.progress import Progress
 from imd.storage.redis import spread
 
 #: Commands sent before their answers are read.

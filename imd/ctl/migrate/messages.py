@@ -40,10 +40,10 @@ from imd.core.message.mongo_epoch import ABOUT, EPOCH_ID, MOVING_IN
 from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES
 from imd.ctl.exits import TARGET, USAGE, CommandFailed
 from imd.ctl.migrate.compare import Sequences, Verdict, compare
-from imd.ctl.migrate.progress import Progress
 from imd.ctl.migrate.record import COPYING, DONE, Identity, refusal
 from imd.ctl.migrate.rows import CURSOR_KEY, MESSAGE_KEY, CursorRow, MovedMessage, Row
 from imd.ctl.migrate.source import Folder
+from imd.ctl.progress import Progress
 
 #: Messages read at a time; at most so many bytes of bodies, so that long ones do not fill the memory.
 BATCH_ROWS = 4000

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from sqlalchemy import Engine
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from imd.bus.journal import SCHEMA_VERSION as JOURNAL_VERSION
 from imd.bus.matching import matcher
@@ -19,13 +17,12 @@ from imd.bus.subjects import AUTH_INVALIDATE
 from imd.business.schema import open_business
 from imd.core.message.sqlite import message_database
 from imd.core.presence.sqlite import presence_database
+from imd.ctl.at_once import at_once
 from imd.ctl.exits import SOURCE, CommandFailed
 from imd.ctl.migrate.rows import CursorRow, LastSeenRow, MovedMessage
 from imd.kernel.errors import StartupError
 from imd.kernel.ids import is_id
 from imd.storage.sqlite import FolderLock
-
-T = TypeVar("T")
 
 _PAGE_ROWS = 2000
 
@@ -93,8 +90,8 @@ class Folder:
                 "folder that data_dir names in im.toml"
             )
         lock = FolderLock(folder=self.path)
-        _at_once(lock.start())
-        self._open.callback(_at_once_later, lock)
+        at_once(lock.start())
+        self._open.callback(_let_go, lock)
         self.epoch = (self.path / "epoch").read_text(encoding="ascii", errors="replace").strip()
         if not is_id(self.epoch):
             raise StartupError(
@@ -105,8 +102,8 @@ class Folder:
         if (self.path / "presence.db").exists():
             databases.append(presence_database(folder=self.path, threads=None))
         for database in databases:
-            _at_once(database.start())
-            _at_once(database.stop())
+            at_once(database.start())
+            at_once(database.stop())
         self.business = open_business(self.path / "business.db")
         self._open.callback(self.business.dispose)
         self._messages = self._read_only("messages.db")
@@ -219,15 +216,5 @@ def _message(row: tuple[Any, ...]) -> MovedMessage:
     return message._replace(revoked=bool(message.revoked))
 
 
-def _at_once(work: Coroutine[Deferred[Any], Any, T]) -> T:
-    """The result of what needs no reactor."""
-    results: list[Any] = []
-    Deferred.fromCoroutine(work).addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result  # type: ignore[no-any-return]
-
-
-def _at_once_later(lock: FolderLock) -> None:
-    _at_once(lock.stop())
+def _let_go(lock: FolderLock) -> None:
+    at_once(lock.stop())

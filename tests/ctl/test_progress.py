@@ -6,7 +6,7 @@ from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.ctl.migrate.progress import Progress
+from imd.ctl.progress import Progress
 
 
 class Showing(SynchronousTestCase):

@@ -48,6 +48,18 @@ class Progress:
         if self._seconds() - self._shown_s >= every_s:
             self._show()
 
+    def begin_bytes(self, what: str, total: int) -> Callable[[int], None]:
+        """The same for bytes, told in KiB; call what is returned with how many more there are."""
+        self.begin(f"{what}, KiB", total >> 10)
+        passed = 0
+
+        def advance(count: int) -> None:
+            nonlocal passed
+            before, passed = passed, passed + count
+            self.advance((passed >> 10) - (before >> 10))
+
+        return advance
+
     def watch(self, what: str, total: int, rows: Iterable[T]) -> Iterator[T]:
         """The same rows, shown as they pass."""
         self.begin(what, total)

@@ -1,0 +1,183 @@
+"""``imctl backup``, ``restore`` and ``restore-drill``: what is asked for, and what is said about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imd.ctl.backup.disk import writing_to
+from imd.ctl.backup.drill import drill
+from imd.ctl.backup.facts import MESSAGES
+from imd.ctl.backup.manifest import Manifest
+from imd.ctl.backup.place import alone_in, delete_oldest, own_name
+from imd.ctl.backup.restore import restore
+from imd.ctl.backup.take import LAST_BACKUP, take
+from imd.ctl.exits import OK, USAGE, CommandFailed
+from imd.ctl.progress import Progress
+from imd.kernel.clocks import system_wall_clock
+from imd.storage.whole_file import write_whole
+
+_BACKUP = """\
+Copy the data folder of `twistd im`, also while it runs: all its databases as of one moment, and its secrets. Whoever
+can read a backup can read every message and forge every login: it is written for its owner alone (0700, 0600); keep it so.
+
+Run it as the server's user. What was written is read again and checked before it gets its name; what is interrupted,
+killed or has no room leaves nothing of that name.
+"""
+_RESTORE = """\
+Bring a backup back into an empty data folder. Every file is checked first; the folder gets a new epoch, so that clients
+forget what they knew of the old one and sync anew. A backup of an older release is upgraded when the server starts.
+
+What was done after the backup was begun is undone by it: messages are gone, but so are logouts, changed passwords, blocks
+and bans. If a device or a token was stolen since, give --log-out-everybody.
+"""
+_DRILL = """\
+Restore a backup into a scratch folder, open it as the server would, check it, and remove it: nothing else is touched. A
+backup that was never restored is a hope.
+"""
+_EXITS = """\
+Exit codes: 0 done; 1 a check found something wrong, it is named; 2 wrong usage; 3 what is copied from cannot be used
+(no data folder, no backup, damaged, of a newer release); 4 the place it goes to cannot be used (full, not empty, in use
+by a server, or another backup is being written there); 130 interrupted: nothing is left.
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe them."""
+    backup = _command(
+        commands, "backup", "back up the data folder of `twistd im` while it runs", _BACKUP, _backup
+    )
+    backup.add_argument("--data", type=Path, required=True, metavar="DATA", help="the data folder")
+    place = backup.add_mutually_exclusive_group(required=True)
+    place.add_argument("--to", type=Path, metavar="FOLDER", help="the backup's own folder; it must not exist")
+    place.add_argument(
+        "--into", type=Path, metavar="PARENT", help="a folder of backups; this one is named by its time"
+    )
+    backup.add_argument(
+        "--keep",
+        type=_count,
+        metavar="N",
+        help="with --into: when this one is done, delete all but the newest N",
+    )
+    bring_back = _command(
+        commands, "restore", "bring a backup back into an empty data folder", _RESTORE, _restore
+    )
+    bring_back.add_argument(
+        "--from", dest="backup", type=Path, required=True, metavar="FOLDER", help="the backup"
+    )
+    bring_back.add_argument(
+        "--data", type=Path, required=True, metavar="DATA", help="the data folder; empty, or not there"
+    )
+    bring_back.add_argument(
+        "--log-out-everybody", action="store_true", help="without the key that signed their tokens"
+    )
+    rehearse = _command(commands, "restore-drill", "prove that a backup can be restored", _DRILL, _drill)
+    rehearse.add_argument(
+        "--from", dest="backup", type=Path, required=True, metavar="FOLDER", help="the backup"
+    )
+    rehearse.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        metavar="PARENT",
+        help="where there is room for it (%(default)s)",
+    )
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    description: str,
+    run: Callable[[argparse.Namespace, Progress], None],
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=lambda arguments: _run(arguments, run))
+    return command
+
+
+def _run(arguments: argparse.Namespace, run: Callable[[argparse.Namespace, Progress], None]) -> int:
+    progress = Progress(out=sys.stdout, seconds=time.monotonic, terminal=sys.stdout.isatty())
+    # What is written is the owner's alone.
+    os.umask(0o077)
+    with _ended_cleanly():
+        run(arguments, progress)
+    return OK
+
+
+def _backup(arguments: argparse.Namespace, progress: Progress) -> None:
+    if arguments.keep and not arguments.into:
+        raise CommandFailed(USAGE, "--keep goes with --into: it counts the backups of a folder")
+    target: Path = arguments.to or arguments.into / own_name(system_wall_clock())
+    begun_s = time.monotonic()
+    with alone_in(target.parent):
+        manifest = take(arguments.data, target, progress=progress, wall_clock=system_wall_clock)
+        progress.say(
+            f"{target}: {_told(manifest)}, written and checked in {time.monotonic() - begun_s:.1f} s"
+        )
+        _note(arguments.data, target, manifest)
+        if arguments.keep:
+            with writing_to(target.parent):
+                for gone in delete_oldest(target.parent, keep=arguments.keep):
+                    progress.say(f"deleted {gone}")
+
+
+def _note(data: Path, target: Path, manifest: Manifest) -> None:
+    """For whoever watches the age of the last backup."""
+    note = {"backup": str(target.resolve()), "shows": manifest.cut_at, "finishedAtMs": system_wall_clock()}
+    with writing_to(data):
+        write_whole(data / LAST_BACKUP, json.dumps(note) + "\n")
+
+
+def _restore(arguments: argparse.Namespace, progress: Progress) -> None:
+    manifest = restore(
+        arguments.backup, arguments.data, log_out=arguments.log_out_everybody, progress=progress
+    )
+    progress.say(f"{arguments.data}: {_told(manifest)}, under a new epoch; start the server on it")
+
+
+def _drill(arguments: argparse.Namespace, progress: Progress) -> None:
+    manifest = drill(arguments.backup, arguments.scratch, progress=progress, wall_clock=system_wall_clock)
+    progress.say(
+        f"{arguments.backup} can be restored: {_told(manifest)}; nothing was left in {arguments.scratch}"
+    )
+
+
+def _told(manifest: Manifest) -> str:
+    messages = manifest.databases[MESSAGES].rows
+    return f"{messages['messages']:,} messages of {messages['conversations']:,} conversations as of {manifest.cut_at}"
+
+
+def _count(word: str) -> int:
+    count = int(word)
+    if count < 1:
+        raise argparse.ArgumentTypeError("keep at least 1")
+    return count
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """A service manager's SIGTERM is as good as ^C: what was begun is removed."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,128 @@
+"""Bringing a backup back into an empty folder, under a new epoch.
+
+While it is under way the folder's epoch says so, and no server starts on half of it; interrupted, killed or cut off from
+the power it is run again, and begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imd.ctl.at_once import at_once
+from imd.ctl.backup.disk import copy_file, require_space, settle_folders, writing_to
+from imd.ctl.backup.facts import is_newer
+from imd.ctl.backup.manifest import DATA, Manifest, changed, read_manifest, read_sums, verify
+from imd.ctl.exits import SOURCE, TARGET, CommandFailed
+from imd.ctl.progress import Progress
+from imd.kernel.errors import StartupError
+from imd.storage.epoch import RESTORING
+from imd.storage.sqlite import FolderLock
+from imd.storage.whole_file import write_whole
+
+_EPOCH = "epoch"
+_LOCK = "imd.lock"
+#: Signs the tokens with which people are logged in.
+TOKEN_KEY = Path("secrets") / "token.key"
+
+
+def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> Manifest:
+    """Check the backup, copy it, and give it a new epoch; at the end a server can start on it.
+
+    :param log_out: leave the token key out: the server makes another, and everybody has to log in again.
+    :raises CommandFailed: the backup is damaged or too new, or the folder is not empty or in use.
+    """
+    manifest = read_manifest(backup)
+    _refuse_newer(backup, manifest)
+    sums = read_sums(backup)
+    verify(backup, sums, progress.begin_bytes("reading the backup", _size_bytes(backup, sums)))
+    progress.end()
+    left_out = {Path(_EPOCH), TOKEN_KEY} if log_out else {Path(_EPOCH)}
+    wanted = {
+        name.relative_to(DATA): wanted
+        for name, wanted in sums.items()
+        if name.parts[0] == DATA and name.relative_to(DATA) not in left_out
+    }
+    with writing_to(data), _empty_folder(data):
+        size_bytes = _size_bytes(backup / DATA, wanted)
+        require_space(data, size_bytes)
+        write_whole(data / _EPOCH, RESTORING + "\n")
+        advance = progress.begin_bytes("copying", size_bytes)
+        for name, checksum in wanted.items():
+            for parent in reversed(name.parents):
+                (data / parent).mkdir(mode=0o700, exist_ok=True)
+            if copy_file(backup / DATA / name, data / name, advance) != checksum:
+                raise changed(backup / DATA / name)
+        progress.end()
+        settle_folders(data)
+        # From here on it is a data folder.
+        write_whole(data / _EPOCH, secrets.token_hex(8) + "\n")
+    return manifest
+
+
+def _size_bytes(folder: Path, names: Iterable[Path]) -> int:
+    return sum((folder / name).stat().st_size for name in names)
+
+
+def _refuse_newer(backup: Path, manifest: Manifest) -> None:
+    for name, database in manifest.databases.items():
+        if is_newer(name, database):
+            raise CommandFailed(
+                SOURCE,
+                f"{backup / DATA / name} was written by a newer release (schema {database.schema}): restore it with that "
+                "release, or take an older backup",
+            )
+
+
+@contextmanager
+def _empty_folder(data: Path) -> Iterator[None]:
+    """Held for this process; what an interrupted restore left there is removed."""
+    if data.exists():
+        owner = data.stat().st_uid
+        if owner != os.geteuid():
+            raise CommandFailed(
+                TARGET,
+                f"{data} belongs to user {owner}: run this as that user (sudo -u '#{owner}' imctl ...)",
+            )
+        # The lock leaves a file, which has no business among those of others.
+        _refuse_filled(data)
+    lock = FolderLock(folder=data)
+    try:
+        at_once(lock.start())
+    except StartupError as error:
+        raise CommandFailed(TARGET, str(error)) from None
+    try:
+        _refuse_filled(data)
+        _clear(data)
+        yield
+    finally:
+        at_once(lock.stop())
+
+
+def _refuse_filled(data: Path) -> None:
+    if not _is_half(data) and any(path.name != _LOCK for path in data.iterdir()):
+        raise CommandFailed(
+            TARGET,
+            f"{data} is not empty: stop the server that uses it, move the folder away, and keep it until all is well",
+        )
+
+
+def _is_half(data: Path) -> bool:
+    try:
+        return (data / _EPOCH).read_text(encoding="ascii", errors="replace").strip() == RESTORING
+    except OSError:
+        return False
+
+
+def _clear(data: Path) -> None:
+    for path in data.iterdir():
+        if path.name in (_LOCK, _EPOCH):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
