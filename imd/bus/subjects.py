@@ -21,6 +21,7 @@ REVIEW_STATE = "im.review.state"
 #: Answered by core.
 MESSAGE_HISTORY = "im.message.history"
 MESSAGE_SEND_ANY = "im.message.send.*"
+EXPLAIN_STORED = "im.explain.stored"
 
 # Between nodes and roles, at most once.
 #: Who came and who went, from each core node to all.
@@ -86,3 +87,8 @@ def presence_query(node_id: int) -> str:
 def session_kick(node_id: int) -> str:
     """Where a node hears which of its sessions have to go."""
     return f"im.session.kick.{node_id}"
+
+
+def explain_node(node_id: int) -> str:
+    """Where a node tells what it remembers of a message and its receiver."""
+    return f"im.explain.node.{node_id}"

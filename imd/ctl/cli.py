@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from imd.ctl.backup.command import add as add_backup
 from imd.ctl.doctor.command import add as add_doctor
 from imd.ctl.exits import INTERRUPTED, OK, CommandFailed
+from imd.ctl.explain.command import add as add_explain
 from imd.ctl.migrate.command import add as add_migrate
 
 EPILOG = """\
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_backup(commands)
     add_doctor(commands)
+    add_explain(commands)
     add_migrate(commands)
     return top
 

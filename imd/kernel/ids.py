@@ -76,6 +76,16 @@ def snowflake_at(time_ms: int) -> int:
     return max(0, time_ms - SNOWFLAKE_EPOCH_MS) << (_NODE_BITS + _SEQUENCE_BITS)
 
 
+def snowflake_node(snowflake: int) -> int:
+    """The node that made an id."""
+    return snowflake >> _SEQUENCE_BITS & MAX_NODE_ID
+
+
+def snowflake_ms(snowflake: int) -> int:
+    """When an id was made, in milliseconds since 1970, by its node's clock."""
+    return (snowflake >> (_NODE_BITS + _SEQUENCE_BITS)) + SNOWFLAKE_EPOCH_MS
+
+
 def snowflake_span(span_ms: int) -> int:
     """How far ids are apart at least that were made so long one after the other."""
     return span_ms << (_NODE_BITS + _SEQUENCE_BITS)

@@ -29,6 +29,9 @@ from imd.business.announce import BusAnnouncements
 from imd.business.attempts import Attempts
 from imd.business.audit.keep import KeepAudit
 from imd.business.audit.sql import SqlAuditEvents
+from imd.business.explain.core import BusCore
+from imd.business.explain.explain import ExplainMessage
+from imd.business.explain.sql import SqlBackgrounds
 from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
@@ -42,6 +45,7 @@ from imd.business.permission.tickets import Tickets
 from imd.business.rest.api import Api
 from imd.business.rest.audit import AuditApi
 from imd.business.rest.bounded import BoundedRequest
+from imd.business.rest.explain import ExplainApi
 from imd.business.rest.gateways import GatewayApi
 from imd.business.rest.openapi import with_description
 from imd.business.retell import Retelling
@@ -275,6 +279,14 @@ def assemble(
         wall_clock=wall_clock,
         tasks=tasks,
     )
+    explain = ExplainMessage(
+        core=BusCore(bus=bus),
+        nodes=board,
+        backgrounds=SqlBackgrounds(database),
+        events=audit_events,
+        audit=audit,
+        wall_clock=wall_clock,
+    )
     operations = [
         *people_operations(
             config, people, profiles=profiles, memberships=memberships, group_people=groups.people
@@ -282,6 +294,7 @@ def assemble(
         *groups.operations,
         *gateway_api.operations(),
         *AuditApi(events=audit_events).operations(),
+        *ExplainApi(explain=explain).operations(),
         *policy.operations,
     ]
     api = Api(

@@ -15,6 +15,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from imd.config.address import parse_host
 from imd.config.engines import Mongo, Redis
 from imd.config.sections import CoreConfig
+from imd.core.explain.record import in_memory
 from imd.core.gateway.budgets_redis import RedisBudgets
 from imd.core.gateway.quotas_redis import RedisDayCounts
 from imd.core.message.mongo import MongoMessageLog
@@ -82,8 +83,10 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         ],
         log=RecentCachedLog(log=log, redis=redis),
         tails=log,
+        places=log,
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
+        kept=in_memory(system_wall_clock),
         partitions=log.partitions,
         partition_of=log.partition_of,
     )

@@ -11,6 +11,8 @@ from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.config.role_settings import CoreSettings
 from imd.core.directory_bus import BusDirectory
+from imd.core.explain.answer import ExplainAnswers
+from imd.core.explain.record import NodeRecord
 from imd.core.gateway.acks import Acks
 from imd.core.gateway.authenticate import Authenticator
 from imd.core.gateway.drain import Drain
@@ -92,6 +94,7 @@ def build_core(
         wall_clock=wall_clock,
         random_hex=secrets.token_hex,
     )
+    record = NodeRecord(kept=stores.kept, clock=clock, wall_clock=wall_clock, tasks=tasks)
     standing = Standing(config.permission, clock=clock)
     directory = BusDirectory(bus=bus, asking=standing.asking)
     members = MembershipCache(
@@ -128,6 +131,7 @@ def build_core(
             clock=clock,
             wall_clock=wall_clock,
             tasks=tasks,
+            record=record,
         )
     )
     neighbours: Neighbours = NoNeighbours() if neighbourhood is None else neighbourhood.neighbours
@@ -137,6 +141,7 @@ def build_core(
         clock=clock,
         thresholds=hint_thresholds(messages),
         node_count=(lambda: 1) if neighbourhood is None else neighbourhood.node_count,
+        record=record,
     )
     receipts = Receipts(
         live=live,
@@ -198,8 +203,12 @@ def build_core(
     catch_up = CatchUp(
         live=live, directory=directory, log=log, cursors=cursors, held=reviews, listening=listening
     )
-    watching = Watching(presence=presence, routes=None if neighbourhood is None else neighbourhood.sessions)
-    replies = Replies(registry=registry, live=live, watching=watching, clock=clock)
+    watching = Watching(
+        presence=presence,
+        routes=None if neighbourhood is None else neighbourhood.sessions,
+        record=record,
+    )
+    replies = Replies(registry=registry, live=live, watching=watching, clock=clock, record=record)
     if neighbourhood is not None:
         neighbourhood.sessions.on_kick(replies.kick_session)
     content_limits = ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes)
@@ -226,7 +235,7 @@ def build_core(
         shared=None if cluster is None else cluster.day_counts,
     )
     trail = RefusalTrail(audit=audit, members=members)
-    acks = Acks(quotas=quotas, trail=trail)
+    acks = Acks(quotas=quotas, trail=trail, record=record)
     screening = build_screening(
         config.content,
         text_bytes=config.gateway.text_bytes,
@@ -286,6 +295,7 @@ def build_core(
         authenticator=authenticator,
         clock=clock,
         tasks=tasks,
+        record=record,
     )
     drain = Drain(
         gateway=gateway,
@@ -300,6 +310,7 @@ def build_core(
         ("presence", presence),
         ("audit log", audit),
         ("background work", Background(tasks)),
+        ("what is remembered", record),
         *outside,
         ("permission channel", standing.watch),
         (
@@ -323,6 +334,19 @@ def build_core(
         ("restricted users", restricted),
         ("daily quotas", quotas),
         ("last seqs", LastSeqs(bus=bus, log=log)),
+        (
+            "explanations",
+            ExplainAnswers(
+                node_id=config.node_id,
+                bus=bus,
+                log=log,
+                places=stores.places,
+                cursors=cursors,
+                seen=stores.last_seen,
+                record=record,
+                sessions=registry,
+            ),
+        ),
         (
             "system messages",
             SystemMessages(bus=bus, submit=submit, revoker=Revoker(log=log), ids=ids, wall_clock=wall_clock),

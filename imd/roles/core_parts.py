@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from imd.core.explain.ports import Places
+from imd.core.explain.record import Kept
 from imd.core.gateway.gateway import Gateway
 from imd.core.message.inherit import RecentTails
 from imd.core.message.ports import Cursors, MessageLog
@@ -21,8 +23,12 @@ class CoreStores(NamedTuple):
     log: MessageLog
     #: The same, asked by age.
     tails: RecentTails
+    #: The same, asked by server ids.
+    places: Places
     cursors: Cursors
     last_seen: LastSeen
+    #: What the node remembers of what it did.
+    kept: Kept
     #: Each has one write in flight; which one a conversation is in, 0 up to that.
     partitions: int = 1
     partition_of: Callable[[str], int] = lambda _conversation_id: 0

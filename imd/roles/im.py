@@ -66,6 +66,7 @@ def build(
             threads=partial(deferToThreadPool, reactor, bus_pool),
         ),
     )
+    record_pool = ThreadPool(minthreads=1, maxthreads=1, name="record")
     epoch = EpochFile(data_dir / "epoch", random_hex=secrets.token_hex)
     stores = embedded_business(data_dir)
     business = build_business(
@@ -80,6 +81,8 @@ def build(
         stores=embedded_stores(
             folder=data_dir,
             threads=Threads(start=start_thread, call_in_reactor=reactor.callFromThread),
+            queue=partial(deferToThreadPool, reactor, record_pool),
+            wall_clock=system_wall_clock,
         ),
         epoch=epoch.value,
     )
@@ -119,6 +122,7 @@ def build(
         ("epoch", epoch),
         ("bus thread", Pool(bus_pool)),
         ("bus", bus),
+        ("record thread", Pool(record_pool)),
         *business.stages,
         *core.stages,
         *own.stages,

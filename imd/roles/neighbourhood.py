@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from imd.bus.port import Bus
 from imd.config import sections
+from imd.core.explain.ports import FanoutRecord
 from imd.core.gateway.budgets import Budgets
 from imd.core.gateway.cut_off import CutOff
 from imd.core.gateway.quotas import DayCounts
@@ -82,6 +83,7 @@ class Neighbourhood:
         clock: Clock,
         wall_clock: WallClock,
         tasks: Tasks,
+        record: FanoutRecord,
     ) -> None:
         self._cluster = cluster
         self._node_id = node_id
@@ -166,7 +168,13 @@ class Neighbourhood:
         self.still_held = StillHeld(nodes=self.nodes, bus=bus)
         self._resync: ResyncAll | None = None
         self.neighbours = NodeNeighbours(
-            nodes=self.nodes, routes=self.routes, live=live, bus=bus, clock=clock, tasks=tasks
+            nodes=self.nodes,
+            routes=self.routes,
+            live=live,
+            bus=bus,
+            clock=clock,
+            tasks=tasks,
+            record=record,
         )
 
     def join(

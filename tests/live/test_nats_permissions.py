@@ -47,6 +47,8 @@ PUBLISHES: dict[str, list[str]] = {
         subjects.message_send(7),
         subjects.MESSAGE_HISTORY,
         subjects.MESSAGE_DECIDED,
+        subjects.EXPLAIN_STORED,
+        subjects.explain_node(7),
         subjects.presence_query(7),
         subjects.AUTH_INVALIDATE,
         subjects.AUTH_UPDATE,
@@ -70,6 +72,8 @@ HEARS: dict[str, list[str]] = {
         subjects.NODE_REPORT,
         subjects.MESSAGE_HISTORY,
         subjects.MESSAGE_DECIDED,
+        subjects.EXPLAIN_STORED,
+        subjects.explain_node(7),
     ],
     "business": [
         subjects.AUTH_CHECK,

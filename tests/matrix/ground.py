@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from imd.config.policy import Content
 from imd.config.sections import Accounts, Config, Limits, Messages
 from imd.core.nodes.report import NodeReports
+from imd.core.screening.word_lists import WordLists
 from imd.kernel.lifecycle import Stage
 from imd.pb.bus_pb2 import NodeReport
 from imd.pb.connection_pb2 import ACK_FINAL_ONLY, Connect
 from imd.pb.envelope_pb2 import Envelope
 from imd.roles.core import build_core
 from imd.roles.embedded import embedded_stores
-from tests.business.world import OPERATOR_TOKEN, World
+from tests.business.world import OPERATOR_TOKEN, World, at_once
 from tests.core.gateway.world import FakeLink
 
 #: Rates are told elsewhere; here everybody has asked for everything.
@@ -107,17 +110,22 @@ def is_answer(envelope: Envelope, to: Envelope) -> bool:
 
 
 class InProcess:
-    """All roles of ``twistd im`` on simulated time: SQLite, and nobody else's thread."""
+    """All roles of ``twistd im`` on simulated time: SQLite, and nobody else's thread.
+
+    :param words: lines of a word list.
+    """
 
     operator_token = OPERATOR_TOKEN
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, words: Sequence[str] = ()) -> None:
         limits: Any = NO_RATES
         config = Config(
             limits=Limits(**limits),
             accounts=Accounts(groups_per_user=MANY_GROUPS, token_ttl_s=24 * 3600, refresh_below_s=24 * 3600),
             messages=Messages(recall_window_s=24 * 3600),
+            content=Content(words=list(words)),
         )
+        self.config = config
         self.world = World(config=config, core=False)
         folder.mkdir()
         threads: Any = None
@@ -128,14 +136,17 @@ class InProcess:
             clock=clock,
             wall_clock=self.world.now_ms,
             bus=self.world.bus,
-            stores=embedded_stores(folder=folder, threads=threads),
+            stores=embedded_stores(
+                folder=folder, threads=threads, queue=at_once, wall_clock=self.world.now_ms
+            ),
             epoch=lambda: "epoch",
         )
         self.gateway = core.gateway
-        # There are no lists of words to be read, and no thread that could.
-        self._stages: list[Stage] = [
-            stage for name, stage in core.stages if name not in ("word list thread", "word lists")
-        ]
+        self.in_force = core.in_force
+        self._stages: list[Stage] = [stage for name, stage in core.stages if name != "word list thread"]
+        for _, stage in core.stages:
+            if isinstance(stage, WordLists):
+                stage._threads = at_once
         self._stages.append(
             NodeReports(
                 about=NodeReport(maxConnections=1, weight=1, ws="ws://chat.example.com/ws"),

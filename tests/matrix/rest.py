@@ -186,6 +186,7 @@ ROWS: dict[str, Row] = {
     "replayEvents": Row("POST", "/operator/webhooks/dead/replay"),
     "replayEvent": Row("POST", "/operator/webhooks/dead/1/replay"),
     "auditEvents": Row("GET", "/operator/audit"),
+    "explainMessage": Row("GET", "/operator/explain?message=g_1:1&user={handle}"),
     # For everybody
     "gateways": Row("GET", "/gateways"),
     "openapi": Row("GET", "/openapi.json"),

@@ -111,6 +111,7 @@ REST = """
     replayEvents                 !   !   !   !   !   !   !   !   !   !   !   !   +   !
     replayEvent                  !   !   !   !   !   !   !   !   !   !   !   !   i   !
     auditEvents                  !   !   !   !   !   !   !   !   !   !   !   !   +   !
+    explainMessage               !   !   !   !   !   !   !   !   !   !   !   !   +   !
     gateways                     +   +   +   +   +   +   +   +   +   +   +   +   +   +
     openapi                      +   +   +   +   +   +   +   +   +   +   +   +   +   +
 """

@@ -41,5 +41,6 @@ class Wanted(NamedTuple):
     conversation_id: str = ""
     action: str = ""
     decision: str = ""
+    request_id: str = ""
     from_ms: int = 0
     to_ms: int = 0

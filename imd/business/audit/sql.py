@@ -71,7 +71,7 @@ def _row(event: AuditEvent) -> dict[str, Any]:
 def _query(wanted: Wanted, after: Place | None) -> Select[Any]:
     columns = audit_events.c
     query = select(*_COLUMNS).order_by(columns.at_ms.desc(), columns.id.desc())
-    for name in ("actor_id", "subject_id", "conversation_id", "action", "decision"):
+    for name in ("actor_id", "subject_id", "conversation_id", "action", "decision", "request_id"):
         if value := getattr(wanted, name):
             query = query.where(columns[name] == value)
     if wanted.from_ms:

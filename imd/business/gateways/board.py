@@ -17,6 +17,8 @@ from imd.pb.bus_pb2 import NodeReport
 REPORT_INTERVAL_S = 5.0
 #: A node that has missed so many is left out.
 MISSED_REPORTS = 3
+#: A node that is gone for longer is not asked what it did any more.
+LOOK_BACK_S = 24 * 3600.0
 #: As many as there are node ids; a report from elsewhere is none of ours.
 MAX_NODES = 1024
 
@@ -36,6 +38,8 @@ class GatewayBoard:
         self._bus = bus
         self._clock = clock
         self._nodes: dict[int, _Heard] = {}
+        #: When each was heard of last, for those who look back.
+        self._heard_s: dict[int, float] = {}
 
     async def start(self) -> None:
         self._bus.subscribe(NODE_REPORT, self._hear)
@@ -51,6 +55,11 @@ class GatewayBoard:
                 del self._nodes[node_id]
         return [heard.gateway for heard in self._nodes.values()]
 
+    def node_ids(self) -> list[int]:
+        """All nodes that have reported within ``LOOK_BACK_S``, gone or not."""
+        oldest_s = self._clock.seconds() - LOOK_BACK_S
+        return sorted(node_id for node_id, heard_s in self._heard_s.items() if heard_s >= oldest_s)
+
     async def _hear(self, _: str, payload: bytes) -> None:
         try:
             report = NodeReport.FromString(payload)
@@ -59,6 +68,7 @@ class GatewayBoard:
             return
         if not 0 <= report.nodeId < MAX_NODES:
             return
+        self._heard_s[report.nodeId] = self._clock.seconds()
         known = self._nodes.get(report.nodeId)
         if known is not None and not report.ready and known.incarnation != report.incarnation:
             # The late farewell of a process that another has followed already.

@@ -41,7 +41,7 @@ class SqlReviews:
         def work(connection: Connection) -> Review:
             known = connection.execute(_of_key(held)).one_or_none()
             if known is not None:
-                return _review(known)
+                return review_of(known)
             pending = connection.scalar(
                 select(func.count())
                 .select_from(reviews)
@@ -54,7 +54,7 @@ class SqlReviews:
             review = Review(review_id, held, State.PENDING, now_ms, 0, "", "", 0)
             if not insert_ignore(connection, reviews, [_row(review)]):
                 # Another node was faster, between the look and this.
-                return _review(connection.execute(_of_key(held)).one())
+                return review_of(connection.execute(_of_key(held)).one())
             self._outbox.add(connection, events_of(review), now_ms)
             return review
 
@@ -83,14 +83,14 @@ class SqlReviews:
                 .order_by(reviews.c.id)
                 .limit(limit)
             )
-            return [_review(row) for row in rows]
+            return [review_of(row) for row in rows]
 
         return await self._database.read(work)
 
     async def one(self, review_id: int) -> Review | None:
         def work(connection: Connection) -> Review | None:
             row = connection.execute(select(reviews).where(reviews.c.id == review_id)).one_or_none()
-            return None if row is None else _review(row)
+            return None if row is None else review_of(row)
 
         return await self._database.read(work)
 
@@ -120,7 +120,7 @@ class SqlReviews:
             ).all()
             claimed: list[Review] = []
             for row in due:
-                review = _review(row)
+                review = review_of(row)
                 if row.told and review.state in FINAL:
                     connection.execute(delete(reviews).where(reviews.c.id == row.id))
                     continue
@@ -194,7 +194,7 @@ def _of_key(held: Held) -> Select[Any]:
 
 def _locked(connection: Connection, review_id: int) -> Review | None:
     row = connection.execute(select(reviews).where(reviews.c.id == review_id).with_for_update()).one_or_none()
-    return None if row is None else _review(row)
+    return None if row is None else review_of(row)
 
 
 def _row(review: Review) -> dict[str, Any]:
@@ -219,7 +219,8 @@ def _row(review: Review) -> dict[str, Any]:
     }
 
 
-def _review(row: Row[Any]) -> Review:
+def review_of(row: Row[Any]) -> Review:
+    """A row of ``reviews``."""
     held = Held(
         conversation_id=row.conversation_id,
         sender_id=row.sender_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.core.explain.ports import NO_RECORD, SendRecord
 from imd.core.gateway.quotas import Quotas
 from imd.core.gateway.session import BUSY, Session
 from imd.core.gateway.trail import RefusalTrail
@@ -20,7 +21,8 @@ MAX_IN_FLIGHT = 256
 class Acks:
     """``Submitter`` for sends that came over a connection."""
 
-    def __init__(self, *, quotas: Quotas, trail: RefusalTrail) -> None:
+    def __init__(self, *, quotas: Quotas, trail: RefusalTrail, record: SendRecord = NO_RECORD) -> None:
+        self._record = record
         self._quotas = quotas
         self._trail = trail
 
@@ -46,12 +48,14 @@ class Acks:
         )
         if duplicate:
             self._give_back(send)
+            self._record.repeated(*send.key)
         self._finish(send, ack)
 
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Submitter``."""
         self._give_back(send)
         self._trail.send(send, error)
+        self._record.refused(*send.key, error)
         self._finish(send, _failure(send, FAILED, error))
 
     def delayed(self, send: PendingSend) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from imd.core.explain.ports import NO_RECORD, SessionRecord
 from imd.core.gateway.authenticate import Authenticator
 from imd.core.gateway.flush import FlushTick
 from imd.core.gateway.limits import Rates, bucket
@@ -54,6 +55,7 @@ class Gateway:
         authenticator: Authenticator,
         clock: Clock,
         tasks: Tasks,
+        record: SessionRecord = NO_RECORD,
     ) -> None:
         self._limits = limits
         self._device_frames_per_s = rates.device_frames_per_s
@@ -64,6 +66,7 @@ class Gateway:
         self._authenticator = authenticator
         self._clock = clock
         self._tasks = tasks
+        self._record = record
         self.draining = False
         #: Asked for each newcomer: whether what a session needs is there. Sessions that exist stay.
         self.takes_sessions: Callable[[], bool] = lambda: True
@@ -99,10 +102,14 @@ class Gateway:
             from_address=address,
             request_flush=self._flush.request,
             queue_limits=limits.queue,
+            on_shed=self._shed,
             now_s=now_s,
         )
         registry.opened(session)
         return session
+
+    def _shed(self, session: Session) -> None:
+        self._record.shed(session.user_id, session.session_id)
 
     def received(self, session: Session) -> None:
         """The session's machine was fed; act on at most ``FRAMES_PER_TURN`` frames, the rest next turn."""
@@ -140,7 +147,7 @@ class Gateway:
         session.connection.step(Input.LOST)
         session.closing = True
         if self._registry.closed(session):
-            self._replies.retire(session)
+            self._replies.retire(session, "the connection was lost")
 
     # What the machine wants done
 

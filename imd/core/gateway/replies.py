@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.core.explain.ports import NO_RECORD, SendRecord
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.session import Session
 from imd.core.gateway.watching import Watching
@@ -21,8 +22,15 @@ class Replies:
     """Says no, and says goodbye."""
 
     def __init__(
-        self, *, registry: Registry, live: LiveConversations, watching: Watching, clock: Clock
+        self,
+        *,
+        registry: Registry,
+        live: LiveConversations,
+        watching: Watching,
+        clock: Clock,
+        record: SendRecord = NO_RECORD,
     ) -> None:
+        self._record = record
         self._registry = registry
         self._live = live
         self._watching = watching
@@ -43,6 +51,7 @@ class Replies:
         payload = envelope.WhichOneof("payload")
         request = envelope.send if payload == "send" else envelope.recall
         if payload in ("send", "recall") and request.clientMsgId:
+            self._record.refused(request.conversationId, session.user_id, request.clientMsgId, error)
             ack = Ack(
                 clientMsgId=request.clientMsgId[:64],
                 conversationId=request.conversationId[:64],
@@ -61,11 +70,12 @@ class Replies:
                 header=Header(requestId=request_id) if request_id else None,
                 error=error_payload(error, closing=True),
             ),
+            error.message,
         )
 
     def kick(self, session: Session, reason: str) -> None:
         """End a session for good; nothing goes out after this."""
-        self._finish(session, Envelope(kicked=Kicked(reason=reason)))
+        self._finish(session, Envelope(kicked=Kicked(reason=reason)), f"kicked: {reason}")
 
     def kick_session(self, user_id: int, device_id: str, session_id: int, reason: str) -> None:
         """Kick exactly this session, if it still is there."""
@@ -73,13 +83,13 @@ class Replies:
         if session is not None and session.session_id == session_id:
             self.kick(session, reason)
 
-    def _finish(self, session: Session, last: Envelope) -> None:
+    def _finish(self, session: Session, last: Envelope, why: str) -> None:
         if session.closing:
             return
         session.connection.step(Input.REFUSED)
         session.finish(control(last))
         if self._registry.forget(session):
-            self.retire(session)
+            self.retire(session, why)
 
     def tell_gone(self, session: Session, conversation_id: str, reason: str) -> None:
         """Its user is not in this conversation any more."""
@@ -87,10 +97,10 @@ class Replies:
         gone = ConversationLeft(conversationId=conversation_id, reason=reason)
         session.push(control(Envelope(conversationLeft=gone)))
 
-    def retire(self, session: Session) -> None:
+    def retire(self, session: Session, why: str) -> None:
         """A session is not live any more: nobody delivers to it."""
         self._live.departed(session)
-        self._watching.gone(session)
+        self._watching.gone(session, why)
 
 
 def same_request(envelope: Envelope) -> Header | None:

@@ -73,6 +73,7 @@ class Session:
     __slots__ = (
         "_blocked_since_s",
         "_counted",
+        "_on_shed",
         "_queue",
         "_queue_limits",
         "_queued_bytes",
@@ -115,12 +116,14 @@ class Session:
         request_flush: Callable[[Session], None],
         queue_limits: QueueLimits,
         now_s: float,
+        on_shed: Callable[[Session], None] | None = None,
     ) -> None:
         self.connection = connection
         self.link = link
         self.from_address = from_address
         self._request_flush = request_flush
         self._queue_limits = queue_limits
+        self._on_shed = on_shed
         self._queue: list[Outbound] = []
         self._queued_bytes = 0
         self._unsorted = False
@@ -201,6 +204,8 @@ class Session:
         """Drop this priority and those below it until the peer reads again; one Resync says so."""
         if self._shed_from > Priority.BULK:
             self._queue.append(control(Envelope(resync=Resync(reason="you read too slowly"))))
+            if self._on_shed is not None:
+                self._on_shed(self)
         self._shed_from = priority
         self._queue = [outbound for outbound in self._queue if outbound.priority < priority]
         self._queued_bytes = sum(len(outbound.frames) for outbound in self._queue)

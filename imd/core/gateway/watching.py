@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imd.core.directory import Speaker
+from imd.core.explain.ports import NO_RECORD, SessionRecord
 from imd.core.gateway.session import Session
 from imd.core.presence.announce import SessionRoutes
 from imd.core.presence.model import PresenceState
@@ -36,11 +37,18 @@ class SessionWatcher:
 
 
 class Watching:
-    """Joins the gateway's sessions to presence, and to the routes if there are other nodes."""
+    """Joins the gateway's sessions to presence, to the routes if there are other nodes, and to what is remembered."""
 
-    def __init__(self, *, presence: Presence, routes: SessionRoutes | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        presence: Presence,
+        routes: SessionRoutes | None = None,
+        record: SessionRecord = NO_RECORD,
+    ) -> None:
         self._presence = presence
         self._routes = routes
+        self._record = record
 
     def came(self, session: Session) -> None:
         """A session is live."""
@@ -49,9 +57,11 @@ class Watching:
         )
         if self._routes is not None:
             self._routes.came(session)
+        self._record.came(session.user_id, session.session_id, session.device_id)
 
-    def gone(self, session: Session) -> None:
+    def gone(self, session: Session, why: str) -> None:
         """A session has ended."""
+        self._record.gone(session.user_id, session.session_id, why)
         self._presence.session_offline(session.user_id, session.session_id)
         if self._routes is not None:
             self._routes.gone(session)

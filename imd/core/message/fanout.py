@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 from twisted.logger import Logger
 
 from imd.core.directory import P2P
+from imd.core.explain.model import Mode
+from imd.core.explain.ports import NO_RECORD, FanoutRecord
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import Recipient
@@ -83,12 +85,14 @@ class Fanout:
         clock: Clock,
         thresholds: HintThresholds,
         node_count: Callable[[], int] = lambda: 1,
+        record: FanoutRecord = NO_RECORD,
     ) -> None:
         self._live = live
         self._tasks = tasks
         self._clock = clock
         self.thresholds = thresholds
         self._node_count = node_count
+        self._record = record
         self._held: dict[LiveConversation, list[Deliverable]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
         #: Those with ``recent``, the latest last.
@@ -108,6 +112,7 @@ class Fanout:
         except Exception:
             self._logger.failure("fan-out of {id} failed; the sweep repairs it", id=live.conversation_id)
             live.fanned_seq = min(live.fanned_seq, sends[0].seq - 1)
+            self._record.fanned(live, sends[0].seq, sends[-1].seq, Mode.FAILED, 0)
 
     def _deliver_to(self, live: LiveConversation, sends: Sequence[Deliverable]) -> None:
         if live.audience is None or live in self._held:
@@ -117,6 +122,7 @@ class Fanout:
         live.fanned_seq = max(live.fanned_seq, last_seq)
         self._remember_senders(live, sends)
         if not live.audience:
+            self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, 0)
             return
         # One for all that is said here, whatever it was admitted with: a connection sends by priority,
         # and must not overtake within a conversation.
@@ -124,6 +130,7 @@ class Fanout:
         if self._wants_hint(live, sends):
             self._keep_recent(live, sends)
             self._hint_soon(live, priority, sends[0].recipient if len(sends) == 1 else None)
+            self._record.fanned(live, sends[0].seq, last_seq, Mode.HINTED, len(live.audience))
             return
         if live.recent is not None:
             self._drop_recent(live)
@@ -133,6 +140,7 @@ class Fanout:
             _push_to_others(live.audience, deliver(send.stored_body, priority), send.recipient)
         else:
             _push_batch(live.audience, sends, priority)
+        self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, len(live.audience))
         if self._clock.seconds() - started_s > self.thresholds.fanout_s:
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
 
@@ -211,6 +219,7 @@ class Fanout:
             return
         live.fanned_seq = max(live.fanned_seq, last_seq)
         _push_to_others(live.audience, _hint(live, last_seq, Priority.NORMAL), None)
+        self._record.fanned(live, last_seq, last_seq, Mode.HINTED, len(live.audience))
 
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Recipient | None) -> None:
         """Something that is not stored (typing) to everybody here but one."""

@@ -50,6 +50,7 @@ class LiveConversation:
         "nodes_version",
         "own_in_use",
         "recent",
+        "record_key",
         "senders",
         "tail",
     )
@@ -75,6 +76,8 @@ class LiveConversation:
         #: The other nodes where members are connected, by the routes of this version.
         self.nodes: frozenset[int] | None = None
         self.nodes_version = 0
+        #: Under which it is found in what this node remembers; 0: not made yet.
+        self.record_key = 0
 
     @property
     def member_count(self) -> int:

@@ -76,3 +76,10 @@ class Page(NamedTuple):
 
     messages: Sequence[StoredBody]
     more: bool
+
+
+class Place(NamedTuple):
+    """Where a message stands."""
+
+    conversation_id: str
+    seq: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imd.core.message.model import AppendResult, NewMessage, Page, SeqTaken, StoredKey
+from imd.core.message.model import AppendResult, NewMessage, Page, Place, SeqTaken, StoredKey
 from imd.core.message.mongo_append import CollectionAppender
 from imd.core.message.mongo_archives import Archives
 from imd.core.message.mongo_documents import TO_SHOW, body_of, collection_of, partition_among, stored_key
@@ -184,6 +184,17 @@ class MongoMessageLog:
             found = await self._aggregate(collection_of(partition), pipeline, MAX_RECENT)
             tails.update((document["_id"], document["newest"]) for document in found)
         return tails
+
+    async def locate(self, server_msg_id: int) -> Place | None:
+        """See ``explain.ports.Places``; here every message is found."""
+        query, where = {"_id": server_msg_id}, {"c": 1, "s": 1}
+        for partition in range(self.partitions):
+            command = {"find": collection_of(partition), "filter": query, "projection": where, "limit": 1}
+            if found := await self._database.documents(command):
+                break
+        else:
+            found = await self._archives.find(query, where, count=1)
+        return Place(found[0]["c"], int(found[0]["s"])) if found else None
 
     async def _aggregate(
         self, collection: str, pipeline: Sequence[Mapping[str, Any]], count: int

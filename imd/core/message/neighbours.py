@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from imd.bus.port import Bus
 from imd.bus.subjects import message_deliver
+from imd.core.explain.ports import NO_RECORD, FanoutRecord
 from imd.core.message.forward_codec import DistantDevice
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow
@@ -106,7 +107,9 @@ class NodeNeighbours:
         bus: Bus,
         clock: Clock,
         tasks: Tasks,
+        record: FanoutRecord = NO_RECORD,
     ) -> None:
+        self._record = record
         self._nodes = nodes
         self._routes = routes
         self._live = live
@@ -179,6 +182,8 @@ class NodeNeighbours:
             return
         for node_id in nodes:
             outbox.setdefault(node_id, []).append(told)
+        if nodes and told.messages:
+            self._record.handed_on(live, told.messages[0].seq, told.messages[-1].seq, nodes)
 
     def _nodes_of(self, live: LiveConversation) -> frozenset[int] | None:
         membership = live.membership
@@ -193,6 +198,7 @@ class NodeNeighbours:
 
     async def _put_held(self, conversation_id: str) -> None:
         nodes = self._nodes.others
+        live = self._live.known(conversation_id)
         try:
             live = await self._live.load_or_assume(conversation_id)
             if live is not None and live.membership is not None:
@@ -204,6 +210,9 @@ class NodeNeighbours:
                               id=conversation_id, why=error)  # fmt: skip
         finally:
             held = self._held.pop(conversation_id)
+        for told in held:
+            if live is not None and nodes and told.messages:
+                self._record.handed_on(live, told.messages[0].seq, told.messages[-1].seq, nodes)
         self._send(dict.fromkeys(nodes, held))
 
     def _send(self, outbox: Mapping[int, Sequence[ToldConversation]]) -> None:

@@ -169,6 +169,11 @@ class Described(SynchronousTestCase):
         self.world.clock.pump([0.0] * 6)
         self.drive("GET", "/operator/audit", token=OPERATOR_TOKEN, query="?actor=0&limit=1")
 
+    def explain(self) -> None:
+        user_id, _ = self.enter("ida")
+        # No core is there, which is told in the answer.
+        self.drive("GET", "/operator/explain", token=OPERATOR_TOKEN, query=f"?message=c:1&user={user_id}")
+
     def test_every_operation(self) -> None:
         """Each operation works as described, and none is missing from this test."""
         self.accounts()
@@ -178,6 +183,7 @@ class Described(SynchronousTestCase):
         self.operators()
         self.gateways()
         self.audit()
+        self.explain()
         drive_people(self)
         drive_policy(self)
         self.assertEqual(self.driven, set(self.operations))

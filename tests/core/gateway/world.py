@@ -213,7 +213,7 @@ class Pipeline:
     def came(self, session: Session) -> None:
         self.online.append(session)
 
-    def gone(self, session: Session) -> None:
+    def gone(self, session: Session, why: str) -> None:
         self.online.remove(session)
 
     async def announced(self, session: Session) -> None:

@@ -1,0 +1,284 @@
+"""Whether the receiver got the message, and if not, why: a pure rule over what was found.
+
+The first of these that holds is told:
+
+1. Nothing is stored under the name: it is held or was turned down by a person, it was refused, or nobody knows of it.
+2. The receiver is the sender; never was in the conversation, was not any more, or does not see what was said before
+   they came.
+3. It was taken back, before or after the receiver had it.
+4. Their devices say that they have it.
+5. They have not, for the account is frozen, nobody was connected, the queue was dropped, or the client says nothing.
+
+What is not recorded is not guessed: a reason needs a record, and where one is missing that is told.
+"""
+
+from __future__ import annotations
+
+from imd.bus.audit import HELD, REFUSED, RELEASED, REVOKED
+from imd.business.accounts.model import ACTIVE, DELETED, FROZEN
+from imd.business.explain.model import Facts, Outcome, Stay, Verdict
+from imd.business.explain.words import at, name_of, told
+from imd.business.reviews.model import State
+from imd.pb.explain_pb2 import FANOUT_FAILED, HINTED, ExplainSession
+from imd.pb.message_pb2 import REVOKED as TAKEN_BACK
+from imd.pb.message_pb2 import Message
+
+#: A record that has to do with a message is made within so long of it, by clocks that may differ so much.
+CLOSE_MS = 5_000
+#: Until then a device that does not read is cut off; what comes for it meanwhile is dropped, too.
+SHED_LASTS_MS = 35_000
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict."""
+    if facts.stored is None:
+        return _unknown(facts, "not_answered", "the message store could not be asked")
+    message = facts.message
+    if message is None:
+        return _not_stored(facts)
+    return (
+        _as_member(facts, message)
+        or _as_taken_back(facts, message)
+        or _as_told(facts, message)
+        or _as_offline(facts, message)
+        or _as_online(facts, message)
+    )
+
+
+def _got(facts: Facts, reason: str, text: str, advice: str = "") -> Verdict:
+    return Verdict(Outcome.GOT, reason, f"{name_of(facts.receiver)} got it: {text}", advice)
+
+
+def _not(facts: Facts, reason: str, text: str, advice: str = "") -> Verdict:
+    return Verdict(Outcome.NOT, reason, f"{name_of(facts.receiver)} did not get it: {text}", advice)
+
+
+def _unknown(facts: Facts, reason: str, text: str, advice: str = "") -> Verdict:
+    return Verdict(
+        Outcome.UNKNOWN, reason, f"Whether {name_of(facts.receiver)} got it is not known: {text}", advice
+    )
+
+
+# Not stored
+
+
+def _not_stored(facts: Facts) -> Verdict:
+    found = _as_review(facts) or _as_refused(facts)
+    if found is not None:
+        return found
+    asked, stored = facts.asked, facts.stored
+    assert stored is not None
+    if asked.seq:
+        text = f"{asked.conversation_id} has no message {asked.seq}; its last one is {stored.lastSeq}"
+        return _unknown(facts, "no_such_message", text)
+    if asked.server_msg_id:
+        return _unknown(
+            facts,
+            "no_such_message",
+            "no message has this id",
+            "check the id; with CONVERSATION:SEQ older ones are found, too",
+        )
+    return _unknown(
+        facts,
+        "never_arrived",
+        "nothing is stored or recorded under this name, so it never came here",
+        "look at the sender's client: was it connected, and was it told FAILED or nothing? "
+        "What was refused is recorded for a day",
+    )
+
+
+def _as_review(facts: Facts) -> Verdict | None:
+    review = facts.review
+    if review is None:
+        return None
+    number = review.review_id
+    if review.state is State.PENDING:
+        return _not(
+            facts,
+            "held_for_review",
+            f"it is held for review since {at(review.created_at_ms)} ({review.held.reason})",
+            f"decide it: POST /api/v1/operator/reviews/{number}",
+        )
+    if review.state is State.REFUSED:
+        by = review.decided_by or "the server"
+        return _not(facts, "review_refused", f"{by} refused it at {at(review.decided_at_ms)}: {review.note}")
+    if review.state is State.EXPIRED:
+        return _not(facts, "review_expired", f"nobody decided on review {number} in time")
+    return _not(facts, "review_approved", "it was approved, and is on its way into the conversation")
+
+
+def _as_refused(facts: Facts) -> Verdict | None:
+    """The last word on it: by permission or content, as the audit has it, or for any other reason, as a node has."""
+    refused = [event for event in facts.decisions if event.decision in (REFUSED, HELD, RELEASED)]
+    ends = [event for node in facts.nodes for event in node.events if event.what == "refused"]
+    last_audit = refused[-1] if refused else None
+    last_end = max(ends, key=lambda event: event.at, default=None)
+    if last_audit is not None and (last_end is None or last_audit.at_ms + CLOSE_MS >= last_end.at):
+        reason = last_audit.reason
+        text, advice = told(facts, reason)
+        return _not(facts, reason, f"it was refused at {at(last_audit.at_ms)}, since {text}", advice)
+    if last_end is not None:
+        reason = last_end.reason if " " not in last_end.reason else f"error_{last_end.code}"
+        text, advice = told(facts, reason, code=last_end.code, said=last_end.reason)
+        reason = {1005: "rate_limited", 1012: "idempotent_conflict"}.get(last_end.code, reason)
+        return _not(facts, reason, f"it was refused at {at(last_end.at)}, since {text}", advice)
+    return None
+
+
+# Stored
+
+
+def _as_member(facts: Facts, message: Message) -> Verdict | None:
+    receiver_id = facts.receiver.account.user_id
+    if message.senderId == receiver_id:
+        return _got(facts, "sender", "they sent it themselves")
+    stays = facts.standing.stays
+    stay = stay_at(stays, message.serverTime)
+    if stay is None:
+        before = [stay for stay in stays if stay.until_ms and stay.until_ms <= message.serverTime]
+        after = [stay for stay in stays if stay.since_ms > message.serverTime]
+        if after and not after[0].visible_from > message.seq:
+            # They came later, and see what was said before.
+            return None
+        if after:
+            text = f"they came in only at {at(after[0].since_ms)}, and this group shows nothing from before"
+            return _not(facts, "joined_later", text)
+        if before:
+            return _not(facts, "left_before", _left(facts, before[-1].until_ms))
+        return _not(facts, "not_member", "they are not in this conversation, and were not when it was sent")
+    if stay.visible_from > message.seq:
+        text = f"they see this conversation from message {stay.visible_from} on"
+        return _not(facts, "joined_later", text)
+    return None
+
+
+def stay_at(stays: tuple[Stay, ...] | list[Stay] | object, at_ms: int) -> Stay | None:
+    """The stay during which this was."""
+    assert isinstance(stays, tuple | list)
+    for stay in stays:
+        if stay.since_ms <= at_ms and (not stay.until_ms or at_ms < stay.until_ms):
+            return stay
+    return None
+
+
+def _left(facts: Facts, left_at_ms: int) -> str:
+    for act in reversed(facts.acts):
+        if act.action == "group.kick" and abs(act.at_ms - left_at_ms) <= CLOSE_MS:
+            return f"they had been removed from this group at {at(left_at_ms)}, by user {act.actor_id}"
+    return f"they had left this group at {at(left_at_ms)}"
+
+
+def _as_taken_back(facts: Facts, message: Message) -> Verdict | None:
+    if message.status != TAKEN_BACK:
+        return None
+    revoked = [event for event in facts.decisions if event.decision == REVOKED]
+    reason = "revoked" if revoked else "recalled"
+    how = (
+        f"the server took it back at {at(revoked[-1].at_ms)}, since {told(facts, revoked[-1].reason)[0]}"
+        if revoked
+        else "it was taken back by its sender or an admin"
+    )
+    before_ms = revoked[-1].at_ms if revoked else facts.now_ms
+    if not _is_told(facts, message):
+        return _not(facts, reason, how)
+    if any(_is_there(session, message.serverTime, before_ms) for session in sessions_of(facts)):
+        text = f"but {how}; they were connected before that, and may have seen it"
+        return _got(facts, reason, text)
+    return _not(facts, reason, f"{how}; their devices have its empty place")
+
+
+def _is_told(facts: Facts, message: Message) -> bool:
+    assert facts.stored is not None
+    return facts.stored.deliveredSeq >= message.seq
+
+
+def _as_told(facts: Facts, message: Message) -> Verdict | None:
+    stored = facts.stored
+    assert stored is not None
+    if stored.readSeq >= message.seq:
+        return _got(facts, "read", f"they have read this conversation up to message {stored.readSeq}")
+    if _is_told(facts, message):
+        return _got(facts, "delivered", f"a device of theirs has all up to message {stored.deliveredSeq}")
+    return None
+
+
+def sessions_of(facts: Facts) -> list[ExplainSession]:
+    """The receiver's sessions at all nodes."""
+    return [session for node in facts.nodes for session in node.sessions]
+
+
+def _is_there(session: ExplainSession, from_ms: int, to_ms: int) -> bool:
+    return session.since <= to_ms and (not session.until or session.until >= from_ms)
+
+
+def _as_offline(facts: Facts, message: Message) -> Verdict | None:
+    account = facts.receiver.account
+    if account.status != ACTIVE:
+        word = {FROZEN: "frozen", DELETED: "deleted"}.get(account.status, "not active")
+        reason = "account_frozen" if account.status == FROZEN else "account_deleted"
+        text = f"their account is {word} since {at(facts.receiver.since_ms)}: {facts.receiver.reason}"
+        thaw = f"thaw it: PUT /api/v1/operator/accounts/{account.user_id}/state"
+        advice = thaw if account.status == FROZEN else ""
+        return _not(facts, reason, text.rstrip(": "), advice)
+    if any(_is_there(session, message.serverTime, facts.now_ms) for session in sessions_of(facts)):
+        return None
+    if blind := blind_spot(facts, message):
+        text = f"no device of theirs has said that it has it; why is not recorded: {blind}"
+        return _not(facts, "not_acknowledged", text)
+    seen_ms = facts.stored.lastSeen if facts.stored is not None else 0
+    seen = f", last seen at {at(seen_ms)}" if seen_ms else ""
+    text = f"no device of theirs was connected since it was stored{seen}"
+    return _not(facts, "offline", text, "nothing to do: they get it when a device of theirs connects")
+
+
+def blind_spot(facts: Facts, message: Message) -> str:
+    """Why it is not sure that all sessions since then are known; empty: it is."""
+    if facts.gaps:
+        return "; ".join(facts.gaps)
+    if not facts.nodes:
+        return "no core node has reported yet"
+    for node in facts.nodes:
+        if node.eventsSince > message.serverTime:
+            return f"core-{node.nodeId} remembers nothing before {at(node.eventsSince)}"
+    return ""
+
+
+def _as_online(facts: Facts, message: Message) -> Verdict:
+    """A device was there, and has not said that it has the message."""
+    sheds = [
+        event
+        for node in facts.nodes
+        for event in node.events
+        if event.what == "shed" and event.at >= message.serverTime - SHED_LASTS_MS
+    ]
+    if sheds:
+        shed = sheds[-1]
+        text = (
+            f"device {shed.deviceId} read too slowly at {at(shed.at)}: what waited for it was dropped, "
+            "and it was told to sync, but has not said that it has the message"
+        )
+        advice = (
+            "their line or client is slow or stopped: it gets the message when it syncs or connects again"
+        )
+        return _not(facts, "queue_shed", text, advice)
+    fanouts = [fanout for node in facts.nodes for fanout in node.fanouts]
+    if any(fanout.mode == FANOUT_FAILED for fanout in fanouts):
+        return _not(facts, "fanout_failed", "telling the members failed; the sweep repairs that within 30 s")
+    return _as_silent(facts, message, hinted=any(fanout.mode == HINTED for fanout in fanouts))
+
+
+def _as_silent(facts: Facts, message: Message, *, hinted: bool) -> Verdict:
+    sessions = [one for one in sessions_of(facts) if _is_there(one, message.serverTime, facts.now_ms)]
+    live = [session for session in sessions if not session.until]
+    if not live:
+        last = max(sessions, key=lambda session: session.until)
+        text = (
+            f"device {last.deviceId} was connected until {at(last.until)} ({last.ended}) and did not say that it "
+            "has it; no device is connected now"
+        )
+        return _not(facts, "connection_lost", text, "they get it when a device of theirs connects again")
+    devices = ", ".join(sorted({session.deviceId for session in live}))
+    way = "was told that it is there, and has to pull it" if hinted else "was sent it"
+    text = f"device {devices} is connected and {way}, but has not said that it has it"
+    advice = "if that is seconds ago, ask again; else the client does not send deliverAck, or is stuck: look at its log"
+    return _not(facts, "not_acknowledged", text, advice)

@@ -1,0 +1,196 @@
+"""Tells operators, through business, what became of a message: what is stored of it, and what this node remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from imd.bus.answering import respond
+from imd.bus.port import Bus
+from imd.bus.subjects import EXPLAIN_STORED, explain_node
+from imd.core.explain.model import Ended, Fanned, Happened, Mode, OfSend, OfSession
+from imd.core.explain.ports import Places
+from imd.core.explain.record import NodeRecord
+from imd.core.message.model import CursorRow, Place
+from imd.core.message.ports import Cursors, MessageLog
+from imd.kernel.errors import PayloadInvalid, ServerBusy
+from imd.kernel.ids import is_client_msg_id, is_id
+from imd.pb.explain_pb2 import (
+    ExplainEvent,
+    ExplainFanout,
+    ExplainNodeAnswer,
+    ExplainNodeQuery,
+    ExplainSession,
+    ExplainStoredAnswer,
+    ExplainStoredQuery,
+)
+from imd.pb.message_pb2 import Message
+
+_ENDED_UNKNOWN = "how it ended is not recorded"
+
+
+class Recipients(Protocol):
+    """Sessions that are here now."""
+
+    def of_user(self, user_id: int) -> Collection[_Live]: ...
+
+
+class _Live(Protocol):
+    @property
+    def session_id(self) -> int: ...
+
+
+class SeenTimes(Protocol):
+    """When users were seen. Raises ``ServerBusy``."""
+
+    async def of_users(self, user_ids: Sequence[int]) -> Mapping[int, int]: ...
+
+
+class ExplainAnswers:
+    """A stage that answers."""
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        bus: Bus,
+        log: MessageLog,
+        places: Places,
+        cursors: Cursors,
+        seen: SeenTimes,
+        record: NodeRecord,
+        sessions: Recipients,
+    ) -> None:
+        self._node_id = node_id
+        self._bus = bus
+        self._log = log
+        self._places = places
+        self._cursors = cursors
+        self._seen = seen
+        self._record = record
+        self._sessions = sessions
+
+    async def start(self) -> None:
+        respond(self._bus, EXPLAIN_STORED, ExplainStoredQuery, ExplainStoredAnswer, self.stored)
+        respond(self._bus, explain_node(self._node_id), ExplainNodeQuery, ExplainNodeAnswer, self.remembered)
+
+    async def stop(self) -> None:
+        """The bus forgets its responders when it stops."""
+
+    async def stored(self, query: ExplainStoredQuery) -> ExplainStoredAnswer:
+        """What any node can tell, for the stores are shared."""
+        place = await self._place(query)
+        answer = ExplainStoredAnswer()
+        seen = await self._seen.of_users([query.userId])
+        answer.lastSeen = seen.get(query.userId, 0)
+        conversation_id = place.conversation_id if place is not None else query.conversationId
+        if not conversation_id:
+            return answer
+        answer.lastSeq = (await self._log.last_seqs([conversation_id])).get(conversation_id, 0)
+        cursor = (await self._cursors.of_user(query.userId, [conversation_id])).get(conversation_id)
+        if cursor is not None:
+            _tell_cursor(answer, cursor)
+        body = await self._log.read_one(*place) if place is not None else None
+        if body is not None:
+            answer.message.CopyFrom(_without_content(body))
+        return answer
+
+    async def _place(self, query: ExplainStoredQuery) -> Place | None:
+        if query.serverMsgId:
+            return await self._places.locate(query.serverMsgId)
+        if not is_id(query.conversationId):
+            raise PayloadInvalid("conversationId is no id", field="conversationId")
+        if query.seq:
+            return Place(query.conversationId, query.seq)
+        if not is_client_msg_id(query.clientMsgId):
+            raise PayloadInvalid("clientMsgId is no id of a client's", field="clientMsgId")
+        found = await self._log.find(query.conversationId, query.senderId, [query.clientMsgId])
+        stored = found.get(query.clientMsgId)
+        return None if stored is None else Place(query.conversationId, stored.seq)
+
+    async def remembered(self, query: ExplainNodeQuery) -> ExplainNodeAnswer:
+        """What this node alone can tell."""
+        record = self._record
+        answer = ExplainNodeAnswer(
+            nodeId=self._node_id,
+            fanoutsSince=record.fanouts.since_ms,
+            eventsSince=max(record.sessions.since_ms, record.sends.since_ms),
+            lost=record.lost,
+        )
+        try:
+            if query.seq:
+                for fanned in await record.fanouts_of(query.conversationId, query.seq):
+                    answer.fanouts.append(_fanout(fanned))
+            self._tell_sessions(answer, query, await record.sessions_of(query.userId))
+            if query.clientMsgId:
+                ends = await record.ends_of(query.conversationId, query.senderId, query.clientMsgId)
+                answer.events.extend(_end(each) for each in ends)
+        except OSError as error:
+            raise ServerBusy(
+                f"what node {self._node_id} remembers cannot be read: {error.strerror}"
+            ) from None
+        return answer
+
+    def _tell_sessions(
+        self, answer: ExplainNodeAnswer, query: ExplainNodeQuery, happened: Sequence[OfSession]
+    ) -> None:
+        here = {session.session_id for session in self._sessions.of_user(query.userId)}
+        found: dict[int, ExplainSession] = {}
+        for one in happened:
+            if one.what == Happened.CAME:
+                found[one.session_id] = ExplainSession(
+                    sessionId=one.session_id, deviceId=one.text, since=one.at_ms
+                )
+            elif one.what == Happened.STARTED:
+                for session in found.values():
+                    _end_session(session, one.at_ms, "the node was started anew")
+            elif one.session_id in found:
+                known = found[one.session_id]
+                if one.what == Happened.GONE:
+                    _end_session(known, one.at_ms, one.text)
+                elif one.at_ms >= query.fromTime:
+                    device_id = known.deviceId
+                    answer.events.add(at=one.at_ms, what="shed", sessionId=one.session_id, deviceId=device_id)
+        for session in found.values():
+            if not session.until and session.sessionId not in here:
+                _end_session(session, session.since, _ENDED_UNKNOWN)
+            if not session.until or session.until >= query.fromTime:
+                answer.sessions.append(session)
+
+
+def _end_session(session: ExplainSession, at_ms: int, why: str) -> None:
+    if not session.until:
+        session.until, session.ended = at_ms, why
+
+
+def _tell_cursor(answer: ExplainStoredAnswer, cursor: CursorRow) -> None:
+    answer.deliveredSeq, answer.readSeq = cursor.delivered_seq, cursor.read_seq
+
+
+def _without_content(body: bytes) -> Message:
+    """An operator need not read what people write to each other to find out where it went."""
+    message = Message.FromString(body)
+    if message.WhichOneof("content") != "recall":
+        message.ClearField("content")
+    message.ClearField("meta")
+    return message
+
+
+def _fanout(fanned: Fanned) -> ExplainFanout:
+    told = ExplainFanout(
+        at=fanned.at_ms,
+        firstSeq=fanned.last_seq - fanned.messages + 1,
+        lastSeq=fanned.last_seq,
+        mode=fanned.mode,  # type: ignore[arg-type]
+    )
+    if fanned.mode == Mode.HANDED_ON:
+        told.nodeIds.extend(fanned.node_ids)
+        told.nodeCount = fanned.sessions
+    else:
+        told.sessions = fanned.sessions
+    return told
+
+
+def _end(end: OfSend) -> ExplainEvent:
+    what = "refused" if end.how == Ended.REFUSED else "repeated"
+    return ExplainEvent(at=end.at_ms, what=what, code=end.code, reason=end.reason)

@@ -1,0 +1,1 @@
+"""``imctl explain``: why did Bob not get it?"""
