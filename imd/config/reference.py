@@ -11,6 +11,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from msgspec.structs import FieldInfo, fields
 
@@ -34,31 +35,56 @@ _HEAD = """\
 """
 
 
-def reference(role: str = "im") -> str:
-    """The whole text for one of ``ROLES``."""
-    kind, name = ROLES[role]
-    lines = [_HEAD.format(name=name)]
+class Key(NamedTuple):
+    """One key: its name, its default in TOML, and what it is for, with its range."""
+
+    name: str
+    default: str
+    says: str
+
+
+class Part(NamedTuple):
+    """A section, or, without a name, what stands above all sections."""
+
+    section: str
+    purpose: str
+    keys: list[Key]
+
+
+def parts(role: str) -> Iterator[Part]:
+    """What one of ``ROLES`` can be told, in the order of the file."""
+    kind, _ = ROLES[role]
     sections: list[FieldInfo] = []
+    above: list[Key] = []
     for field in fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Section):
             sections.append(field)
         else:
-            lines += _key(kind, field, field.name)
+            above.append(_key(kind, field, field.name))
+    yield Part("", "", above)
     for section in sections:
-        lines.append("")
-        lines += _comment(_purpose(section.type))
-        lines.append(f"[{section.name}]")
-        for field in fields(section.type):
-            lines += _key(section.type, field, f"{section.name}.{field.name}")
+        some = [_key(section.type, field, f"{section.name}.{field.name}") for field in fields(section.type)]
+        yield Part(section.name, _purpose(section.type), some)
+
+
+def reference(role: str = "im") -> str:
+    """The whole text for one of ``ROLES``."""
+    _, name = ROLES[role]
+    lines = [_HEAD.format(name=name)]
+    for part in parts(role):
+        if part.section:
+            lines += ["", *_comment(part.purpose), f"[{part.section}]"]
+        for key in part.keys:
+            lines += [*_comment(key.says), f"#{key.name} = {key.default}"]
     return "\n".join(lines) + "\n"
 
 
-def _key(section: type[Section], field: FieldInfo, path: str) -> list[str]:
+def _key(section: type[Section], field: FieldInfo, path: str) -> Key:
     says = _docstrings(section).get(field.name, "")
     if path in BOUNDS:
         says = f"{says} ({BOUNDS[path]})" if says else f"{str(BOUNDS[path]).capitalize()}."
     default = field.default_factory() if callable(field.default_factory) else field.default
-    return [*_comment(says), f"#{field.name} = {_toml(default)}"]
+    return Key(field.name, _toml(default), says)
 
 
 def _toml(value: object) -> str:

@@ -298,7 +298,7 @@ def assemble(
         *policy.operations,
     ]
     api = Api(
-        operations=with_description(operations, version=_version()),
+        operations=with_description(operations, version=version()),
         authenticate=authenticate,
         is_operator=is_operator,
         audit=audit,
@@ -349,7 +349,8 @@ def assemble(
     )
 
 
-def _version() -> str:
+def version() -> str:
+    """Of the package; 0: it is not installed."""
     try:
         return metadata.version("imd")
     except metadata.PackageNotFoundError:

@@ -64,6 +64,8 @@ class Api(Resource):
         self._origins = frozenset(origins)
         self._running: set[Deferred[bytes]] = set()
         self._stopping = False
+        #: What is routed.
+        self.operations = operations
         self._router = self._route(operations).resource()
 
     def _route(self, operations: Sequence[Operation]) -> Klein:

@@ -34,11 +34,12 @@ def with_description(operations: Sequence[Operation], *, version: str) -> list[O
     described.append(
         Operation("GET", "/openapi.json", "openapi", "This document", serve, Description, public=True)
     )
-    description = _describe(described, version)
+    description = describe(described, version)
     return described
 
 
-def _describe(operations: Sequence[Operation], version: str) -> Description:
+def describe(operations: Sequence[Operation], version: str) -> Description:
+    """The document about these."""
     types: list[Any] = [Problem]
     for operation in operations:
         types.append(operation.answer)

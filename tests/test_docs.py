@@ -1,0 +1,42 @@
+"""The pages that are written from the code."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from docs.ext import configuration, rest, states
+from docs.ext.text import plain
+from imd.config.reference import ROLES, parts
+from imd.roles.openapi import document
+
+
+class PagesTests(SynchronousTestCase):
+    """What stands on them; ``tools/docs`` builds them all."""
+
+    def test_every_key(self) -> None:
+        """The configuration page has each key of each role."""
+        page = configuration.page()
+        for role in ROLES:
+            for part in parts(role):
+                for key in part.keys:
+                    self.assertIn(f"``{key.name}``", page)
+
+    def test_every_operation(self) -> None:
+        """The REST page has each operation, and each record once."""
+        page, described = rest.page(), document()
+        for path, methods in described["paths"].items():
+            for method in methods:
+                self.assertIn(f"\n{method.upper()} {path}\n~", page)
+        for name in described["components"]["schemas"]:
+            self.assertEqual(page.count(f"\n{name}\n~"), 1, name)
+
+    def test_arrows(self) -> None:
+        """A picture has an arrow for each way from one state to another, with what happens and what is done."""
+        page = states.page()
+        self.assertIn('"await connect" -> "authenticating" [label="connect / authenticate"]', page)
+        self.assertIn('"frozen" -> "active" [label="thaw"]', page)
+        self.assertEqual(page.count(".. graphviz::"), len(states.MACHINES))
+
+    def test_no_markup_by_accident(self) -> None:
+        """What a docstring says is prose, but for what is code."""
+        self.assertEqual(plain("im_core's  *first* ``a_b``"), "im\\_core's \\*first\\* ``a_b``")
