@@ -18,6 +18,8 @@ AUTH_CHECK = "im.auth.check"
 AUTH_RESTRICTED = "im.auth.restricted"
 REVIEW_HOLD = "im.review.hold"
 REVIEW_STATE = "im.review.state"
+#: Answered by admin: whose token is this?
+ADMIN_OPERATOR = "im.admin.operator"
 #: Answered by core.
 MESSAGE_HISTORY = "im.message.history"
 MESSAGE_SEND_ANY = "im.message.send.*"
@@ -32,6 +34,8 @@ MESSAGE_DECIDED = "im.message.decided"
 NODE_CHANGED = "im.node.changed"
 #: How a core node is, every few seconds; business answers clients by it.
 NODE_REPORT = "im.node.report"
+#: Which settings each node runs, at every change and every few seconds; im-admin shows operators (spec 3.5).
+ADMIN_MONITOR = "im.admin.monitor"
 
 # Durable events (JetStream, stream im-critical).
 AUTH_INVALIDATE = "im.auth.invalidate"

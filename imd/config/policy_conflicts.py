@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imd.config.conflict import Conflict
 from imd.config.hook_url import wrong_hook_url
 from imd.config.policy import EVENTS, FAILURE_MODES, BusinessWebhook, Content
 from imd.config.secret import read_secret
 
+#: What may be done about a word; ``imd.core.screening`` says how.
+WORD_ACTIONS = ("replace", "refuse", "review", "allow")
 #: HMAC-SHA256 is as strong as its key.
 SECRET_BYTES = 32
 
@@ -35,6 +37,19 @@ def of_failure_mode(mode: str) -> Iterator[Conflict]:
     """What is wrong with content.hook_on_failure."""
     if mode not in FAILURE_MODES:
         yield Conflict("content.hook_on_failure", f"is {mode!r}; expected one of {', '.join(FAILURE_MODES)}")
+
+
+def of_words(lines: Sequence[str]) -> Iterator[Conflict]:
+    """What is wrong with content.words, as far as the form of a line goes."""
+    for index, line in enumerate(lines):
+        word, _, action = line.rpartition("\t")
+        if line.strip() and not line.startswith("#") and (not word or action.strip() not in WORD_ACTIONS):
+            yield Conflict(
+                f"content.words[{index}]",
+                f"{line[:60]!r} is no line; expected a word, a tab, and {', '.join(WORD_ACTIONS[:-1])} or "
+                f"{WORD_ACTIONS[-1]}",
+                ("content.words",),
+            )
 
 
 def of_webhook(webhook: BusinessWebhook) -> Iterator[Conflict]:

@@ -67,7 +67,7 @@ class AdminListen(Section, frozen=True):
     """Where the node listens. Empty means: not at all. Loopback unless you say otherwise."""
 
     http: str = "127.0.0.1:7795"
-    """For operators: /api/v1/settings, /healthz, /readyz."""
+    """For operators: /api/v1/settings, /api/v1/operators, /healthz, /readyz."""
     https: str = ""
     """The same over TLS; needs [tls]."""
     allow_public_plaintext: bool = False
@@ -287,6 +287,9 @@ class CoreConfig(Section, frozen=True):
 
     node_id: int = 0
     """Different on every im-core, whatever the machine; worker n of --workers N has node_id + n."""
+    settings_dir: str = "."
+    """Where the node keeps the settings of im-admin that it took last, in a file of its own, for a start at which
+    nobody can be asked."""
     listen: CoreListen = CoreListen()
     tls: Tls = Tls()
     gateway: Gateway = Gateway()
@@ -317,6 +320,9 @@ class BusinessConfig(Section, frozen=True):
     operator_token_file: str = "im-business.token"
     """Holds the token that operators' requests to /api/v1/operator carry; made at first start, mode 0600. Give
     the same file to every im-business, or each has a token of its own."""
+    settings_dir: str = "."
+    """Where the node keeps the settings of im-admin that it took last, in a file of its own, for a start at which
+    nobody can be asked."""
     listen: BusinessListen = BusinessListen()
     tls: Tls = Tls()
     gateway: Access = Access()
@@ -336,6 +342,9 @@ class AdminConfig(Section, frozen=True):
 
     node_id: int = 0
     """Different on every im-admin."""
+    settings_dir: str = "."
+    """Where the node keeps the settings that it took last, in a file of its own, for a start at which
+    nobody can be asked."""
     bootstrap_token_file: str = "im-admin.token"
     """Holds the token that an operator's requests carry; made at first start, mode 0600."""
     listen: AdminListen = AdminListen()

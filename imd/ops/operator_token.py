@@ -18,7 +18,7 @@ _MIN_LENGTH = 32
 
 
 class OperatorToken:
-    """A stage; ``is_right`` only after ``start``.
+    """A stage; what it knows it knows after ``start``.
 
     :param key: of the configuration that names the file, for who reads errors.
     """
@@ -53,6 +53,10 @@ class OperatorToken:
     def is_right(self, token: str) -> bool:
         """In constant time."""
         return bool(self._token) and hmac.compare_digest(self._token.encode(), token.encode())
+
+    def value(self) -> str:
+        """The token itself; empty before the start."""
+        return self._token
 
     def _make(self) -> None:
         try:

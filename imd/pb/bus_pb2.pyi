@@ -761,11 +761,71 @@ class KickSession(_message.Message):
     def __init__(self, userId: _Optional[int] = ..., deviceId: _Optional[str] = ..., sessionId: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SettingsChanged(_message.Message):
-    __slots__ = ("version", "document", "timestamp")
+    __slots__ = ("version", "document", "timestamp", "gray")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    GRAY_FIELD_NUMBER: _ClassVar[int]
     version: int
     document: str
     timestamp: int
-    def __init__(self, version: _Optional[int] = ..., document: _Optional[str] = ..., timestamp: _Optional[int] = ...) -> None: ...
+    gray: GrayRelease
+    def __init__(self, version: _Optional[int] = ..., document: _Optional[str] = ..., timestamp: _Optional[int] = ..., gray: _Optional[_Union[GrayRelease, _Mapping]] = ...) -> None: ...
+
+class GrayRelease(_message.Message):
+    __slots__ = ("id", "document", "percent", "userIds", "zones", "clientVersions")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    USERIDS_FIELD_NUMBER: _ClassVar[int]
+    ZONES_FIELD_NUMBER: _ClassVar[int]
+    CLIENTVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    document: str
+    percent: float
+    userIds: _containers.RepeatedScalarFieldContainer[int]
+    zones: _containers.RepeatedScalarFieldContainer[str]
+    clientVersions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., document: _Optional[str] = ..., percent: _Optional[float] = ..., userIds: _Optional[_Iterable[int]] = ..., zones: _Optional[_Iterable[str]] = ..., clientVersions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SettingsReport(_message.Message):
+    __slots__ = ("node", "zone", "version", "appliedAt", "refusedVersion", "reasons", "notKept", "grayId", "grayUsers", "leaving")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    APPLIEDAT_FIELD_NUMBER: _ClassVar[int]
+    REFUSEDVERSION_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    NOTKEPT_FIELD_NUMBER: _ClassVar[int]
+    GRAYID_FIELD_NUMBER: _ClassVar[int]
+    GRAYUSERS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    zone: str
+    version: int
+    appliedAt: int
+    refusedVersion: int
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    notKept: str
+    grayId: int
+    grayUsers: int
+    leaving: bool
+    def __init__(self, node: _Optional[str] = ..., zone: _Optional[str] = ..., version: _Optional[int] = ..., appliedAt: _Optional[int] = ..., refusedVersion: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ..., notKept: _Optional[str] = ..., grayId: _Optional[int] = ..., grayUsers: _Optional[int] = ..., leaving: _Optional[bool] = ...) -> None: ...
+
+class OperatorCheck(_message.Message):
+    __slots__ = ("tokenHash",)
+    TOKENHASH_FIELD_NUMBER: _ClassVar[int]
+    tokenHash: bytes
+    def __init__(self, tokenHash: _Optional[bytes] = ...) -> None: ...
+
+class OperatorVerdict(_message.Message):
+    __slots__ = ("failure", "operatorId", "name", "role")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    OPERATORID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    operatorId: int
+    name: str
+    role: str
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., operatorId: _Optional[int] = ..., name: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...

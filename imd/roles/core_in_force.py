@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imd.config import sections
+from imd.config.gray import Target
 from imd.config.quotas import Quotas as QuotasSection
 from imd.config.role_settings import CoreSettings
 from imd.core.gateway.gateway import Gateway
-from imd.core.gateway.limits import Rates
+from imd.core.gateway.limits import GrayRates, Rates
 from imd.core.gateway.quotas import DailyLimits, Quotas
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout, HintThresholds
@@ -39,12 +42,25 @@ class CoreInForce:
         self._quotas = quotas
         self._standing = standing
         self._screening = screening
+        self._gray: GrayRates | None = None
+
+    def wrong(self, config: CoreSettings) -> Sequence[str]:
+        """What of a configuration this node cannot use, beyond types and ranges."""
+        return self._screening.wrong(config.content)
+
+    def take_gray(self, config: CoreSettings | None, target: Target | None) -> None:
+        """What some users have instead, with the change that comes now; None: nobody has anything else."""
+        self._gray = None if config is None or target is None else GrayRates(rates(config.limits), target)
+
+    def gray_users(self) -> int:
+        """How many users here have it."""
+        return self._gateway.gray_user_count()
 
     def change(self, config: CoreSettings, version: int) -> None:
         """See ``SettingsSeen``."""
         self._standing.change(config.permission, version)
         self._screening.take_settings(config.content)
-        self._gateway.change_rates(rates(config.limits))
+        self._gateway.change_rates(rates(config.limits), self._gray)
         self._quotas.limits = daily_limits(config.quotas)
         self._appender.conversation_per_s = config.limits.conversation_per_s
         self._fanout.thresholds = hint_thresholds(config.messages)

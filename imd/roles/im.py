@@ -37,8 +37,8 @@ from imd.roles.listeners import (
     websocket,
 )
 from imd.roles.metrics.stages import Identity, metrics_stages
+from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
-from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
@@ -86,16 +86,20 @@ def build(
         ),
         epoch=epoch.value,
     )
-    own = build_settings(data_dir, bus=bus, is_operator=stores.operator_token.is_right, reactor=reactor)
-    settings = SettingsSeen(bus=bus, node="im", config=config)
-    process.follow(settings)
-    settings.on_changed(business.in_force.change)
-    settings.on_changed(core.in_force.change)
+    own = build_settings(data_dir, bus=bus, bootstrap=stores.operator_token.value, reactor=reactor)
+    settings = build_node_settings(
+        config, bus=bus, node="im", folder=data_dir, reactor=reactor, gray_users=core.in_force.gray_users
+    )
+    process.follow(settings.seen)
+    settings.seen.on_check(core.in_force.wrong)
+    settings.seen.on_gray(core.in_force.take_gray)
+    settings.seen.on_changed(business.in_force.change)
+    settings.seen.on_changed(core.in_force.change)
     readiness = Readiness({})
     listen = config.listen
     site = http_site(
         {
-            "api": WithSettings(settings=own.resource, api=business.api),
+            "api": WithSettings(admin=own.api, api=business.api),
             "ws": websocket(core.gateway, settings=config.gateway, reactor=reactor),
         },
         readiness=readiness,
@@ -126,7 +130,8 @@ def build(
         *business.stages,
         *core.stages,
         *own.stages,
-        ("settings heard", settings),
+        ("settings heard", settings.seen),
+        ("settings told", settings.reports),
         *native_listeners(
             listen, tls=config.tls, reactor=reactor, tcp=TcpFactory(gateway=core.gateway, clock=reactor)
         ),

@@ -9,30 +9,28 @@ from typing import Any
 from sqlalchemy import Engine
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
-from twisted.web.resource import Resource
 
-from imd.admin.settings.publish import PublishSettings
-from imd.admin.settings.rest import SettingsResource
-from imd.admin.settings.sql import SqlSettings, create_tables
+from imd.admin.operators.sql import create_operator_tables
+from imd.admin.settings.sql import create_tables
 from imd.config.engines import Sql
 from imd.config.sections import AdminConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
-from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
 from imd.ops.operator_token import OperatorToken
 from imd.ops.site import SmallRequest
-from imd.roles.bus import nats_bus
+from imd.roles.admin import build_admin
+from imd.roles.bus import Answering, nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
 from imd.roles.metrics.stages import Identity, metrics_stages
+from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
-from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import mysql_server, watched_database
-from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
+from imd.roles.stages import STOP_MARGIN_S, Announcement, Pool
 from imd.storage.sql import Database
 from imd.storage.sql_mysql import open_mysql, open_mysql_for_upgrade
 
-#: One small table is made, or found.
+#: A few small tables are made, or found.
 _CREATE_PATIENCE_S = 30
 
 
@@ -58,17 +56,21 @@ def build(
         clock=reactor,
         timeout_s=config.sql.timeout_s,
     )
-    tasks = Tasks()
-    publish = PublishSettings(
-        store=SqlSettings(database), bus=bus, clock=reactor, wall_clock=system_wall_clock, tasks=tasks
-    )
-    seen = SettingsSeen(bus=bus, node=f"admin-{config.node_id}", config=config)
-    process.follow(seen)
     token = OperatorToken(config.bootstrap_token_file, key="bootstrap_token_file")
+    admin = build_admin(
+        database=database,
+        bus=bus,
+        node=name,
+        bootstrap=token.value,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+    )
+    settings = build_node_settings(config, bus=bus, node=name, folder=config.settings_dir, reactor=reactor)
+    process.follow(settings.seen)
     watched = watched_database(database, clock=reactor)
     readiness = Readiness({"bus": bus.is_connected, "database": watched.is_well})
     site = http_site(
-        {"api": _api(SettingsResource(publish=publish, is_right=token.is_right))},
+        {"api": admin.api},
         readiness=readiness,
         reactor=reactor,
         request_factory=SmallRequest,
@@ -86,9 +88,10 @@ def build(
         ("bus", bus),
         ("SQL threads", Pool(pool)),
         ("database", database),
-        ("background work", Background(tasks)),
-        ("settings", publish),
-        ("settings heard", seen),
+        *admin.stages,
+        ("answers", Answering(bus)),
+        ("settings heard", settings.seen),
+        ("settings told", settings.reports),
         ("database watch", watched),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),
@@ -108,13 +111,7 @@ def _open(sql: Sql) -> Engine:
     making = open_mysql_for_upgrade(server, patience_s=_CREATE_PATIENCE_S)
     try:
         create_tables(making)
+        create_operator_tables(making)
     finally:
         making.dispose()
     return open_mysql(server, connections=sql.pool_size)
-
-
-def _api(settings: SettingsResource) -> Resource:
-    api, version = Resource(), Resource()
-    api.putChild(b"v1", version)
-    version.putChild(b"settings", settings)
-    return api

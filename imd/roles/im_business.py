@@ -14,8 +14,8 @@ from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site
 from imd.roles.metrics.stages import Identity, metrics_stages
+from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
-from imd.roles.settings_seen import SettingsSeen
 from imd.roles.sql import watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement
 
@@ -43,9 +43,9 @@ def build(
         bus=bus,
         stores=cluster_business(config),
     )
-    settings = SettingsSeen(bus=bus, node=name, config=config)
-    process.follow(settings)
-    settings.on_changed(business.in_force.change)
+    settings = build_node_settings(config, bus=bus, node=name, folder=config.settings_dir, reactor=reactor)
+    process.follow(settings.seen)
+    settings.seen.on_changed(business.in_force.change)
     database = watched_database(business.database, clock=reactor)
     readiness = Readiness(
         {"bus": bus.is_connected, "invalidations": bus.is_caught_up, "database": database.is_well}
@@ -65,7 +65,8 @@ def build(
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),
-        ("settings", settings),
+        ("settings", settings.seen),
+        ("settings told", settings.reports),
         ("database watch", database),
         *http_listeners(config.listen, tls=config.tls, reactor=reactor, site=site),
         ("readiness", readiness),

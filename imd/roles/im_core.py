@@ -29,8 +29,8 @@ from imd.roles.listeners import (
     websocket,
 )
 from imd.roles.metrics.stages import Identity, metrics_stages
+from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
-from imd.roles.settings_seen import SettingsSeen
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
 
 
@@ -75,9 +75,19 @@ def build(
         readiness=readiness,
         reactor=reactor,
     )
-    settings = SettingsSeen(bus=bus, node=name, config=config)
-    process.follow(settings)
-    settings.on_changed(core.in_force.change)
+    settings = build_node_settings(
+        config,
+        bus=bus,
+        node=name,
+        folder=config.settings_dir,
+        reactor=reactor,
+        zone=config.node.zone,
+        gray_users=core.in_force.gray_users,
+    )
+    process.follow(settings.seen)
+    settings.seen.on_check(core.in_force.wrong)
+    settings.seen.on_gray(core.in_force.take_gray)
+    settings.seen.on_changed(core.in_force.change)
     reporting = Tasks()
     reports = NodeReports(
         about=_about(config, incarnation=shared.cluster.incarnation),
@@ -99,8 +109,8 @@ def build(
             reactor=reactor,
         ),
         ("bus", bus),
-        *_with_listeners(config, core=core, site=site, reactor=reactor),
-        ("settings", settings),
+        *_with_listeners(config, core=core, settings=settings.seen, site=site, reactor=reactor),
+        ("settings told", settings.reports),
         ("reporting", Background(reporting)),
         ("node reports", reports),
         *core.last_stages,
@@ -118,7 +128,7 @@ def build(
 
 
 def _with_listeners(
-    config: CoreConfig, *, core: CoreRole, site: SteadySite, reactor: Any
+    config: CoreConfig, *, core: CoreRole, settings: Stage, site: SteadySite, reactor: Any
 ) -> list[tuple[str, Stage]]:
     """The role's stages and its ports, in the order in which they start.
 
@@ -135,6 +145,8 @@ def _with_listeners(
         shared=shared,
     )
     *before, drain = core.stages
+    # Nobody is let in by other limits than those that were in force last.
+    before.append(("settings", settings))
     return [*before, drain, *web, *native] if shared else [*before, *web, drain, *native]
 
 

@@ -54,14 +54,14 @@ class Process(Generic[C]):
             told()
         try:
             config = self._load()
+            if self._settings is None:
+                self._reopen(config)
+                return
+            merged, found = changes(self._settings.file, config, changeable=_CHANGEABLE)
+            self._settings.take_file(merged)
         except ConfigError as error:
             self._log.error("SIGHUP: nothing is changed, {error}", error=error)
             return
-        if self._settings is None:
-            self._reopen(config)
-            return
-        merged, found = changes(self._settings.file, config, changeable=_CHANGEABLE)
-        self._settings.take_file(merged)
         self._reopen(self._settings.config)
         self._log.info("SIGHUP: the log is opened anew; in force now: {taken}", taken=_listed(found.taken))
         if found.left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from imd.core.screening.holding import DecisionsHeard
 from imd.core.screening.http_hook import HttpHook
 from imd.core.screening.model import CONTENT, Draft, FailureMode
 from imd.core.screening.ports import HeldMessages
+from imd.core.screening.word_files import WrongLists, load_words
 from imd.core.screening.word_lists import WordLists
 from imd.core.screening.words import Words
 from imd.hooks.agent import hook_agent
@@ -76,6 +78,14 @@ class Screening(NamedTuple):
     gate: Gate
     checks: Checks
     lists: WordLists
+
+    def wrong(self, content: Content) -> Sequence[str]:
+        """What the word filter would not take of these lines; files are looked at where they are read."""
+        try:
+            load_words((), content.words)
+        except WrongLists as error:
+            return [f"content.words: {problem}" for problem in error.problems]
+        return ()
 
     def take_settings(self, content: Content) -> None:
         """What can change while the node runs."""

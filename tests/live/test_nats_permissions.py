@@ -38,6 +38,7 @@ PUBLISHES: dict[str, list[str]] = {
         subjects.PRESENCE_STATUS,
         subjects.NODE_CHANGED,
         subjects.NODE_REPORT,
+        subjects.ADMIN_MONITOR,
         subjects.NOTIFICATION_PUSH,
         subjects.AUDIT_LOG,
         subjects.MESSAGE_ACK,
@@ -50,12 +51,14 @@ PUBLISHES: dict[str, list[str]] = {
         subjects.EXPLAIN_STORED,
         subjects.explain_node(7),
         subjects.presence_query(7),
+        subjects.ADMIN_MONITOR,
+        subjects.ADMIN_OPERATOR,
         subjects.AUTH_INVALIDATE,
         subjects.AUTH_UPDATE,
         subjects.NOTIFICATION_PUSH,
         subjects.AUDIT_LOG,
     ],
-    "admin": [subjects.ADMIN_CONFIG, subjects.AUDIT_LOG],
+    "admin": [subjects.ADMIN_CONFIG, subjects.ADMIN_MONITOR, subjects.AUDIT_LOG],
 }
 HEARS: dict[str, list[str]] = {
     "core": [
@@ -92,7 +95,7 @@ HEARS: dict[str, list[str]] = {
         subjects.PRESENCE_STATUS,
         subjects.NODE_REPORT,
     ],
-    "admin": [subjects.NODE_REPORT],
+    "admin": [subjects.NODE_REPORT, subjects.ADMIN_MONITOR, subjects.ADMIN_OPERATOR],
 }
 #: Threats B7 and B8 of a core node that was broken into.
 FORBIDDEN = [
@@ -107,6 +110,7 @@ FORBIDDEN = [
     subjects.AUTH_INVALIDATE,
     subjects.AUTH_UPDATE,
     subjects.ADMIN_CONFIG,
+    subjects.ADMIN_OPERATOR,
     subjects.message_send(7),
     subjects.MESSAGE_DECIDED,
     # The answer to somebody's question.

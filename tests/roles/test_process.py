@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,7 @@ from imd.config.log import Log
 from imd.config.sections import CoreConfig, CoreLimits, Gateway
 from imd.pb.bus_pb2 import SettingsChanged
 from imd.roles.process import Process
+from imd.roles.settings_kept import SettingsKept
 from imd.roles.settings_seen import SettingsSeen
 
 
@@ -42,7 +44,13 @@ class HangUp(SynchronousTestCase):
         self.log = FakeLog()
         log: Any = self.log
         self.process = Process(log=log, load=self.load, reopen=self.reopened.append)
-        self.seen = SettingsSeen(bus=self.bus, node="core-1", config=self.file)
+        self.seen = SettingsSeen(
+            bus=self.bus,
+            node="core-1",
+            config=self.file,
+            kept=SettingsKept(Path(self.mktemp()), threads=execute),
+            wall_clock=lambda: 0,
+        )
         self.process.follow(self.seen)
         self.told: list[float] = []
         self.seen.on_changed(lambda config, version: self.told.append(config.limits.user_burst))

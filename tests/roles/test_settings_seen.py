@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.journal import Journal
 from imd.bus.local import LocalBus
-from imd.bus.subjects import ADMIN_CONFIG
+from imd.bus.subjects import ADMIN_CONFIG, ADMIN_MONITOR
+from imd.config.gray import Target
+from imd.config.load import ConfigError
+from imd.config.permission import Permission
 from imd.config.sections import CoreConfig, CoreLimits
-from imd.pb.bus_pb2 import SettingsChanged
+from imd.pb.bus_pb2 import GrayRelease, SettingsChanged, SettingsReport
+from imd.roles.settings_kept import SettingsKept
+from imd.roles.settings_reports import INTERVAL_S, MAX_REASONS, SettingsReports
 from imd.roles.settings_seen import SettingsSeen
 
 FILE = CoreConfig(limits=CoreLimits(user_burst=7))
+NOW_MS = 1_764_000_000_000
 
 
 class SettingsSeenTests(SynchronousTestCase):
@@ -24,13 +32,22 @@ class SettingsSeenTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.path = self.mktemp()
+        self.kept_in = Path(self.mktemp()) / "core-1.settings.json"
         self.start()
 
     def start(self) -> None:
         """A life of the process, on the journal that is there."""
         journal = Journal(self.path, wall_clock=lambda: 0)
         self.bus = LocalBus(clock=self.clock, journal=journal)
-        self.seen = SettingsSeen(bus=self.bus, node="core-1", config=FILE)
+        self.kept = SettingsKept(self.kept_in, threads=execute)
+        self.seen = SettingsSeen(
+            bus=self.bus,
+            node="core-1",
+            config=FILE,
+            kept=self.kept,
+            wall_clock=lambda: NOW_MS,
+            zone="north",
+        )
         self.told: list[tuple[int, float, float]] = []
         self.seen.on_changed(
             lambda config, version: self.told.append(
@@ -78,6 +95,9 @@ class SettingsSeenTests(SynchronousTestCase):
             {"limits": {"user_burst": -1}},
             {"limits": {"data_dir": "/"}},
             {"permission": {"matrix": ["p2p.text.normal=perhaps"]}},
+            {"content": {"words": ["no action"]}},
+            # Only together with what the file says of timed_out_above_ms.
+            {"permission": {"degraded_above_ms": 301}},
         )
         for document in bad:
             self.publish(self.seen.version + 1, document)
@@ -104,3 +124,159 @@ class SettingsSeenTests(SynchronousTestCase):
         self.publish(1, {})
         self.assertEqual(later, [1])
         self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def gray(self, version: int, document: object, **whom: Any) -> None:
+        event = SettingsChanged(version=version, document="{}")
+        event.gray.CopyFrom(GrayRelease(id=version, document=json.dumps(document), **whom))
+        Deferred.fromCoroutine(self.bus.publish_durable(ADMIN_CONFIG, event.SerializeToString()))
+        self.clock.pump([0.0] * 5)
+
+    def test_kept(self) -> None:
+        """Without admin, and a bus that has forgotten all, a node begins with what it ran last."""
+        self.publish(4, {"limits": {"user_burst": 9}})
+        self.stop()
+        self.path = self.mktemp()
+        self.start()
+        self.assertEqual((self.told, self.seen.version), ([(4, 9, 300)], 4))
+        self.assertEqual(self.seen.applied_at_ms, NOW_MS)
+        # Nothing older comes in afterwards.
+        self.publish(3, {})
+        self.assertEqual(self.seen.version, 4)
+        self.stop()
+
+    def test_kept_unreadable(self) -> None:
+        """A kept file that cannot be used is told, and the node begins with its own file; so is one it cannot write."""
+        self.publish(4, {"limits": {"user_burst": 9}})
+        self.assertEqual(self.kept_in.stat().st_mode & 0o777, 0o600)
+        good = json.loads(self.kept_in.read_bytes())
+        self.assertEqual(good["document"], {"limits": {"user_burst": 9}})
+        for text in (
+            "",
+            "{",
+            "[]",
+            "3",
+            '{"version": "x"}',
+            json.dumps({**good, "document": [7]}),
+            "x" * 300_000,
+        ):
+            self.stop()
+            self.path = self.mktemp()
+            self.kept_in.write_text(text)
+            self.start()
+            self.assertEqual((self.seen.version, self.told), (0, []), text[:20])
+        self.kept_in.unlink()
+        self.kept_in.mkdir()
+        self.publish(5, {})
+        self.assertEqual((self.seen.version, self.told), (5, [(5, 7, 300)]))
+        self.assertIn("irectory", self.kept.problem)
+        self.stop()
+
+    def test_refused_is_known(self) -> None:
+        """What was refused, and why, can be asked until a good version comes."""
+        self.publish(2, {"limits": {"user_burst": -1}})
+        assert self.seen.refused is not None
+        self.assertEqual(self.seen.refused.version, 2)
+        self.assertIn("limits.user_burst", self.seen.refused.reasons[0])
+        self.publish(3, {})
+        self.assertIsNone(self.seen.refused)
+
+    def test_own_check(self) -> None:
+        """Whoever knows more than types and ranges has the last word."""
+        self.seen.on_check(lambda config: ["odd"] if config.limits.user_burst % 2 else [])
+        self.publish(1, {"limits": {"user_burst": 8}})
+        self.publish(2, {"limits": {"user_burst": 9}})
+        self.assertEqual([version for version, _, _ in self.told], [1])
+
+    def test_gray_by_user(self) -> None:
+        """What some users have is told apart from what all have; a release in another zone is none here."""
+        given: list[tuple[float, bool] | None] = []
+
+        def take(config: CoreConfig | None, target: Target | None) -> None:
+            given.append(
+                None if config is None or target is None else (config.limits.user_burst, target.has(5, ()))
+            )
+
+        self.seen.on_gray(take)
+        self.gray(1, {"limits": {"user_burst": 50}}, userIds=[5])
+        self.gray(2, {"limits": {"user_burst": 50}}, percent=100.0, zones=["south"])
+        self.gray(3, {"limits": {"user_burst": 50}}, percent=100.0, zones=["south", "north"])
+        self.publish(4, {})
+        self.assertEqual(given, [(50, True), None, (50, True), None])
+        self.assertEqual(self.told, [(version, 7, 300) for version in (1, 2, 3, 4)])
+
+    def test_gray_by_zone(self) -> None:
+        """A release for zones alone is for all of a node, whatever it names."""
+        self.gray(1, {"permission": {"deadline_ms": 200}}, zones=["north"])
+        self.gray(2, {"permission": {"deadline_ms": 200}}, zones=["south"])
+        self.assertEqual(self.told, [(1, 7, 200), (2, 7, 300)])
+        self.assertEqual(self.seen.gray_id, 2)
+
+    def test_file_changed(self) -> None:
+        """A new file comes below the settings; one that does not go with them changes nothing."""
+        self.publish(1, {"permission": {"degraded_above_ms": 250}})
+        self.seen.take_file(CoreConfig(limits=CoreLimits(user_burst=8)))
+        self.assertEqual(self.seen.config.limits.user_burst, 8)
+        self.assertEqual(self.seen.config.permission.degraded_above_ms, 250)
+        lower = CoreConfig(permission=Permission(degraded_above_ms=50, timed_out_above_ms=200))
+        with self.assertRaises(ConfigError) as refused:
+            self.seen.take_file(lower)
+        self.assertIn("settings version 1", str(refused.exception))
+        self.assertEqual(self.seen.config.limits.user_burst, 8)
+
+
+class SettingsReportsTests(SynchronousTestCase):
+    """``SettingsReports``."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.bus = LocalBus(clock=self.clock)
+        self.heard: list[SettingsReport] = []
+        self.bus.subscribe(ADMIN_MONITOR, self.hear)
+        kept = SettingsKept(Path(self.mktemp()) / "kept", threads=execute)
+        self.seen = SettingsSeen(
+            bus=self.bus, node="core-1", config=FILE, kept=kept, wall_clock=lambda: NOW_MS
+        )
+        self.reports = SettingsReports(
+            seen=self.seen,
+            kept=kept,
+            bus=self.bus,
+            node="core-1",
+            clock=self.clock,
+            zone="north",
+            gray_users=lambda: 3,
+        )
+        for stage in (self.bus, self.seen, self.reports):
+            self.successResultOf(Deferred.fromCoroutine(stage.start()))
+        self.clock.pump([0.0] * 5)
+
+    async def hear(self, _: str, payload: bytes) -> None:
+        self.heard.append(SettingsReport.FromString(payload))
+
+    def publish(self, event: SettingsChanged) -> None:
+        Deferred.fromCoroutine(self.bus.publish_durable(ADMIN_CONFIG, event.SerializeToString()))
+        self.clock.pump([0.0] * 5)
+
+    def test_told(self) -> None:
+        """At the start, at each change and refusal at once, now and then, and at the end."""
+        self.assertEqual([(each.node, each.version) for each in self.heard], [("core-1", 0)])
+        self.publish(SettingsChanged(version=1, document="{}"))
+        self.assertEqual((self.heard[-1].version, self.heard[-1].appliedAt), (1, NOW_MS))
+        bad = SettingsChanged(version=2, document=json.dumps({f"x{n}": {} for n in range(30)}))
+        self.publish(bad)
+        self.assertEqual((self.heard[-1].version, self.heard[-1].refusedVersion), (1, 2))
+        self.assertEqual(len(self.heard[-1].reasons), MAX_REASONS)
+        count = len(self.heard)
+        self.clock.pump([INTERVAL_S, 0, 0])
+        self.assertEqual(len(self.heard), count + 1)
+        self.successResultOf(Deferred.fromCoroutine(self.reports.stop()))
+        self.clock.pump([0, 0])
+        self.assertTrue(self.heard[-1].leaving)
+
+    def test_gray(self) -> None:
+        """How many have a gray release is told while there is one."""
+        event = SettingsChanged(version=1, document="{}")
+        event.gray.CopyFrom(GrayRelease(id=1, document='{"limits": {"user_burst": 5}}', percent=5))
+        self.publish(event)
+        self.assertEqual((self.heard[-1].grayId, self.heard[-1].grayUsers), (1, 3))
+        self.publish(SettingsChanged(version=2, document="{}"))
+        self.assertEqual((self.heard[-1].grayId, self.heard[-1].grayUsers), (0, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from imd.admin.settings.model import Settings
@@ -16,6 +17,14 @@ class SettingsStore(Protocol):
         """The newest; ``NONE`` if there is none."""
         ...
 
-    async def save(self, settings: Settings) -> bool:
-        """Whether it is the newest now; False: somebody else took this version, or it does not follow the last."""
+    async def version(self, version: int) -> Settings | None:
+        """One of them; None: there is no such."""
+        ...
+
+    async def history(self, *, before: int, limit: int) -> Sequence[Settings]:
+        """The newest first, all below ``before``; 0: from the newest on."""
+        ...
+
+    async def save(self, settings: Settings, *, based_on: int) -> bool:
+        """Whether it is the newest now; False: ``based_on`` is not the newest any more, or it is not above that."""
         ...

@@ -6,13 +6,14 @@ no version that is not above their own.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.admin.settings.model import Document, Settings
+from imd.admin.settings.board import NodeBoard
+from imd.admin.settings.event import to_event
+from imd.admin.settings.model import NONE, Settings
 from imd.admin.settings.ports import SettingsStore
 from imd.bus.port import Bus
 from imd.bus.subjects import ADMIN_CONFIG
@@ -20,13 +21,14 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import IdempotentConflict, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
-from imd.pb.bus_pb2 import SettingsChanged
 
 RETRY_S = 5.0
 #: Whoever changes settings is told that they are not published yet after so long.
 PATIENCE_S = 1.0
 #: The bus keeps events for a week; a node that comes later must find one.
 AGAIN_S = 24 * 3600.0
+#: A node that still runs an older one has missed the event, or the bus has lost it.
+AGAIN_WHEN_BEHIND_S = 30.0
 
 
 class PublishSettings:
@@ -35,10 +37,18 @@ class PublishSettings:
     _log = Logger()
 
     def __init__(
-        self, *, store: SettingsStore, bus: Bus, clock: Clock, wall_clock: WallClock, tasks: Tasks
+        self,
+        *,
+        store: SettingsStore,
+        bus: Bus,
+        board: NodeBoard,
+        clock: Clock,
+        wall_clock: WallClock,
+        tasks: Tasks,
     ) -> None:
         self._store = store
         self._bus = bus
+        self._board = board
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
@@ -58,23 +68,27 @@ class PublishSettings:
         """Whether the bus has taken what was saved last."""
         return self._told_at_s is not None
 
-    async def current(self) -> Settings:
-        return await self._store.current()
+    async def change(self, settings: Settings, *, based_on: int) -> Settings:
+        """Save it as the version that follows ``based_on``, and publish it if the bus takes it now.
 
-    async def change(self, document: Document, *, based_on: int, comment: str) -> Settings:
-        """Save a new version that follows ``based_on``, and publish it if the bus takes it now.
-
+        :param settings: its version and time are given here.
         :raises IdempotentConflict: that is not the current version any more.
         """
-        settings = Settings(based_on + 1, document, comment, self._wall_clock())
-        if not await self._store.save(settings):
+        # Nodes may know higher ones than a store that was restored from yesterday.
+        version = max(based_on, self._board.highest_version) + 1
+        settings = settings._replace(version=version, changed_at_ms=self._wall_clock())
+        if not await self._store.save(settings, based_on=based_on):
             current = await self._store.current()
             raise IdempotentConflict(
                 f"version {based_on} is not current, {current.version} is: look at that, and decide again",
                 field="basedOn",
             )
         self._log.info(
-            "settings version {version} saved: {comment}", version=settings.version, comment=comment
+            "settings version {version} saved: {act} by {author}: {comment}",
+            version=settings.version,
+            act=settings.act,
+            author=settings.author.name,
+            comment=settings.comment,
         )
         self._newest, self._told_at_s = settings.version, None
         # If the bus is away, the operator need not wait for it.
@@ -84,20 +98,26 @@ class PublishSettings:
 
     async def _keep_publishing(self) -> None:
         while True:
-            if self._told_at_s is None or self._clock.seconds() - self._told_at_s >= AGAIN_S:
+            if self._is_due():
                 try:
                     await self._publish(await self._store.current())
                 except ServerBusy as error:
                     self._log.warn("settings cannot be read: {error}", error=error)
             await sleep(RETRY_S, clock=self._clock)
 
-    async def _publish(self, settings: Settings) -> None:
-        event = SettingsChanged(
-            version=settings.version, document=json.dumps(settings.document), timestamp=settings.changed_at_ms
+    def _is_due(self) -> bool:
+        if self._told_at_s is None:
+            return True
+        passed_s = self._clock.seconds() - self._told_at_s
+        return passed_s >= AGAIN_S or (
+            passed_s >= AGAIN_WHEN_BEHIND_S and self._board.is_anybody_behind(self._newest)
         )
+
+    async def _publish(self, settings: Settings) -> None:
+        self._board.publishing(settings.version)
         try:
-            if settings.version:
-                await self._bus.publish_durable(ADMIN_CONFIG, event.SerializeToString())
+            if settings.version != NONE.version:
+                await self._bus.publish_durable(ADMIN_CONFIG, to_event(settings))
         except CancelledError:
             raise
         except Exception as error:
@@ -109,4 +129,5 @@ class PublishSettings:
             )
         else:
             if settings.version >= self._newest:
+                self._newest = settings.version
                 self._told_at_s = self._clock.seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
@@ -31,6 +32,8 @@ MAX_TOKEN_BYTES = 4096
 SEND_SCOPE = "message:send"
 #: A label for people, kept in presence.
 MAX_PLATFORM_LENGTH = 32
+#: Of what a client says of its version so much counts.
+MAX_VERSION_LENGTH = 64
 
 
 class Greeting(NamedTuple):
@@ -127,6 +130,8 @@ class Authenticator:
         session.device_id = claims.device_id
         session.login_id = claims.login_id
         session.platform = connect.platform
+        # Thousands of clients say the same few words.
+        session.client_version = intern(connect.clientVersion[:MAX_VERSION_LENGTH])
         session.session_id = self._ids.next()
         session.live_since_s = self._clock.seconds()
         session.expires_at_ms = claims.expires_at_ms

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from imd.core.explain.ports import NO_RECORD, SessionRecord
 from imd.core.gateway.authenticate import Authenticator
 from imd.core.gateway.flush import FlushTick
-from imd.core.gateway.limits import Rates, bucket
+from imd.core.gateway.limits import GrayRates, Rates, bucket
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.requests import Requests
@@ -174,8 +174,10 @@ class Gateway:
     def _tokens_short(self, session: Session, now_s: float) -> TokenBucket | None:
         """The bucket in which a token for one more frame is missing."""
         tokens = session.device_bucket
-        if tokens is None and self._device_frames_per_s:
-            tokens = session.device_bucket = bucket(self._device_frames_per_s, now_s)
+        if tokens is None:
+            user = session.user
+            rate = self._device_frames_per_s if user is None else user.rates.rates.device_frames_per_s
+            tokens = session.device_bucket = bucket(rate, now_s)
         if tokens is not None and not tokens.take(now_s):
             return tokens
         shared = session.from_address.frames
@@ -222,10 +224,17 @@ class Gateway:
             for session in self._registry.of_user(user_id):
                 self._replies.tell_gone(session, conversation_id, reason)
 
-    def change_rates(self, rates: Rates) -> None:
-        """From the next frame on these hold."""
+    def change_rates(self, rates: Rates, gray: GrayRates | None = None) -> None:
+        """From the next frame on these hold.
+
+        :param gray: what some users have instead.
+        """
         self._device_frames_per_s = rates.device_frames_per_s
-        self._registry.change_rates(rates)
+        self._registry.change_rates(rates, gray)
+
+    def gray_user_count(self) -> int:
+        """How many users here have other rates now, by a gray release."""
+        return self._registry.gray_user_count()
 
     def revoke(
         self,

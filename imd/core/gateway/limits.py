@@ -6,8 +6,10 @@ those who use them, so that a frame costs no look-up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
+from imd.config.gray import Target
 from imd.kernel.token_bucket import TokenBucket
 
 
@@ -20,6 +22,27 @@ class Rates(NamedTuple):
     device_frames_per_s: float
     ip_frames_per_s: float
     ip_connects_per_s: float
+
+
+class GrayRates(NamedTuple):
+    """Other rates, for some users."""
+
+    rates: Rates
+    target: Target
+
+
+class RatesInForce:
+    """By which rates whom; resolved when somebody comes or settings change, never for a frame."""
+
+    def __init__(self, rates: Rates) -> None:
+        #: Of everybody who has no others.
+        self.rates = rates
+        self.gray: GrayRates | None = None
+
+    def of(self, user_id: int, client_versions: Iterable[str]) -> Rates:
+        """Of a user who is here with clients of these versions."""
+        gray = self.gray
+        return gray.rates if gray is not None and gray.target.has(user_id, client_versions) else self.rates
 
 
 def bucket(rate_per_s: float, now_s: float, *, burst: float = 0.0) -> TokenBucket | None:
@@ -57,9 +80,11 @@ def changed(
 class UserRates:
     """What one user may send, over all devices; kept for as long as a session of the user is here."""
 
-    __slots__ = ("media", "text")
+    __slots__ = ("media", "rates", "text")
 
     def __init__(self, rates: Rates, now_s: float) -> None:
+        #: By which these are; of all users the same object, or of all in a gray release.
+        self.rates = rates
         self.text: Tokens | None = bucket(rates.user_text_per_min / 60, now_s, burst=rates.user_burst)
         self.media: Tokens | None = bucket(
             rates.user_media_per_min / 60, now_s, burst=min(rates.user_burst, rates.user_media_per_min)
@@ -67,6 +92,7 @@ class UserRates:
 
     def change(self, rates: Rates, now_s: float) -> None:
         """Go on by these, with what is left."""
+        self.rates = rates
         burst = rates.user_burst
         self.text = changed(self.text, rates.user_text_per_min / 60, now_s, burst=burst)
         self.media = changed(

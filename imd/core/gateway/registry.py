@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from imd.core.gateway.limits import Address, Rates, UserRates
+from imd.core.gateway.limits import Address, GrayRates, Rates, RatesInForce, UserRates
 from imd.core.gateway.session import Session, User
 from imd.kernel.clocks import Clock
 from imd.kernel.eviction import forget_oldest
@@ -17,7 +17,7 @@ class Registry:
     """All connections: those that have said who they are, by user, and the strangers."""
 
     def __init__(self, *, rates: Rates, clock: Clock) -> None:
-        self._rates = rates
+        self._in_force = RatesInForce(rates)
         self._clock = clock
         self._users: dict[int, User] = {}
         self._addresses: dict[str, Address] = {}
@@ -48,7 +48,7 @@ class Registry:
         """What all connections of an address share."""
         address = self._addresses.get(name)
         if address is None:
-            address = self._addresses[name] = Address(self._rates, self._clock.seconds())
+            address = self._addresses[name] = Address(self._in_force.rates, self._clock.seconds())
         return address
 
     def opened(self, session: Session) -> None:
@@ -76,10 +76,11 @@ class Registry:
         user = self._users.get(session.user_id)
         if user is None:
             rates = self._resting.pop(session.user_id, None)
-            user = User(rates or UserRates(self._rates, self._clock.seconds()))
+            user = User(rates or UserRates(self._rates_of_newcomer(session), self._clock.seconds()))
             self._users[session.user_id] = user
         user.devices[session.device_id] = session
         session.user = user
+        self._resolve(session.user_id, user)
         self._strangers.pop(session, None)
 
     def forget(self, session: Session) -> bool:
@@ -90,7 +91,9 @@ class Registry:
         session.user = None
         if user.devices.get(session.device_id) is session:
             del user.devices[session.device_id]
-        if not user.devices:
+        if user.devices:
+            self._resolve(session.user_id, user)
+        else:
             self._users.pop(session.user_id, None)
             if not user.rates.full(self._clock.seconds()):
                 # Coming back must not refill the buckets.
@@ -117,14 +120,38 @@ class Registry:
         user = self._users.get(user_id)
         return user.rates if user is not None else None
 
-    def change_rates(self, rates: Rates) -> None:
-        """From the next frame on these hold, for whoever is here and whoever comes."""
-        self._rates = rates
+    def gray_user_count(self) -> int:
+        """How many users here have other rates now, by a gray release."""
+        gray = self._in_force.gray
+        return 0 if gray is None else sum(user.rates.rates is gray.rates for user in self._users.values())
+
+    def _rates_of_newcomer(self, session: Session) -> Rates:
+        return self._in_force.of(session.user_id, (session.client_version,))
+
+    def _resolve(self, user_id: int, user: User) -> None:
+        """By which rates, now that a device came or went."""
+        devices = user.devices.values()
+        rates = self._in_force.of(user_id, [session.client_version for session in devices])
+        if rates is not user.rates.rates:
+            user.rates.change(rates, self._clock.seconds())
+            for session in devices:
+                session.device_bucket = None
+
+    def change_rates(self, rates: Rates, gray: GrayRates | None = None) -> None:
+        """From the next frame on these hold, for whoever is here and whoever comes.
+
+        :param gray: what some users have instead.
+        """
+        self._in_force.rates, self._in_force.gray = rates, gray
         now_s = self._clock.seconds()
         for address in self._addresses.values():
             address.change(rates, now_s)
-        for user_rates in [*(user.rates for user in self._users.values()), *self._resting.values()]:
-            user_rates.change(rates, now_s)
+        for user_id, user in self._users.items():
+            versions = [session.client_version for session in user.devices.values()]
+            user.rates.change(self._in_force.of(user_id, versions), now_s)
+        for user_id, user_rates in self._resting.items():
+            # With which client they will come back is seen then.
+            user_rates.change(self._in_force.of(user_id, ()), now_s)
         for session in self._sessions:
             # Made anew when it is next needed.
             session.device_bucket = None

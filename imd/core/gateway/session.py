@@ -81,6 +81,7 @@ class Session:
         "_shed_from",
         "_unsorted",
         "acks_final_only",
+        "client_version",
         "closing",
         "connection",
         "device_bucket",
@@ -143,6 +144,7 @@ class Session:
         self.device_id = ""
         self.login_id = ""
         self.platform = ""
+        self.client_version = ""
         self.session_id = 0
         self.live_since_s = 0.0
         self.expires_at_ms = 0

@@ -105,6 +105,7 @@ class Configuration:
                 "password_file": self._secret(f"nats-{node.role}", self._nats.passwords[node.role]),
             },
         }
+        common[""]["settings_dir"] = str(self._folder)
         if node.role == "core":
             return common | {
                 "gateway": {"drain_timeout_s": DRAIN_TIMEOUT_S},

@@ -8,30 +8,28 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from twisted.web.server import Site
 
-from imd.admin.settings.model import MAX_DOCUMENT_BYTES, Changeable, Settings, problems
+from imd.admin.settings.board import NodeBoard
+from imd.admin.settings.change import ChangeSettings, Why
+from imd.admin.settings.model import Author, Changeable, Settings, problems
 from imd.admin.settings.publish import AGAIN_S, PATIENCE_S, RETRY_S, PublishSettings
-from imd.admin.settings.rest import SettingsResource
 from imd.admin.settings.sql import SqlSettings, create_tables
 from imd.bus.local import LocalBus
 from imd.bus.port import BusRefused
-from imd.bus.subjects import ADMIN_CONFIG
+from imd.bus.subjects import ADMIN_CONFIG, ADMIN_MONITOR
 from imd.config.load import keys
 from imd.config.sections import Config
-from imd.kernel.errors import IdempotentConflict, ServerBusy
+from imd.kernel.errors import IdempotentConflict
 from imd.kernel.tasks import Tasks
-from imd.pb.bus_pb2 import SettingsChanged
+from imd.pb.bus_pb2 import SettingsChanged, SettingsReport
 from imd.storage.sql import Database
 from imd.storage.sql_sqlite import open_sqlite
 from tests.business.world import at_once
 
 T = TypeVar("T")
 TOKEN = "t" * 64
+ANNA = Author(2, "anna")
 
 
 class FlakyBus(LocalBus):
@@ -62,17 +60,21 @@ class SettingsCase(SynchronousTestCase):
         self.database = Database(connect=self.connect, threads=at_once, clock=self.clock)
         self.store = SqlSettings(self.database)
         self.tasks = Tasks()
+        self.board = NodeBoard(bus=self.bus, clock=self.clock)
         self.publish = PublishSettings(
             store=self.store,
             bus=self.bus,
+            board=self.board,
             clock=self.clock,
             wall_clock=lambda: 1_700_000_000_000,
             tasks=self.tasks,
         )
+        self.acts = ChangeSettings(store=self.store, publish=self.publish)
         self.heard: list[SettingsChanged] = []
         self.bus.consume(ADMIN_CONFIG, "core-1", self.hear)
         self.run_(self.bus.start())
         self.run_(self.database.start())
+        self.run_(self.board.start())
 
     def connect(self) -> Any:
         engine = open_sqlite(None)
@@ -90,7 +92,15 @@ class SettingsCase(SynchronousTestCase):
         return result
 
     def change(self, document: dict[str, Any], based_on: int) -> Settings:
-        return self.run_(self.publish.change(document, based_on=based_on, comment="why"))
+        return self.run_(self.acts.set(document, Why(based_on, "why", ANNA)))
+
+    def save(self, version: int, *, based_on: int = 0) -> bool:
+        return self.run_(self.store.save(Settings(version, {}, "", 0), based_on=based_on))
+
+    def report(self, **report: Any) -> None:
+        """A node says what it runs."""
+        self.bus.publish(ADMIN_MONITOR, SettingsReport(**report).SerializeToString())
+        self.clock.pump([0.0] * 5)
 
     def versions(self) -> list[int]:
         return [event.version for event in self.heard]
@@ -145,11 +155,13 @@ class Versions(SettingsCase):
 
     def test_in_order(self) -> None:
         """Versions count up from 1, each kept as it was and told to all."""
-        self.assertEqual(self.run_(self.publish.current()).version, 0)
+        self.assertEqual(self.run_(self.store.current()).version, 0)
         self.change({"limits": {"user_burst": 9}}, 0)
         settings = self.change({"limits": {"user_burst": 8}}, 1)
-        self.assertEqual(self.run_(self.publish.current()), settings)
-        self.assertEqual(settings, (2, {"limits": {"user_burst": 8}}, "why", 1_700_000_000_000))
+        self.assertEqual(self.run_(self.store.current()), settings)
+        self.assertEqual(
+            settings, (2, {"limits": {"user_burst": 8}}, "why", 1_700_000_000_000, None, ANNA, "set")
+        )
         self.clock.pump([0.0] * 10)
         self.assertEqual(self.versions(), [1, 2])
         self.assertEqual(json.loads(self.heard[1].document), {"limits": {"user_burst": 8}})
@@ -159,9 +171,10 @@ class Versions(SettingsCase):
         """Who decided on what is not current any more, or never was, decides again."""
         self.change({}, 0)
         for based_on in (0, 5):
-            done = Deferred.fromCoroutine(self.publish.change({}, based_on=based_on, comment=""))
+            done = Deferred.fromCoroutine(self.acts.set({}, Why(based_on, "", ANNA)))
             self.assertIn("1 is", self.failureResultOf(done, IdempotentConflict).value.message)
-        self.assertFalse(self.run_(self.store.save(Settings(1, {}, "", 0))))
+        for version, based_on in ((1, 1), (1, 0), (2, 0), (2, 2)):
+            self.assertFalse(self.save(version, based_on=based_on))
         self.assertEqual(self.versions(), [1])
 
     def test_bus_away(self) -> None:
@@ -179,7 +192,7 @@ class Versions(SettingsCase):
         """The operator is answered all the same; the version is out later."""
         self.run_(self.publish.start())
         self.bus.hangs = True
-        done = Deferred.fromCoroutine(self.publish.change({}, based_on=0, comment=""))
+        done = Deferred.fromCoroutine(self.acts.set({}, Why(0, "", ANNA)))
         self.assertNoResult(done)
         self.clock.advance(PATIENCE_S)
         self.assertEqual(self.successResultOf(done).version, 1)
@@ -189,7 +202,7 @@ class Versions(SettingsCase):
 
     def test_changed_while_told(self) -> None:
         """A version that the bus takes late does not stand for the one that was saved meanwhile."""
-        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        self.save(1)
         first: Deferred[None] = Deferred()
         self.bus.late = first
         self.run_(self.publish.start())
@@ -204,105 +217,16 @@ class Versions(SettingsCase):
     def test_stop_while_told(self) -> None:
         """The stop does not wait for a bus that never answers."""
         self.bus.hangs = True
-        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        self.save(1)
         self.run_(self.publish.start())
         self.run_(self.tasks.stop())
 
     def test_told_again(self) -> None:
         """A new process tells what is current, and again each day: the bus forgets after a week."""
-        self.run_(self.store.save(Settings(1, {}, "", 0)))
+        self.save(1)
         self.run_(self.publish.start())
         self.assertEqual(self.versions(), [1])
         self.clock.pump([RETRY_S] * 10)
         self.assertEqual(self.versions(), [1])
         self.clock.pump([AGAIN_S, RETRY_S, 0, 0])
         self.assertEqual(self.versions(), [1, 1])
-
-
-class Http(SettingsCase):
-    """``/api/v1/settings``."""
-
-    def ask(
-        self, method: str, body: bytes = b"", *, authorization: str = f"Bearer {TOKEN}"
-    ) -> tuple[int, Any]:
-        root = Resource()
-        root.putChild(b"s", SettingsResource(publish=self.publish, is_right=lambda token: token == TOKEN))
-        make: Any = Site
-        channel: Any = make(root, reactor=self.clock).buildProtocol(None)
-        transport = StringTransport()
-        channel.makeConnection(transport)
-        head = f"{method} /s HTTP/1.0\r\nContent-Length: {len(body)}\r\n"
-        if authorization:
-            head += f"Authorization: {authorization}\r\n"
-        channel.dataReceived(head.encode() + b"\r\n" + body)
-        self.clock.pump([0.0] * 10)
-        head_came, _, came = transport.value().partition(b"\r\n\r\n")
-        return int(head_came.split()[1]), json.loads(came or b"null")
-
-    def put(self, body: object) -> tuple[int, Any]:
-        return self.ask("PUT", json.dumps(body).encode())
-
-    def test_round(self) -> None:
-        """What was put is got."""
-        status, put = self.put({"basedOn": 0, "comment": "c", "settings": {"limits": {"user_burst": 9}}})
-        self.assertEqual((status, put["version"], put["published"]), (200, 1, True))
-        self.assertEqual(self.ask("GET"), (200, put))
-
-    def test_token(self) -> None:
-        """Without the right token nothing is told, and nothing done."""
-        for authorization in ("", "Bearer x", TOKEN, f"Basic {TOKEN}", "Bearer "):
-            self.assertEqual(self.ask("GET", authorization=authorization)[0], 401)
-            self.assertEqual(self.ask("PUT", b"{}", authorization=authorization)[0], 401)
-
-    def test_bad_bodies(self) -> None:
-        """What is wrong with a body is said; nothing is saved."""
-        for body, words in (
-            (b"", "body"),
-            (b"[]", "object"),
-            (b"{", "body"),
-            (b'{"settings": {}}', "basedOn"),
-            (b'{"basedOn": -1, "settings": {}}', "basedOn"),
-            (b'{"basedOn": 0, "settings": {}, "extra": 1}', "extra"),
-            (b'{"basedOn": 0, "settings": [1]}', "sections"),
-            (b'{"basedOn": 0, "settings": {}, "comment": "%s"}' % (b"x" * 201), "comment"),
-            (b"[" * 15_000, "body"),
-            (b"x" * (MAX_DOCUMENT_BYTES + 1), "over"),
-        ):
-            status, answer = self.ask("PUT", body)
-            self.assertEqual(status, 400, body[:50])
-            self.assertIn(words, answer["error"]["message"])
-        self.assertEqual(self.run_(self.store.current()).version, 0)
-
-    def test_store_away(self) -> None:
-        """A database that is away is a reason to come back, and an accident of ours shows no details."""
-
-        async def busy() -> Settings:
-            raise ServerBusy("the database is not available")
-
-        async def broken() -> Settings:
-            raise RuntimeError("secret detail")
-
-        self.patch(self.store, "current", busy)
-        self.assertEqual(self.ask("GET")[0], 503)
-        self.patch(self.store, "current", broken)
-        status, answer = self.ask("GET")
-        self.assertEqual(status, 500)
-        self.assertNotIn("secret", json.dumps(answer))
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-
-    def test_gone(self) -> None:
-        """Whoever hung up is not answered, and nobody minds."""
-        pending: Deferred[Settings] = Deferred()
-
-        async def slow() -> Settings:
-            return await pending
-
-        self.patch(self.store, "current", slow)
-        root = Resource()
-        root.putChild(b"s", SettingsResource(publish=self.publish, is_right=lambda _: True))
-        make: Any = Site
-        channel: Any = make(root, reactor=self.clock).buildProtocol(None)
-        channel.makeConnection(StringTransport())
-        channel.dataReceived(b"GET /s HTTP/1.0\r\n\r\n")
-        channel.connectionLost(Failure(ConnectionError()))
-        pending.callback(Settings(0, {}, "", 0))

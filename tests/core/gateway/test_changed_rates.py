@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.gateway.limits import Address, Rates, UserRates, changed
+from imd.config.gray import Target
+from imd.core.gateway.limits import Address, GrayRates, Rates, UserRates, changed
 from imd.core.gateway.shared_rates import SharedBucket
 from imd.kernel.token_bucket import TokenBucket
+from tests.core.gateway.world import FakeLink, World, connect
 
 RATES = Rates(
     user_text_per_min=60,
@@ -49,3 +53,59 @@ class ChangedRatesTests(SynchronousTestCase):
         bucket.take(0.0)
         said = bucket.report(0.0)
         self.assertEqual((said.rate_per_s, said.burst), (2.0, 20))
+
+
+class GrayRatesTests(SynchronousTestCase):
+    """Some users of a node have other rates than the rest."""
+
+    def setUp(self) -> None:
+        self.world = World(rates=RATES)
+
+    def person(self, user_id: int, device: str = "phone", version: str = "") -> FakeLink:
+        link, first = self.world.link(), connect(user_id, device)
+        first.connect.clientVersion = version
+        link.says(first)
+        return link
+
+    def burst(self, user_id: int) -> int:
+        """How many messages the user may send at once, counted by sending them."""
+        rates = self.world.registry.rates_of(user_id)
+        assert rates is not None and rates.text is not None
+        return sum(rates.text.take(self.world.clock.seconds()) for _ in range(100))
+
+    def release(self, **target: Any) -> None:
+        gray = GrayRates(RATES._replace(user_burst=3, device_frames_per_s=1), Target(1, **target))
+        self.world.gateway.change_rates(RATES, gray)
+
+    def test_whoever_is_here(self) -> None:
+        """From the next message on, for those who are meant, and back when it ends."""
+        self.person(1)
+        self.person(2)
+        self.release(user_ids=frozenset({2}))
+        self.assertEqual((self.burst(1), self.burst(2)), (10, 3))
+        self.assertEqual(self.world.gateway.gray_user_count(), 1)
+        self.world.gateway.change_rates(RATES)
+        self.world.clock.advance(100)
+        self.assertEqual((self.burst(1), self.burst(2)), (10, 10))
+
+    def test_whoever_comes(self) -> None:
+        """Also who comes later, who has been here, and who comes back with another client."""
+        self.release(client_versions=("2.*",))
+        old = self.person(1, version="1.9")
+        self.assertEqual(self.burst(1), 10)
+        new = self.person(1, "laptop", version="2.0")
+        self.world.clock.advance(100)
+        self.assertEqual(self.burst(1), 3)
+        new.leaves()
+        self.world.clock.advance(100)
+        self.assertEqual(self.burst(1), 10)
+        old.leaves()
+        self.person(1, version="2.1")
+        self.world.clock.advance(100)
+        self.assertEqual(self.burst(1), 3)
+
+    def test_frames(self) -> None:
+        """A device's frames, too."""
+        peer = self.person(2)
+        self.release(user_ids=frozenset({2}))
+        self.assertEqual(sum(self.world.gateway.charge(peer.live) for _ in range(5)), 2)

@@ -9,7 +9,7 @@ from imd.core.gateway.idle import CYCLE_S
 from imd.pb.connection_pb2 import AUTH_FAILED, PAYLOAD_INVALID, Heartbeat
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode
-from tests.core.gateway.world import NOW_MS, World, text
+from tests.core.gateway.world import NO_RATES, NOW_MS, World, text
 
 BEAT = Envelope(hb=Heartbeat())
 
@@ -111,9 +111,7 @@ class ForgettingTests(SynchronousTestCase):
 
     def test_addresses_and_rates(self) -> None:
         """Full buckets of absent people are forgotten, others are kept."""
-        world = World(
-            rates=World().registry._rates._replace(user_text_per_min=6, user_burst=5, ip_connects_per_s=1)
-        )
+        world = World(rates=NO_RATES._replace(user_text_per_min=6, user_burst=5, ip_connects_per_s=1))
         for user in range(1, 6):
             link = world.live(user, address=f"192.0.2.{user}")
             link.says(text())
