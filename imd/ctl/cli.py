@@ -12,6 +12,8 @@ from imd.ctl.doctor.command import add as add_doctor
 from imd.ctl.exits import INTERRUPTED, OK, CommandFailed
 from imd.ctl.explain.command import add as add_explain
 from imd.ctl.migrate.command import add as add_migrate
+from imd.ctl.operators import add as add_operators
+from imd.ctl.settings.command import add as add_settings
 
 EPILOG = """\
 Exit codes: 0 done, 1 a check found something wrong, 2 wrong usage or configuration, 3 the source
@@ -32,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_explain(commands)
     add_migrate(commands)
+    add_operators(commands)
+    add_settings(commands)
     return top
 
 

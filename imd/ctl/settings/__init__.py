@@ -1,0 +1,1 @@
+"""``imctl settings``: what operators set for all nodes while these run."""
