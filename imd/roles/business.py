@@ -57,6 +57,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
+from imd.roles.audit import audit_log
 from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_in_force import BusinessInForce
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
@@ -201,13 +202,7 @@ def assemble(
     tokens = Tokens(secret=secret, kind="access", wall_clock=wall_clock)
     sessions = SessionCache(accounts=accounts, clock=clock, tasks=tasks)
     authenticate = Authenticate(tokens=tokens, sessions=sessions)
-    audit = AuditLog(
-        bus=bus,
-        node=f"business-{config.node_id}",
-        clock=clock,
-        wall_clock=wall_clock,
-        random_hex=secrets.token_hex,
-    )
+    audit = audit_log(bus, f"business-{config.node_id}", clock=clock, wall_clock=wall_clock)
     audit_events = SqlAuditEvents(database)
     waiting = SqlAnnounced(database)
     announcements = BusAnnouncements(

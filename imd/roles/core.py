@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from imd.bus.audit import AuditLog
 from imd.bus.port import Bus
 from imd.config.role_settings import CoreSettings
 from imd.core.directory_bus import BusDirectory
@@ -54,9 +52,14 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.roles.audit import audit_log
 from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
 from imd.roles.core_parts import CoreRole, CoreStores
 from imd.roles.gateway_values import gateway_limits, greeting, idle_timeouts
+from imd.roles.metrics.audit import audit_source
+from imd.roles.metrics.gateway import content_source, gateway_source, presence_source
+from imd.roles.metrics.messages import messages_source
+from imd.roles.metrics.permission import permission_source
 from imd.roles.neighbourhood import Cluster, Neighbourhood
 from imd.roles.outside import build_outside
 from imd.roles.screening import build_screening
@@ -87,13 +90,7 @@ def build_core(
     at_first = rates(config.limits)
     log, cursors = stores.log, stores.cursors
     registry = Registry(rates=at_first, clock=clock)
-    audit = AuditLog(
-        bus=bus,
-        node=f"core-{config.node_id}",
-        clock=clock,
-        wall_clock=wall_clock,
-        random_hex=secrets.token_hex,
-    )
+    audit = audit_log(bus, f"core-{config.node_id}", clock=clock, wall_clock=wall_clock)
     record = NodeRecord(kept=stores.kept, clock=clock, wall_clock=wall_clock, tasks=tasks)
     standing = Standing(config.permission, clock=clock)
     directory = BusDirectory(bus=bus, asking=standing.asking)
@@ -235,7 +232,7 @@ def build_core(
         shared=None if cluster is None else cluster.day_counts,
     )
     trail = RefusalTrail(audit=audit, members=members)
-    acks = Acks(quotas=quotas, trail=trail, record=record)
+    acks = Acks(quotas=quotas, trail=trail, wall_clock=wall_clock, record=record)
     screening = build_screening(
         config.content,
         text_bytes=config.gateway.text_bytes,
@@ -304,6 +301,15 @@ def build_core(
         timeout_s=config.gateway.drain_timeout_s,
         remaining_share=config.gateway.drain_remaining_share,
     )
+    sweep = TailSweep(
+        live=live,
+        log=log,
+        fanout=fanout,
+        tasks=tasks,
+        clock=clock,
+        interval_s=messages.sweep_interval_s,
+        quiet=None if neighbourhood is None else neighbourhood.quiet_tails(log),
+    )
     stages: list[tuple[str, Stage]] = [
         ("protobuf", FastProtobuf()),
         *stores.stages,
@@ -351,18 +357,7 @@ def build_core(
             "system messages",
             SystemMessages(bus=bus, submit=submit, revoker=Revoker(log=log), ids=ids, wall_clock=wall_clock),
         ),
-        (
-            "tail sweep",
-            TailSweep(
-                live=live,
-                log=log,
-                fanout=fanout,
-                tasks=tasks,
-                clock=clock,
-                interval_s=messages.sweep_interval_s,
-                quiet=None if neighbourhood is None else neighbourhood.quiet_tails(log),
-            ),
-        ),
+        ("tail sweep", sweep),
         (
             "idle scan",
             IdleScan(
@@ -392,4 +387,13 @@ def build_core(
         standing=standing,
         screening=screening,
     )
-    return CoreRole(stages, gateway, last_stages, neighbourhood, in_force)
+    sources = [
+        gateway_source(gateway, registry, requests=requests, acks=acks, appender=appender, quotas=quotas),
+        messages_source(appender, submit=submit, live=live, fanout=fanout, sweep=sweep),
+        permission_source(standing, appender=appender, members=members, audit=audit, clock=clock),
+        presence_source(presence),
+        content_source(screening.gate),
+        audit_source(audit),
+        *(() if neighbourhood is None else neighbourhood.sources),
+    ]
+    return CoreRole(stages, gateway, last_stages, neighbourhood, in_force, sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from imd.core.explain.ports import Places
@@ -12,6 +12,7 @@ from imd.core.message.inherit import RecentTails
 from imd.core.message.ports import Cursors, MessageLog
 from imd.core.presence.ports import LastSeen
 from imd.kernel.lifecycle import Stage
+from imd.ops.metrics.readings import Source
 from imd.roles.core_in_force import CoreInForce
 from imd.roles.neighbourhood import Neighbourhood
 
@@ -47,3 +48,5 @@ class CoreRole(NamedTuple):
     neighbourhood: Neighbourhood | None
     #: Takes what changes of the configuration while the role runs.
     in_force: CoreInForce
+    #: What it counts.
+    sources: Sequence[Source]

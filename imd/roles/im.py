@@ -120,7 +120,11 @@ def build(
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
         *metrics_stages(
-            config.metrics.listen, [], identity=Identity("im", "im"), readiness=readiness, reactor=reactor
+            config.metrics.listen,
+            core.sources,
+            identity=Identity("im", "im"),
+            readiness=readiness,
+            reactor=reactor,
         ),
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),

@@ -103,7 +103,7 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [],
+            core.sources,
             identity=Identity("im-core", name),
             readiness=readiness,
             reactor=reactor,

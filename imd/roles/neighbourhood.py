@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ from imd.core.presence.session_events import SessionFeed
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.metrics.readings import Source
+from imd.roles.metrics.nodes import nodes_source, routes_source
 
 #: After a gap of the bus: each session answers with a sync, which costs a read.
 RESYNC_SPREAD_S = 5.0
@@ -167,6 +169,8 @@ class Neighbourhood:
         )
         self.still_held = StillHeld(nodes=self.nodes, bus=bus)
         self._resync: ResyncAll | None = None
+        #: What is counted, once it is joined.
+        self.sources: Sequence[Source] = ()
         self.neighbours = NodeNeighbours(
             nodes=self.nodes,
             routes=self.routes,
@@ -249,6 +253,12 @@ class Neighbourhood:
             tasks=self._tasks,
             random=Random(),
         )
+        self.sources = [
+            nodes_source(
+                self.nodes, self.ownership, forwarding, appender=appender, neighbours=self.neighbours
+            ),
+            routes_source(self.routes, self.sessions, audit),
+        ]
         forwarded = ForwardedHere(
             node_id=self._node_id,
             appender=appender,

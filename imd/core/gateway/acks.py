@@ -8,7 +8,10 @@ from imd.core.gateway.session import BUSY, Session
 from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import being_reviewed
+from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ImError, ServerBusy
+from imd.kernel.histogram import Histogram
+from imd.ops.metrics.buckets import ACK
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED, STORED
@@ -21,10 +24,25 @@ MAX_IN_FLIGHT = 256
 class Acks:
     """``Submitter`` for sends that came over a connection."""
 
-    def __init__(self, *, quotas: Quotas, trail: RefusalTrail, record: SendRecord = NO_RECORD) -> None:
+    def __init__(
+        self,
+        *,
+        quotas: Quotas,
+        trail: RefusalTrail,
+        wall_clock: WallClock,
+        record: SendRecord = NO_RECORD,
+    ) -> None:
         self._record = record
         self._quotas = quotas
         self._trail = trail
+        self._wall_clock = wall_clock
+        #: How sends ended, and how long the new ones took by the wall clock.
+        self.stored_count = 0
+        self.duplicates = 0
+        self.failures = 0
+        self.delays = 0
+        self.holds = 0
+        self.ack_seconds = Histogram(ACK.bounds)
 
     def accepted(self, send: PendingSend) -> None:
         """See ``Submitter``."""
@@ -47,25 +65,34 @@ class Acks:
             duplicate=duplicate,
         )
         if duplicate:
+            self.duplicates += 1
             self._give_back(send)
             self._record.repeated(*send.key)
+        else:
+            self.stored_count += 1
+            self.ack_seconds.observe(max(0, self._wall_clock() - send.server_time_ms) / 1000)
         self._finish(send, ack)
 
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Submitter``."""
+        self.failures += 1
         self._give_back(send)
         self._trail.send(send, error)
         self._record.refused(*send.key, error)
+        if isinstance(send.recipient, Session):
+            send.recipient.traffic.refusals[error.code] += 1
         self._finish(send, _failure(send, FAILED, error))
 
     def delayed(self, send: PendingSend) -> None:
         """See ``Submitter``."""
+        self.delays += 1
         if isinstance(send.recipient, Session):
             error = ServerBusy("whether this message is stored is not known yet")
             send.recipient.push(control(Envelope(ack=_failure(send, DELAYED, error))))
 
     def held(self, send: PendingSend) -> None:
         """It waits for a person; what becomes of it is told then, or to whoever asks."""
+        self.holds += 1
         self._finish(send, _failure(send, DELAYED, being_reviewed()))
 
     def _give_back(self, send: PendingSend) -> None:

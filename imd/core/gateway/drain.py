@@ -65,15 +65,16 @@ class Drain:
             if session.connection.step(Input.DRAIN) is Do.FAREWELL:
                 session.push(reconnect)
             else:
-                self._gateway.close(session, going_down)
+                self._gateway.close(session, going_down, how="drained")
         enough = int(len(sessions) * self._remaining_share)
         deadline_s = self._clock.seconds() + self._timeout_s
         while len(self._registry) > enough and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
         for session in self._registry:
-            self._gateway.close(session, going_down)
+            self._gateway.close(session, going_down, how="drained")
         linger_until_s = self._clock.seconds() + _LINGER_S
         while len(self._registry) and self._clock.seconds() < linger_until_s:
             await sleep(_POLL_S, clock=self._clock)
         for session in self._registry:
+            session.ending = "drained"
             session.link.abort()

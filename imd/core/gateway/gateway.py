@@ -11,11 +11,12 @@ from typing import NamedTuple
 from imd.core.explain.ports import NO_RECORD, SessionRecord
 from imd.core.gateway.authenticate import Authenticator
 from imd.core.gateway.flush import FlushTick
-from imd.core.gateway.limits import GrayRates, Rates, bucket
+from imd.core.gateway.limits import Address, GrayRates, Rates, bucket
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
+from imd.core.gateway.traffic import OTHER, Traffic
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.tasks import Tasks
@@ -67,6 +68,7 @@ class Gateway:
         self._clock = clock
         self._tasks = tasks
         self._record = record
+        self.traffic = Traffic()
         self.draining = False
         #: Asked for each newcomer: whether what a session needs is there. Sessions that exist stay.
         self.takes_sessions: Callable[[], bool] = lambda: True
@@ -77,6 +79,11 @@ class Gateway:
     def max_envelope_bytes(self) -> int:
         """What a transport must be able to carry in one message."""
         return self._limits.envelope_bytes
+
+    @property
+    def max_connections(self) -> int:
+        """Above so many nobody else is let in."""
+        return self._limits.max_connections
 
     @property
     def connection_count(self) -> int:
@@ -90,12 +97,11 @@ class Gateway:
         limits, registry = self._limits, self._registry
         now_s = self._clock.seconds()
         address = registry.address(link.address)
-        if self.draining or len(registry) >= limits.max_connections:
+        reason = self._full(address, now_s)
+        if reason:
+            self.traffic.not_let_in[reason] += 1
             return None
-        if registry.stranger_count >= limits.max_strangers:
-            return None
-        if address.connects is not None and not address.connects.take(now_s):
-            return None
+        self.traffic.opened += 1
         session = Session(
             connection=ServerConnection(limit_bytes=self._limits.envelope_bytes),
             link=link,
@@ -103,6 +109,7 @@ class Gateway:
             request_flush=self._flush.request,
             queue_limits=limits.queue,
             on_shed=self._shed,
+            traffic=self.traffic,
             now_s=now_s,
         )
         registry.opened(session)
@@ -110,6 +117,17 @@ class Gateway:
 
     def _shed(self, session: Session) -> None:
         self._record.shed(session.user_id, session.session_id)
+
+    def _full(self, address: Address, now_s: float) -> str:
+        """Why nobody is let in from there now; empty: somebody is."""
+        limits, registry = self._limits, self._registry
+        if self.draining:
+            return "draining"
+        if len(registry) >= limits.max_connections:
+            return "full"
+        if registry.stranger_count >= limits.max_strangers:
+            return "strangers"
+        return "rate" if address.connects is not None and not address.connects.take(now_s) else ""
 
     def received(self, session: Session) -> None:
         """The session's machine was fed; act on at most ``FRAMES_PER_TURN`` frames, the rest next turn."""
@@ -119,9 +137,13 @@ class Gateway:
     def _take(self, session: Session) -> None:
         now_s = self._clock.seconds()
         connection = session.connection
+        inbound = self.traffic.inbound
         heard = False
         for received in connection.take(FRAMES_PER_TURN, now_s):
             heard = True
+            came = inbound.get(received.payload) or inbound[OTHER]
+            came.frames += 1
+            came.size_bytes += received.size_bytes
             if received.do is Do.SERVE:
                 if self._within_rates(session, now_s, received):
                     envelope = received.envelope
@@ -145,7 +167,7 @@ class Gateway:
     def lost(self, session: Session) -> None:
         """The connection is gone."""
         session.connection.step(Input.LOST)
-        session.closing = True
+        session.gone()
         if self._registry.closed(session):
             self._replies.retire(session, "the connection was lost")
 
@@ -190,6 +212,10 @@ class Gateway:
         if short is None:
             return True
         assert received.envelope is not None
+        if short is session.device_bucket:
+            self.traffic.device_limited += 1
+        else:
+            self.traffic.address_limited += 1
         error = RateLimited("too many frames", retry_after_ms=short.retry_after_ms())
         if session.user is None:
             self._replies.close(session, error)
@@ -201,12 +227,14 @@ class Gateway:
         """Take one frame that the transport itself answers from the rates; whether it was in there."""
         now_s = self._clock.seconds()
         session.heard_at_s = now_s
+        self.traffic.heartbeats += 1
         return self._tokens_short(session, now_s) is None
 
     def _pong(self, session: Session, received: Received) -> None:
         assert received.envelope is not None
         # What it counts goes first: a client that compared too early would sync for nothing.
         session.flush()
+        self.traffic.heartbeats += 1
         pong = Heartbeat(
             sentAt=received.envelope.hb.sentAt,
             deliveredCount=session.delivered_count,
@@ -214,9 +242,12 @@ class Gateway:
         )
         session.push(control(Envelope(header=same_request(received.envelope), hb=pong)))
 
-    def close(self, session: Session, error: ImError) -> None:
-        """Say why, then close."""
-        self._replies.close(session, error)
+    def close(self, session: Session, error: ImError, *, how: str = "refused") -> None:
+        """Say why, then close.
+
+        :param how: one of ``ENDINGS``, by which it is counted.
+        """
+        self._replies.close(session, error, how=how)
 
     def removed(self, user_ids: Iterable[int], conversation_id: str, reason: str) -> None:
         """Tell these users' sessions that they are not in the conversation any more."""

@@ -72,7 +72,7 @@ class IdleScan:
         now_s = self._clock.seconds()
         for stranger in self._registry.strangers:
             if not stranger.closing and now_s - stranger.opened_at_s > self._timeouts.auth_s:
-                self._gateway.close(stranger, AuthFailed("no valid Connect in time"))
+                self._gateway.close(stranger, AuthFailed("no valid Connect in time"), how="nameless")
         if not self._cycle:
             self._cycle = list(self._registry)
             self._share = len(self._cycle) // CYCLE_S + 1
@@ -91,10 +91,13 @@ class IdleScan:
             if session.partial_since_s is not None:
                 session.partial_since_s = now_s
         if session.blocked_for_s(now_s) > MAX_BLOCKED_S:
+            session.ending = "unread"
             session.link.abort()
         elif now_s - session.heard_at_s > timeouts.idle_s:
-            self._gateway.close(session, PayloadInvalid("nothing was heard for too long; send heartbeats"))
+            silent = PayloadInvalid("nothing was heard for too long; send heartbeats")
+            self._gateway.close(session, silent, how="silent")
         elif session.partial_since_s is not None and now_s - session.partial_since_s > timeouts.frame_s:
-            self._gateway.close(session, PayloadInvalid("a frame was begun and not finished in time"))
+            unfinished = PayloadInvalid("a frame was begun and not finished in time")
+            self._gateway.close(session, unfinished, how="unfinished")
         elif session.user is not None and now_ms > session.expires_at_ms + timeouts.token_grace_s * 1000:
-            self._gateway.close(session, AuthFailed("the token has expired"))
+            self._gateway.close(session, AuthFailed("the token has expired"), how="expired")

@@ -116,6 +116,8 @@ class Quotas:
         self._day = 0
         self._counts: dict[tuple[int, int], _Count] = {}
         self._unsaid: dict[tuple[int, int], _Count] = {}
+        #: Sends above a limit, ever.
+        self.refused = 0
 
     @property
     def limits(self) -> DailyLimits:
@@ -148,6 +150,7 @@ class Quotas:
             count = self._counts[key] = _Count()
             forget_oldest(self._counts, MAX_COUNTS)
         if count.known + count.spent >= limit:
+            self.refused += 1
             kind = DailyLimits._fields[key[1]]
             return RateLimited(
                 f"{limit} messages of kind {kind} a day, and these are used up",

@@ -48,6 +48,7 @@ class Replies:
 
     def answer(self, session: Session, envelope: Envelope, error: ImError) -> None:
         """A send or recall is answered by an ACK, since its client waits for its clientMsgId."""
+        session.traffic.refusals[error.code] += 1
         payload = envelope.WhichOneof("payload")
         request = envelope.send if payload == "send" else envelope.recall
         if payload in ("send", "recall") and request.clientMsgId:
@@ -62,20 +63,25 @@ class Replies:
             return
         session.push(refusal(error, request_id=envelope.header.requestId))
 
-    def close(self, session: Session, error: ImError, request_id: int = 0) -> None:
-        """Say why, then close."""
+    def close(self, session: Session, error: ImError, request_id: int = 0, *, how: str = "refused") -> None:
+        """Say why, then close.
+
+        :param how: one of ``ENDINGS``, by which it is counted.
+        """
+        session.traffic.refusals[error.code] += 1
         self._finish(
             session,
             Envelope(
                 header=Header(requestId=request_id) if request_id else None,
                 error=error_payload(error, closing=True),
             ),
+            how,
             error.message,
         )
 
     def kick(self, session: Session, reason: str) -> None:
         """End a session for good; nothing goes out after this."""
-        self._finish(session, Envelope(kicked=Kicked(reason=reason)), f"kicked: {reason}")
+        self._finish(session, Envelope(kicked=Kicked(reason=reason)), "kicked", f"kicked: {reason}")
 
     def kick_session(self, user_id: int, device_id: str, session_id: int, reason: str) -> None:
         """Kick exactly this session, if it still is there."""
@@ -83,9 +89,10 @@ class Replies:
         if session is not None and session.session_id == session_id:
             self.kick(session, reason)
 
-    def _finish(self, session: Session, last: Envelope, why: str) -> None:
+    def _finish(self, session: Session, last: Envelope, how: str, why: str) -> None:
         if session.closing:
             return
+        session.ending = how
         session.connection.step(Input.REFUSED)
         session.finish(control(last))
         if self._registry.forget(session):

@@ -33,8 +33,10 @@ from imd.core.screening.draft import draft_of
 from imd.core.screening.gate import Gate
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import Forbidden, ImError, InternalError, PayloadInvalid, RateLimited, ServerBusy
+from imd.kernel.histogram import Histogram
 from imd.kernel.ids import Snowflake, check_id, direct_conversation_id
 from imd.kernel.tasks import Tasks
+from imd.ops.metrics.buckets import HISTORY
 from imd.pb.delivery_pb2 import Typing
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.message_pb2 import CUSTOM
@@ -94,6 +96,8 @@ class Requests:
         self._content_limits = content_limits
         self._quick = quick
         self._faults = Faults(clock=clock)
+        self.history_seconds = Histogram(HISTORY.bounds)
+        self.sync_seconds = Histogram(HISTORY.bounds)
         self._serve: dict[str, Serve] = {
             "read": self._read,
             "deliverAck": self._deliver_ack,
@@ -188,6 +192,7 @@ class Requests:
             return
         tokens = user.rates.media if is_media else user.rates.text
         if tokens is not None and not tokens.take(self._clock.seconds()):
+            session.traffic.user_limited += 1
             what = "media" if is_media else "messages"
             raise RateLimited(f"too many {what} a minute", retry_after_ms=tokens.retry_after_ms())
 
@@ -222,11 +227,15 @@ class Requests:
         self._neighbours.typing(live, outbound.frames, session)
 
     async def _history(self, session: Session, envelope: Envelope) -> None:
+        began_s = self._clock.seconds()
         payload = await self._catch_up.history(session.user_id, envelope.historyReq, session=session)
+        self.history_seconds.observe(self._clock.seconds() - began_s)
         session.push(with_raw_payload(envelope.header.requestId, Envelope.HISTORYRESP_FIELD_NUMBER, payload))
 
     async def _sync(self, session: Session, envelope: Envelope) -> None:
+        began_s = self._clock.seconds()
         answer = await self._catch_up.sync(session.speaker, envelope.syncReq, session=session)
+        self.sync_seconds.observe(self._clock.seconds() - began_s)
         session.push(control(Envelope(header=same_request(envelope), syncResp=answer)))
 
     async def _status(self, session: Session, envelope: Envelope) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from imd.core.directory import Speaker
 from imd.core.gateway.limits import Address, UserRates
+from imd.core.gateway.traffic import Traffic
 from imd.kernel.token_bucket import TokenBucket
 from imd.pb.delivery_pb2 import Resync
 from imd.pb.envelope_pb2 import Envelope
@@ -86,6 +87,7 @@ class Session:
         "connection",
         "device_bucket",
         "device_id",
+        "ending",
         "expires_at_ms",
         "from_address",
         "heard_at_s",
@@ -103,6 +105,7 @@ class Session:
         "requests",
         "session_id",
         "ticket",
+        "traffic",
         "user",
         "user_id",
         "watcher",
@@ -116,6 +119,7 @@ class Session:
         from_address: Address,
         request_flush: Callable[[Session], None],
         queue_limits: QueueLimits,
+        traffic: Traffic,
         now_s: float,
         on_shed: Callable[[Session], None] | None = None,
     ) -> None:
@@ -125,6 +129,7 @@ class Session:
         self._request_flush = request_flush
         self._queue_limits = queue_limits
         self._on_shed = on_shed
+        self.traffic = traffic
         self._queue: list[Outbound] = []
         self._queued_bytes = 0
         self._unsorted = False
@@ -136,6 +141,8 @@ class Session:
         self.opened_at_s = self.heard_at_s = now_s
         self.partial_since_s: float | None = None
         self.closing = False
+        #: Why this side ends it; empty: the other side did.
+        self.ending = ""
         self.in_flight = 0
         self.requests = 0
         self.device_bucket: TokenBucket | None = None
@@ -164,6 +171,7 @@ class Session:
         """Queue for the next flush; a peer that does not read has its queue dropped instead."""
         if self.closing:
             return
+        self.traffic.frames_out[outbound.priority] += outbound.counted or 1
         queue = self._queue
         if self._blocked_since_s is None:
             if queue and outbound.priority < queue[-1].priority:
@@ -189,6 +197,8 @@ class Session:
             self._queued_bytes += len(outbound.frames)
             self._unsorted = True
             if len(queue) > MAX_CONTROL_QUEUED:
+                self.traffic.cut_for_control += 1
+                self.ending = "unread"
                 self.link.abort()
             return
         if outbound.priority >= self._shed_from:
@@ -204,6 +214,7 @@ class Session:
 
     def _shed(self, priority: Priority) -> None:
         """Drop this priority and those below it until the peer reads again; one Resync says so."""
+        self.traffic.sheds += 1
         if self._shed_from > Priority.BULK:
             self._queue.append(control(Envelope(resync=Resync(reason="you read too slowly"))))
             if self._on_shed is not None:
@@ -217,6 +228,9 @@ class Session:
         if self._blocked_since_s is not None or not self._queue:
             return 0
         queue, self._queue = self._queue, []
+        traffic = self.traffic
+        traffic.writes += 1
+        traffic.written_bytes += self._queued_bytes
         self._queued_bytes = 0
         if self._unsorted:
             self._unsorted = False
@@ -242,6 +256,8 @@ class Session:
 
     def hold(self, reason: int) -> None:
         """Read no more from the peer, for this reason."""
+        if reason == BUSY and not self.held & BUSY:
+            self.traffic.read_paused += 1
         if not self.held:
             self.link.pause_reading()
         self.held |= reason
@@ -258,15 +274,28 @@ class Session:
         """The transport takes no more for now."""
         if self._blocked_since_s is None:
             self._blocked_since_s = now_s
+            self.traffic.blocked += 1
+            self.traffic.write_blocked += 1
             self.hold(BLOCKED)
 
     def unblocked(self) -> None:
         """The transport takes more again."""
-        self._blocked_since_s = None
+        self._read_again()
         self._shed_from = NOTHING_SHED
         self.flush()
         if self._blocked_since_s is None:
             self.release(BLOCKED)
+
+    def gone(self) -> None:
+        """There is no connection any more."""
+        self.closing = True
+        self._read_again()
+        self.traffic.ended[self.ending or "left"] += 1
+
+    def _read_again(self) -> None:
+        if self._blocked_since_s is not None:
+            self._blocked_since_s = None
+            self.traffic.blocked -= 1
 
     def blocked_for_s(self, now_s: float) -> float:
         """How long the peer has not been reading."""

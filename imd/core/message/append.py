@@ -22,6 +22,7 @@ from imd.core.message.receipts import Receipts
 from imd.core.message.refuse import Refusals, answer_known, conflict
 from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, SendKey
 from imd.core.message.waiting import WaitingSends
+from imd.core.message.write_counts import WriteCounts
 from imd.core.permission.decide import refusal
 from imd.core.permission.stand_in import StandIn
 from imd.kernel.clocks import Clock
@@ -73,9 +74,16 @@ class Appender:
         self._fanout = fanout
         self._neighbours = neighbours
         self._receipts = receipts
+        self.writes = WriteCounts()
         self._commits = [
             GroupCommit(
-                log=log, new_id=new_id, clock=clock, tasks=tasks, batch_size=batch_size, settlement=self
+                log=log,
+                new_id=new_id,
+                clock=clock,
+                tasks=tasks,
+                batch_size=batch_size,
+                settlement=self,
+                counts=self.writes,
             )
             for log in logs
         ]
@@ -84,6 +92,13 @@ class Appender:
         self._tasks = tasks
         self._clock = clock
         self._room = {priority: int(queue_size * share) for priority, share in WATER_MARKS.items()}
+        self.queue_size = queue_size
+        #: Judged by what is known here, or after a question.
+        self.judged_at_once = 0
+        self.judged_later = 0
+        #: Refused: no room, or too many in one conversation.
+        self.crowded_out = 0
+        self.too_fast = 0
         #: Of every conversation; 0: no limit. May be set at any time.
         self.conversation_per_s = conversation_per_s
         #: Somebody else who wants to know what was stored; must not fail.
@@ -124,12 +139,15 @@ class Appender:
             self._live.at_least(conversation_id, send.version, removed_ids=out, restricted_ids=less)
         live = None if conversation_id in self._waiting else self._live.hot(conversation_id)
         if live is not None:
+            self.judged_at_once += 1
             self._admit(send, live)
         elif send.key in self._in_flight:
             self._join(self._in_flight[send.key], send)
         elif self.unsettled >= self._room[Priority.CONTROL] and not send.outcome_unknown:
+            self.crowded_out += 1
             send.submitter.failed(send, ServerBusy("the server is busy", retry_after_ms=1000))
         else:
+            self.judged_later += 1
             self._waiting.put(send)
 
     def _admit(self, send: PendingSend, live: LiveConversation) -> None:
@@ -169,6 +187,7 @@ class Appender:
         elif live.member_count > LARGE_GROUP_MEMBERS:
             send.priority = Priority.BULK if send.is_media else Priority.LARGE_GROUP
         if self.unsettled >= self._room[send.priority]:
+            self.crowded_out += 1
             return ServerBusy("the server is busy", retry_after_ms=1000)
         if self.conversation_per_s and send.priority is not Priority.CONTROL:
             return self._too_fast(live)
@@ -184,6 +203,7 @@ class Appender:
             bucket.change(now_s, rate_per_s=rate, burst=rate)
         if bucket.take(now_s):
             return None
+        self.too_fast += 1
         return RateLimited("this conversation is too busy", retry_after_ms=bucket.retry_after_ms())
 
     def _join(self, first: PendingSend, send: PendingSend) -> None:

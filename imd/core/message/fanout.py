@@ -19,8 +19,10 @@ from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import Recipient
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
+from imd.kernel.histogram import Histogram
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
+from imd.ops.metrics.buckets import BATCH, FANOUT
 from imd.pb.delivery_pb2 import Hint
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode
@@ -72,6 +74,20 @@ class HintThresholds(NamedTuple):
     small_group_members: int
 
 
+class FanoutCounts:
+    """Once a batch of one conversation; of those with somebody here."""
+
+    def __init__(self) -> None:
+        self.pushed = 0
+        self.hinted = 0
+        #: Messages times connections.
+        self.deliveries = 0
+        self.batch_messages = Histogram(BATCH.bounds)
+        self.seconds = Histogram(FANOUT.bounds)
+        self.slow = 0
+        self.failures = 0
+
+
 class Fanout:
     """Tells the members at this node."""
 
@@ -97,6 +113,17 @@ class Fanout:
         self._hints_due: dict[LiveConversation, Priority] = {}
         #: Those with ``recent``, the latest last.
         self._with_recent: dict[LiveConversation, None] = {}
+        self.counts = FanoutCounts()
+
+    @property
+    def waiting_for_audience(self) -> int:
+        """Conversations of which it is being learned who is in."""
+        return len(self._held)
+
+    @property
+    def waiting_for_hint(self) -> int:
+        """Conversations whose next hint is not due yet."""
+        return len(self._hints_due)
 
     def deliver(self, sends: Sequence[Deliverable]) -> None:
         """Fan out sends that just became durable, in their order."""
@@ -110,6 +137,7 @@ class Fanout:
         try:
             self._deliver_to(live, sends)
         except Exception:
+            self.counts.failures += 1
             self._logger.failure("fan-out of {id} failed; the sweep repairs it", id=live.conversation_id)
             live.fanned_seq = min(live.fanned_seq, sends[0].seq - 1)
             self._record.fanned(live, sends[0].seq, sends[-1].seq, Mode.FAILED, 0)
@@ -127,7 +155,10 @@ class Fanout:
         # One for all that is said here, whatever it was admitted with: a connection sends by priority,
         # and must not overtake within a conversation.
         priority = Priority.LARGE_GROUP if live.member_count > LARGE_GROUP_MEMBERS else Priority.NORMAL
+        counts = self.counts
+        counts.batch_messages.observe(len(sends))
         if self._wants_hint(live, sends):
+            counts.hinted += len(sends)
             self._keep_recent(live, sends)
             self._hint_soon(live, priority, sends[0].recipient if len(sends) == 1 else None)
             self._record.fanned(live, sends[0].seq, last_seq, Mode.HINTED, len(live.audience))
@@ -140,8 +171,13 @@ class Fanout:
             _push_to_others(live.audience, deliver(send.stored_body, priority), send.recipient)
         else:
             _push_batch(live.audience, sends, priority)
+        took_s = self._clock.seconds() - started_s
         self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, len(live.audience))
-        if self._clock.seconds() - started_s > self.thresholds.fanout_s:
+        counts.pushed += len(sends)
+        counts.deliveries += len(sends) * len(live.audience)
+        counts.seconds.observe(took_s)
+        if took_s > self.thresholds.fanout_s:
+            counts.slow += 1
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
 
     def _hint_soon(self, live: LiveConversation, priority: Priority, sender: Recipient | None) -> None:

@@ -124,6 +124,9 @@ class Forwarding:
         self._held = 0
         self._seeing_off = False
         self._watching = False
+        #: Sends handed over, and hand-overs that failed, ever.
+        self.handed_over = 0
+        self.failures = 0
 
     @property
     def unsettled(self) -> int:
@@ -176,6 +179,7 @@ class Forwarding:
 
     def _hand_over(self, way: _Way, lane: _Lane, send: PendingSend) -> None:
         self._next_id += 1
+        self.handed_over += 1
         forward = _Forward(self._next_id, send, way)
         forward.deadline_s = self._clock.seconds() + SETTLE_TIMEOUT_S
         self._forwards[forward.forward_id] = forward
@@ -295,12 +299,16 @@ class Forwarding:
         """Nothing is under way any more: the way ends, or what was held goes to the owner of now."""
         if way.under_way or way.conversation_id in self._leaving:
             return
+        self._end(way, self.submit)
+
+    def _end(self, way: _Way, submit: Callable[[PendingSend], None]) -> None:
+        """The way is no more; what was held on it goes on."""
         if self._ways.get(way.conversation_id) is way:
             del self._ways[way.conversation_id]
         held, way.held = way.held, deque()
         self._held -= len(held)
         for send in held:
-            self.submit(send)
+            submit(send)
 
     def _drop_idle(self, way: _Way) -> None:
         if not way.under_way and not way.held and way.conversation_id not in self._leaving:
@@ -312,6 +320,7 @@ class Forwarding:
         """This node does what the owner should have: first what it may have stored, then the rest."""
         lane.avoid_until_s = self._clock.seconds() + min(AVOID_S * 2 ** min(lane.failures, 10), MAX_AVOID_S)
         lane.failures += 1
+        self.failures += 1
         taken, lane.taken = list(lane.taken.values()), {}
         queued, lane.queue = list(lane.queue), deque()
         self._logger.warn(
@@ -331,12 +340,7 @@ class Forwarding:
             ways[forward.way] = None
             self._appender.submit(forward.send)
         for way in ways:
-            if self._ways.get(way.conversation_id) is way:
-                del self._ways[way.conversation_id]
-            held, way.held = way.held, deque()
-            self._held -= len(held)
-            for send in held:
-                self._appender.submit(send)
+            self._end(way, self._appender.submit)
 
     def _nodes_changed(self) -> None:
         alive = self._nodes.others
@@ -384,12 +388,7 @@ class Forwarding:
 
     def _stay(self, way: _Way) -> None:
         """Waited for long enough: what came later follows here, where the order is kept."""
-        if self._ways.get(way.conversation_id) is way:
-            del self._ways[way.conversation_id]
-        held, way.held = way.held, deque()
-        self._held -= len(held)
-        for send in held:
-            self._appender.submit(send)
+        self._end(way, self._appender.submit)
 
 
 def _accept(forward: _Forward) -> None:

@@ -17,9 +17,10 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from imd.core.message.content import with_id, with_seq
-from imd.core.message.model import IdTaken, NewMessage, StoredKey
+from imd.core.message.model import AppendResult, IdTaken, NewMessage, StoredKey
 from imd.core.message.ports import MessageLog
 from imd.core.message.sends import PendingSend
+from imd.core.message.write_counts import WriteCounts
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, OutcomeUnknown, ServerBusy
 from imd.kernel.tasks import Tasks
@@ -77,6 +78,7 @@ class GroupCommit:
     """The writer of one store partition.
 
     :param new_id: for a message whose server_msg_id turns out to be another one's.
+    :param counts: where it is counted, with other writers.
     """
 
     _logger = Logger()
@@ -90,6 +92,7 @@ class GroupCommit:
         tasks: Tasks,
         batch_size: int,
         settlement: Settlement,
+        counts: WriteCounts | None = None,
     ) -> None:
         self._log = log
         self._new_id = new_id
@@ -97,12 +100,14 @@ class GroupCommit:
         self._tasks = tasks
         self._batch_size = batch_size
         self._settlement = settlement
+        self._counted = counts or WriteCounts()
         self._queue: deque[PendingSend] = deque()
         self._running = False
         self._store_down = False
 
     def submit(self, send: PendingSend) -> None:
         """Write it with the next batch; ``send.live`` is set, and pinned by ``in_use``."""
+        send.queued_at_s = self._clock.seconds()
         self._queue.append(send)
         if not self._running:
             self._running = True
@@ -134,6 +139,7 @@ class GroupCommit:
                 found = found + 1 if outcome is _Outcome.FOUND_ONE else 0
                 if outcome is _Outcome.OUTRUN:
                     outrun += 1
+                    self._counted.retries["outrun"] += 1
                     if outrun < MAX_OUTRUN:
                         continue
                     raise ServerBusy("this conversation is written elsewhere", retry_after_ms=1000)
@@ -144,6 +150,7 @@ class GroupCommit:
                 # The role stops; a store does not cancel itself.
                 raise
             except ServerBusy as error:
+                self._counted.retries["busy"] += 1
                 self._rewind(batch)
                 cause: ImError = error
             except OutcomeUnknown as error:
@@ -168,7 +175,7 @@ class GroupCommit:
             last_seqs = await self._log.last_seqs(list({live.conversation_id for live in unread}))
             for live in unread:
                 live.last_seq = live.tail = last_seqs.get(live.conversation_id, 0)
-        result = await self._log.append(self._rows(batch))
+        result = await self._append(batch)
         stored = batch[: result.stored]
         del batch[: result.stored]
         for send in stored:
@@ -185,6 +192,19 @@ class GroupCommit:
             batch[0].live.last_seq = None
             await self._judge_anew(batch)
         return _Outcome.STORED if stored else _Outcome.OUTRUN
+
+    async def _append(self, batch: list[PendingSend]) -> AppendResult:
+        began_s, counted = self._clock.seconds(), self._counted
+        counted.assign_seq_seconds.observe(began_s - batch[0].queued_at_s)
+        counted.batch_messages.observe(len(batch))
+        rows = self._rows(batch)
+        try:
+            result = await self._log.append(rows)
+        finally:
+            counted.write_seconds.observe(self._clock.seconds() - began_s)
+        counted.stored += result.stored
+        counted.stored_bytes += sum(len(row.body) for row in rows[: result.stored])
+        return result
 
     async def _judge_anew(self, batch: list[PendingSend]) -> None:
         """What waits to be written behind another node's message was let in before that: it may tell of a kick."""
@@ -260,6 +280,7 @@ class GroupCommit:
             send.live.tail = send.live.last_seq or 0
 
     def _doubt(self, batch: Sequence[PendingSend]) -> None:
+        self._counted.retries["unknown"] += 1
         for send in batch:
             send.outcome_unknown = True
             send.live.last_seq = None
@@ -300,6 +321,7 @@ class GroupCommit:
             return
         if not self._store_down:
             self._store_down = True
+            self._counted.down += 1
             self._logger.error("the message store does not take writes: {cause}", cause=cause.message)
         failed = [send for send in batch if not send.outcome_unknown]
         batch[:] = [send for send in batch if send.outcome_unknown]
@@ -320,4 +342,5 @@ class GroupCommit:
     def _store_works(self) -> None:
         if self._store_down:
             self._store_down = False
+            self._counted.down -= 1
             self._logger.info("the message store takes writes again")

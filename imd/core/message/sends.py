@@ -66,6 +66,7 @@ class PendingSend:
         "outcome_unknown",
         "peer_user_id",
         "priority",
+        "queued_at_s",
         "recipient",
         "released",
         "revokes",
@@ -120,6 +121,8 @@ class PendingSend:
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL
+        #: Since when it waits to be written.
+        self.queued_at_s = 0.0
         self.released = False
         self.outcome_unknown = False
         self.taken_by: int | None = None

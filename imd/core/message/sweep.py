@@ -53,6 +53,8 @@ class TailSweep:
         self._clock = clock
         self._interval_s = interval_s
         self._quiet = quiet
+        #: Tails that were found, ever.
+        self.repairs = 0
 
     async def start(self) -> None:
         self._tasks.spawn("tail sweep", self._run())
@@ -87,7 +89,9 @@ class TailSweep:
                 if last_seq > max(told[conversation_id], live.fanned_seq) and not live.in_use:
                     behind += 1
                     self._fanout.hint(live, last_seq)
-        return behind + (await self._quiet.look() if self._quiet is not None else 0)
+        behind += await self._quiet.look() if self._quiet is not None else 0
+        self.repairs += behind
+        return behind
 
     async def _refresh(self) -> None:
         """Conversations whose members changed and where nobody has written since: who is here?"""

@@ -68,8 +68,9 @@ class Heartbeats:
         self._late_for_s = 0.0
         #: Or tried to.
         self._said_at_s = clock.seconds()
-        #: Nodes that were missed, for those who watch.
+        #: Nodes that were missed; who says goodbye is not.
         self.failures = 0
+        self._leaving: set[int] = set()
         #: Another process has this node's id, or had: this one takes nobody in until it is started again.
         self.replaced = False
 
@@ -209,6 +210,7 @@ class Heartbeats:
             if known is None or known.incarnation == said.incarnation:
                 self._heard.pop(said.nodeId, None)
                 self._registered.pop(said.nodeId, None)
+                self._leaving.add(said.nodeId)
         else:
             node = Node(said.nodeId, said.incarnation, said.ready)
             self._heard[said.nodeId] = (self._clock.seconds(), node)
@@ -243,10 +245,11 @@ class Heartbeats:
         if alive == self._alive:
             return False
         for node_id in sorted(self._alive.keys() - alive.keys()):
-            self.failures += 1
+            self.failures += node_id not in self._leaving
             self._logger.warn("node {id} is gone", id=node_id)
         for node_id in sorted(alive.keys() - self._alive.keys()):
             self._logger.info("node {id} is here", id=node_id)
+        self._leaving &= alive.keys()
         self._alive = alive
         self._tell()
         return True

@@ -14,9 +14,11 @@ from imd.core.nodes.model import fair_owners
 from imd.core.nodes.ports import ShardLeases
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
+from imd.kernel.histogram import Histogram
 from imd.kernel.ids import SHARD_COUNT
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep, with_timeout
+from imd.ops.metrics.buckets import FAILOVER
 
 #: Shards that were given back; a store that works settles what is in flight in less.
 HAND_OVER_TIMEOUT_S = 2.0
@@ -53,6 +55,13 @@ class Ownership:
         self._again = False
         self._stopped = False
         self._claimed: list[Deferred[None]] = []
+        #: Shards, ever.
+        self.taken = 0
+        self.given = 0
+        #: From the loss of a node until its shards are this one's.
+        self.failover_seconds = Histogram(FAILOVER.bounds)
+        self._others = nodes.others
+        self._lost_s: float | None = None
 
     @property
     def mine(self) -> frozenset[int]:
@@ -84,6 +93,9 @@ class Ownership:
 
     def look(self) -> None:
         """Somebody came or went, or another node writes what should be ours: claim now."""
+        others, self._others = self._others, self._nodes.others
+        if others - self._others:
+            self._lost_s = self._clock.seconds()
         if self._claiming:
             self._again = True
         elif not self._stopped:
@@ -171,6 +183,8 @@ class Ownership:
         self._tell_takers(taken)
         self._owners = owners
         self._mine = mine
+        self.taken += len(taken)
+        self.given += len(given)
         if taken or given:
             self._logger.info(
                 "this node owns {count} shards: {taken} taken, {given} given",
@@ -181,6 +195,9 @@ class Ownership:
             self._nodes.say_shards_changed()
         young = self._clock.seconds() < self._young_until_s
         inherited = frozenset(shard for shard in taken if young or before[shard] not in alive)
+        if inherited and not young and self._lost_s is not None:
+            self.failover_seconds.observe(self._clock.seconds() - self._lost_s)
+            self._lost_s = None
         if inherited:
             for listener in self._listeners:
                 listener(inherited)

@@ -11,6 +11,9 @@ from twisted.internet.defer import Deferred, TimeoutError
 from imd.core.permission.channel import Channel
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, InternalError, OutcomeUnknown, ServerBusy
+from imd.kernel.histogram import Histogram
+from imd.ops.metrics.buckets import QUESTION
+from imd.ops.metrics.of_permission import QUESTION_RESULTS
 
 T = TypeVar("T")
 
@@ -28,6 +31,8 @@ class Asking:
         self._channel = channel
         self._clock = clock
         self.heeds = True
+        self.results = dict.fromkeys(QUESTION_RESULTS, 0)
+        self.seconds = Histogram(QUESTION.bounds)
 
     @property
     def timeout_s(self) -> float:
@@ -44,15 +49,18 @@ class Asking:
         # In any case: what is put is a probe, too.
         may_ask = channel.may_ask(asked_s)
         if sparing and self.heeds and not may_ask:
+            self.results["held_back"] += 1
             wait_ms = round(channel.rests_s(asked_s) * 1000)
             raise ServerBusy("the directory is not asked now", retry_after_ms=max(1000, wait_ms))
         try:
             answer = await question()
         except _NO_ANSWERS as error:
-            if isinstance(error.__cause__, TimeoutError):
-                channel.timed_out(self._clock.seconds())
+            now_s, timed_out = self._clock.seconds(), isinstance(error.__cause__, TimeoutError)
+            self._note(now_s - asked_s, "timed_out" if timed_out else "failed")
+            if timed_out:
+                channel.timed_out(now_s)
             else:
-                channel.failed(self._clock.seconds())
+                channel.failed(now_s)
             raise
         except ImError:
             self._answered(asked_s)
@@ -62,4 +70,9 @@ class Asking:
 
     def _answered(self, asked_s: float) -> None:
         now_s = self._clock.seconds()
+        self._note(now_s - asked_s, "answered")
         self._channel.answered(now_s - asked_s, now_s)
+
+    def _note(self, took_s: float, result: str) -> None:
+        self.results[result] += 1
+        self.seconds.observe(took_s)

@@ -90,6 +90,8 @@ class Channel:
         self._faulty = Since()
         self._alarming = Since()
         self._probes = _bucket(values, now_s)
+        #: How often the breaker opened.
+        self.openings = 0
 
     @property
     def breaker(self) -> Breaker:
@@ -215,6 +217,7 @@ class Channel:
 
     def _enter(self, breaker: Breaker, now_s: float) -> None:
         self._breaker = breaker
+        self.openings += breaker is Breaker.OPEN
         self._entered_s = now_s
         self._streak = 0
         self._faulty = Since()

@@ -86,6 +86,8 @@ class MembershipCache:
         self._loads: dict[str, _Load] = {}
         self._heard = HeardVersions(now_s=clock.seconds())
         self._listeners: list[Callable[[str], None]] = []
+        #: Times that something remembered was not true any more.
+        self.invalidations = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -162,6 +164,7 @@ class MembershipCache:
             self._second.outdate(conversation_id, version)
         self._absent.pop(conversation_id, None)
         if known is not None:
+            self.invalidations += 1
             known.outdate(removed_ids, restricted_ids)
         self._tell(conversation_id)
 

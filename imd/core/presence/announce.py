@@ -100,6 +100,8 @@ class SessionRoutes(RouteListener):
         self._republish: IDelayedCall | None = None
         self._telling_again = False
         self._stopped = False
+        #: Sessions here that ended since their device came to another node.
+        self.migrations = 0
 
     def on_kick(self, kick: Kick) -> None:
         """Who ends sessions here."""
@@ -211,6 +213,7 @@ class SessionRoutes(RouteListener):
             if ours.device_id != route.device_id:
                 continue
             if route.is_newer_than(ours):
+                self.migrations += 1
                 self._kick(ours, "same_device")
             else:
                 # The other node may not have heard of it.
@@ -301,6 +304,7 @@ class SessionRoutes(RouteListener):
         found = [route for route in routes if route.node_id in alive]
         for route in found:
             if route.device_id == ours.device_id and route.is_newer_than(ours):
+                self.migrations += 1
                 self._kick(ours, "same_device")
                 return
         for route in found:

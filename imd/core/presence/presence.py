@@ -91,6 +91,8 @@ class Presence:
         #: When which user's change is told; in order, since the window is the same for all.
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._timer: IDelayedCall | None = None
+        #: Changes that were over before anybody was told.
+        self.flaps = 0
 
     async def start(self) -> None:
         """Sessions may come at any time; nothing to open."""
@@ -302,7 +304,9 @@ class Presence:
         """Put the user's state into the notices of all who do not know it."""
         watched = self._watched[user_id]
         state = self._state(user_id, watched.told.last_seen_ms)
-        if not state.looks_like(watched.told):
+        if state.looks_like(watched.told):
+            self.flaps += 1
+        else:
             for watcher in watched.watchers:
                 news.setdefault(watcher, []).append(state)
         watched.told = state

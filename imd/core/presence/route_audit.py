@@ -50,6 +50,7 @@ class RouteAudit(RouteListener):
         self._interval_s = interval_s
         #: Of the last audit: the share of routes that were missing or orphaned.
         self.inconsistency_rate = 0.0
+        self.inconsistencies = 0
         self.repaired = 0
         self.orphaned = 0
 
@@ -93,12 +94,14 @@ class RouteAudit(RouteListener):
                 expected.pop(route.session_id, None)
             checked += len(strange)
             orphaned += len(strange)
+            self.inconsistencies += len(strange)
             self._sessions.forget(strange)
             if not page.after:
                 break
             await sleep(PACE_S, clock=self._clock)
             page = await self._table.of_node(self._live.me.node_id, page.after)
         missing = [route for route in expected.values() if self._sessions.is_here(route)]
+        self.inconsistencies += len(missing)
         self._sessions.put_again(missing)
         self.inconsistency_rate = (len(missing) + orphaned) / max(1, checked)
         self.orphaned += orphaned

@@ -75,6 +75,8 @@ class Gate:
         self._tasks = tasks
         self._lines: dict[tuple[Recipient | None, str], deque[_Turn]] = {}
         self._waiting = 0
+        #: By ``Action``.
+        self.verdicts = [0] * len(Action)
 
     @property
     def is_open(self) -> bool:
@@ -125,6 +127,7 @@ class Gate:
         return True
 
     def _let_through(self, send: PendingSend, verdict: Verdict) -> None:
+        self.verdicts[verdict.action] += 1
         if verdict.action is Action.REPLACE:
             send.body = replaced_body(send.body, verdict.text)
         self._submit.submit(send)
@@ -171,6 +174,7 @@ class Gate:
         conversation_id, sender_id, client_msg_id = send.key
         if await self._log.find(conversation_id, sender_id, [client_msg_id]):
             return partial(self._submit.submit, send)
+        self.verdicts[verdict.action] += 1
         self._record(_entry(send, verdict))
         if verdict.action is Action.REVIEW:
             if verdict.text:

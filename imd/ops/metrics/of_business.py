@@ -5,6 +5,9 @@ from __future__ import annotations
 from imd.ops.metrics.buckets import HISTORY, OUTSIDE
 from imd.ops.metrics.model import ADMIN, AUTHORITIES, GATEWAYS, IM, Label, Metric, counter, gauge, histogram
 
+#: From what lets a message through as it is, to what stops it.
+VERDICTS = ("pass", "replace", "review", "refuse")
+
 METRICS: tuple[Metric, ...] = (
     counter(
         "imd_rest_requests_total",
@@ -53,7 +56,7 @@ METRICS: tuple[Metric, ...] = (
     counter(
         "imd_content_verdicts_total",
         "Messages by what the word lists and the hook say of them.",
-        Label("verdict", ("pass", "replace", "review", "refuse")),
+        Label("verdict", VERDICTS),
         roles=GATEWAYS,
     ),
     gauge("imd_content_waiting", "Messages that wait for a verdict.", roles=GATEWAYS),

@@ -12,7 +12,17 @@ PRIORITIES = ("control", "normal", "large_group", "bulk")
 #: Why a connection was not let in.
 NOT_LET_IN = ("draining", "full", "strangers", "rate")
 #: How connections end. ``left``: the peer's doing, or the network's.
-ENDINGS = ("left", "silent", "unfinished", "nameless", "unread", "expired", "kicked", "refused")
+ENDINGS = (
+    "left",
+    "silent",
+    "unfinished",
+    "nameless",
+    "unread",
+    "expired",
+    "kicked",
+    "drained",
+    "refused",
+)
 BACKPRESSURE = ("write_blocked", "queue_shed", "control_overflow", "reading_paused", "admission_refused")
 #: Whose rate was exceeded.
 RATES = ("device", "address", "user", "conversation", "day")
@@ -58,7 +68,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     counter(
         "imd_inbound_bytes_total",
-        "Bytes of these frames.",
+        "Bytes of these frames, as far as they were served.",
         Label("type", FRAME_TYPES),
         roles=GATEWAYS,
     ),
@@ -69,7 +79,11 @@ METRICS: tuple[Metric, ...] = (
         roles=GATEWAYS,
         spec="outbound_qps",
     ),
-    counter("imd_outbound_bytes_total", "Bytes handed to the transports.", roles=GATEWAYS),
+    counter(
+        "imd_outbound_bytes_total",
+        "Bytes handed to the transports, as protobuf; JSON and TLS make more of them.",
+        roles=GATEWAYS,
+    ),
     counter(
         "imd_outbound_writes_total",
         "Times that something was handed to a transport; fewer than frames, since they are joined.",

@@ -82,7 +82,11 @@ METRICS: tuple[Metric, ...] = (
         roles=GATEWAYS,
         spec="fanout_qps",
     ),
-    counter("imd_fanout_deliveries_total", "Messages times connections they were pushed to.", roles=GATEWAYS),
+    counter(
+        "imd_fanout_deliveries_total",
+        "Messages times connections of members here, that of the sender included.",
+        roles=GATEWAYS,
+    ),
     histogram(
         "imd_fanout_batch_messages",
         "Messages of one conversation that were fanned out together.",

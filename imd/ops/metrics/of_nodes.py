@@ -48,7 +48,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "imd_forwarded_sends",
-        "Sends handed to the owners of their shards, without an answer yet.",
+        "Sends handed to the owners of their shards, or held for them, without an answer yet.",
         roles=_NODES,
     ),
     counter("imd_forwarded_sends_total", "Sends handed to the owners of their shards.", roles=_NODES),
