@@ -14,6 +14,7 @@ from imd.ctl.explain.command import add as add_explain
 from imd.ctl.migrate.command import add as add_migrate
 from imd.ctl.operators import add as add_operators
 from imd.ctl.settings.command import add as add_settings
+from imd.ctl.top.command import add as add_top
 
 EPILOG = """\
 Exit codes: 0 done, 1 a check found something wrong, 2 wrong usage or configuration, 3 the source
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add_migrate(commands)
     add_operators(commands)
     add_settings(commands)
+    add_top(commands)
     return top
 
 
