@@ -47,6 +47,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="a role's file, such as etc/im-core.toml; again for each role or node; without, `twistd im` with its "
         "defaults. Variables IM__... count as for the roles",
     )
+    command.add_argument(
+        "--nats-monitor",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="of a NATS server that has a monitoring port, such as http://127.0.0.1:8222: what a client cannot see; "
+        "again for each server",
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object with all findings")
     command.add_argument("--verbose", "-v", action="store_true", help="also show notes and what is right")
     command.set_defaults(run=run)
@@ -60,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     targets = list(targets_of(arguments.config, world.environ))
     waiting = stderr_waiting(time.monotonic)
     found = findings_of(
-        examinations_of(targets, world),
+        examinations_of(targets, world, nats_monitors=arguments.nats_monitor),
         seconds=time.monotonic,
         progress=waiting,
     )

@@ -22,6 +22,8 @@ SCHEMA = Check("sqlite.schema", "a release only knows the schema of its own time
 LOOK_TIMEOUT_S = 20.0
 #: A checkpoint comes at 16 MiB; ten times that is no delay any more.
 _LOG_BYTES = 256 * 1024 * 1024
+#: A writer is done by then, one that keeps the file never is.
+_BUSY_TIMEOUT_S = 0.5
 #: Steps of SQLite between two looks at the clock: a millisecond or so.
 _STEPS = 10_000
 _BUSINESS = "business.db"
@@ -43,11 +45,22 @@ def database(file: Path, *, seconds: Callable[[], float]) -> Iterator[Finding]:
             if file.name == _BUSINESS:
                 found.append(schema(file, connection))
     except sqlite3.Error as error:
-        found = [INTEGRITY.fail(str(file), f"cannot be read: {error}", _RESTORE)]
+        found = [unreadable(file, error, served=served)]
     if not served and is_held(folder):
         # It was read as a file that nobody writes.
         found = [INTEGRITY.note(str(file), "its server started in the middle of the look", "run this again")]
     yield from found
+
+
+def unreadable(file: Path, error: sqlite3.Error, *, served: bool) -> Finding:
+    """A server may have a file to itself, as it does with bus.db."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+        return INTEGRITY.fail(str(file), f"cannot be read: {error}", _RESTORE)
+    if served:
+        return INTEGRITY.note(str(file), "its server has it to itself", "to have it looked at, run this while the server is stopped",
+                              means="it was not looked at")  # fmt: skip
+    return INTEGRITY.warn(str(file), "another program has it to itself", "end that program (fuser -v FILE)",
+                          means="the server cannot open it")  # fmt: skip
 
 
 _RESTORE = "stop the server, keep a copy of the folder, and restore a backup"
@@ -137,6 +150,6 @@ def _opened(file: Path) -> sqlite3.Connection:
         f"{file.resolve().as_uri()}?{how}",
         uri=True,
         isolation_level=None,
-        timeout=2.0,
+        timeout=_BUSY_TIMEOUT_S,
         check_same_thread=False,
     )

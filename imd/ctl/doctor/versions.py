@@ -87,6 +87,6 @@ def sqlite(found: tuple[int, ...]) -> Finding:
             f"SQLite {dotted(found)}",
             "use SQLite 3.51.3 or newer when your system offers it; a distribution may have repaired it without "
             "another number",
-            means=f"it has {floors.SQLITE_WAL_RESET.flaw}; nobody has seen it happen outside of a test made for it",
+            means=f"it has {floors.SQLITE_WAL_RESET.flaw}; it is very rare, and only a backup helps",
         )
     return SQLITE.ok(_ENVIRONMENT, f"SQLite {dotted(found)}")
