@@ -71,7 +71,7 @@ class Requirements(SynchronousTestCase):
         """Whatever imd and tap import is in install_requires, and what tests import there or in the test extra."""
         runtime = set(requirements(setup_cfg()["options"]["install_requires"])) | BROUGHT_ALONG
         extras = setup_cfg()["options.extras_require"]
-        runtime |= set(requirements(extras["uvloop"]))
+        runtime |= set(requirements(extras["uvloop"])) | set(requirements(extras["tracing"]))
         missing = [
             f"{path}: {'/'.join(owners)}"
             for folders, asked in (

@@ -7,9 +7,11 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from imd.bus import traced
 from imd.bus.failures import failure_of
 from imd.bus.port import Bus
 from imd.kernel.errors import ImError, PayloadInvalid
+from imd.ops.tracing import NO_TRACER, Tracer
 
 Query = TypeVar("Query", bound=Message)
 
@@ -26,6 +28,8 @@ def respond(
     query_type: type[Query],
     answer_type: Callable[..., Answer],
     answer: Callable[[Query], Awaitable[Answer]],
+    *,
+    tracer: Tracer = NO_TRACER,
 ) -> None:
     """Have what is asked on this subject answered; an expected no is a ``Failure`` in the answer, no exception."""
 
@@ -35,7 +39,8 @@ def respond(
                 query = query_type.FromString(payload)
             except DecodeError:
                 raise PayloadInvalid(f"this is not a {query_type.__name__}") from None
-            return (await answer(query)).SerializeToString()
+            answered = await traced.answer(tracer, subject, lambda: answer(query))
+            return answered.SerializeToString()
         except ImError as error:
             return answer_type(failure=failure_of(error)).SerializeToString()
 

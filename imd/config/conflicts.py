@@ -32,6 +32,7 @@ from imd.config.sections import (
     Node,
     Tls,
 )
+from imd.config.tracing import of_tracing
 
 #: HS256 is as strong as its key (RFC 8725 section 3.5).
 TOKEN_SECRET_BYTES = 32
@@ -65,6 +66,8 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         listeners = {f"listen.{name}": getattr(config.listen, name, "") for name in _LISTENERS}
         yield from of_metrics(config.metrics, listeners)
         yield from _of_role(config)
+    if isinstance(config, Config | CoreConfig | BusinessConfig):
+        yield from of_tracing(config.tracing)
 
 
 def _of_role(config: Config | CoreConfig | BusinessConfig | AdminConfig) -> Iterator[Conflict]:

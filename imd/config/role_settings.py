@@ -8,6 +8,7 @@ from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content
 from imd.config.quotas import Quotas
 from imd.config.sections import Access, Accounts, Audit, CoreLimits, Gateway, LoginPolicy, Messages, Presence
+from imd.config.tracing import Tracing
 
 
 class CoreSettings(Protocol):
@@ -39,6 +40,9 @@ class CoreSettings(Protocol):
 
     @property
     def webhook(self) -> StoredHook: ...
+
+    @property
+    def tracing(self) -> Tracing: ...
 
 
 class StoredHook(Protocol):

@@ -16,6 +16,7 @@ from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
 from imd.config.quotas import Quotas
 from imd.config.section import KIB, Section
+from imd.config.tracing import SpanExport, Tracing
 
 
 class Listen(Section, frozen=True):
@@ -280,6 +281,7 @@ class Config(Section, frozen=True):
     webhook: Webhook = Webhook()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
 
 
 class CoreConfig(Section, frozen=True):
@@ -306,6 +308,7 @@ class CoreConfig(Section, frozen=True):
     redis: Redis = Redis()
     log: Log = Log()
     metrics: CoreMetrics = CoreMetrics()
+    tracing: Tracing = Tracing()
 
 
 class BusinessConfig(Section, frozen=True):
@@ -335,6 +338,7 @@ class BusinessConfig(Section, frozen=True):
     sql: Sql = Sql()
     log: Log = Log()
     metrics: BusinessMetrics = BusinessMetrics()
+    tracing: SpanExport = SpanExport()
 
 
 class AdminConfig(Section, frozen=True):

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from twisted.internet.defer import TimeoutError
 from twisted.logger import Logger
 
-from imd.bus import subjects
+from imd.bus import subjects, traced
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.core.directory import Claims, ConversationEntry, Membership, Speaker
@@ -17,6 +17,7 @@ from imd.core.permission.asking import Asking
 from imd.core.permission.codec import decode_membership
 from imd.core.permission.restricted import RestrictedPage
 from imd.kernel.errors import ServerBusy
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.pb.bus_pb2 import (
     ConversationsAnswer,
     ConversationsQuery,
@@ -58,9 +59,10 @@ class BusDirectory:
 
     _log = Logger()
 
-    def __init__(self, *, bus: Bus, asking: Asking | None = None) -> None:
+    def __init__(self, *, bus: Bus, asking: Asking | None = None, tracer: Tracer = NO_TRACER) -> None:
         self._bus = bus
         self._asking = asking
+        self._tracer = tracer
 
     async def verify(self, token: str, device_id: str) -> Claims:
         query = TokenCheck(token=token, deviceId=device_id)
@@ -138,8 +140,9 @@ class BusDirectory:
     ) -> A:
         """The answer, filled in; or the error that it carries."""
         try:
+            payload = query.SerializeToString()
             answer.ParseFromString(
-                await self._bus.request(subject, query.SerializeToString(), timeout_s=timeout_s)
+                await traced.request(self._bus, self._tracer, subject, payload, timeout_s=timeout_s)
             )
         except (NoResponder, TimeoutError, BusFailure) as error:
             self._log.warn("{subject}: {error!r}", subject=subject, error=error)

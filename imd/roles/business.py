@@ -57,6 +57,7 @@ from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.operator_token import OperatorToken
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.roles.audit import audit_log
 from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_in_force import BusinessInForce
@@ -123,6 +124,7 @@ def build_business(
     wall_clock: WallClock,
     bus: Bus,
     stores: BusinessStores,
+    tracer: Tracer = NO_TRACER,
 ) -> BusinessRole:
     """Put the role together; nothing is opened or made before its stages start."""
     sql_pool = ThreadPool(minthreads=1, maxthreads=stores.sql_threads, name="business-sql")
@@ -148,6 +150,7 @@ def build_business(
         wall_clock=wall_clock,
         bus=bus,
         tasks=tasks,
+        tracer=tracer,
     )
     stages: list[tuple[str, Stage]] = [
         ("token secret", stores.secret),
@@ -191,6 +194,7 @@ def assemble(
     wall_clock: WallClock,
     bus: Bus,
     tasks: Tasks,
+    tracer: Tracer = NO_TRACER,
 ) -> BusinessParts:
     """Every object of the role, each with what it needs and no more."""
     accounts = SqlAccounts(database)
@@ -310,6 +314,7 @@ def assemble(
         open_direct=open_direct,
         audit=audit,
         wall_clock=wall_clock,
+        tracer=tracer,
     )
     keep_audit = KeepAudit(
         bus=bus,

@@ -52,6 +52,7 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.roles.audit import audit_log
 from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
 from imd.roles.core_parts import CoreRole, CoreStores
@@ -65,6 +66,7 @@ from imd.roles.outside import build_outside
 from imd.roles.screening import build_screening
 from imd.roles.stages import Background, FastProtobuf
 from imd.roles.standing import Standing
+from imd.roles.tracing import build_traces
 
 
 def build_core(
@@ -78,14 +80,15 @@ def build_core(
     epoch: Callable[[], str],
     cluster: Cluster | None = None,
     is_on_bus: Callable[[], bool] = lambda: True,
+    tracer: Tracer = NO_TRACER,
 ) -> CoreRole:
     """Put the role together; nothing is opened before its stages start.
 
     :param cluster: what it shares with other nodes; None: it is alone.
     :param is_on_bus: whether the other nodes can be heard.
+    :param tracer: keeps the spans of sampled messages.
     """
-    messages = config.messages
-    tasks = Tasks()
+    messages, tasks = config.messages, Tasks()
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock, random=Random().random)
     at_first = rates(config.limits)
     log, cursors = stores.log, stores.cursors
@@ -93,7 +96,7 @@ def build_core(
     audit = audit_log(bus, f"core-{config.node_id}", clock=clock, wall_clock=wall_clock)
     record = NodeRecord(kept=stores.kept, clock=clock, wall_clock=wall_clock, tasks=tasks)
     standing = Standing(config.permission, clock=clock)
-    directory = BusDirectory(bus=bus, asking=standing.asking)
+    directory = BusDirectory(bus=bus, asking=standing.asking, tracer=tracer)
     members = MembershipCache(
         directory=directory,
         clock=clock,
@@ -129,6 +132,7 @@ def build_core(
             wall_clock=wall_clock,
             tasks=tasks,
             record=record,
+            tracer=tracer,
         )
     )
     neighbours: Neighbours = NoNeighbours() if neighbourhood is None else neighbourhood.neighbours
@@ -139,6 +143,7 @@ def build_core(
         thresholds=hint_thresholds(messages),
         node_count=(lambda: 1) if neighbourhood is None else neighbourhood.node_count,
         record=record,
+        tracer=tracer,
     )
     receipts = Receipts(
         live=live,
@@ -281,6 +286,7 @@ def build_core(
         content_limits=content_limits,
         trail=trail,
         quick=QuickRefusal(members=None if cluster is None else members, quotas=quotas, refusals=refusals),
+        traces=build_traces(config.tracing, tracer=tracer, clock=clock),
     )
     gateway = Gateway(
         limits=gateway_limits(config.gateway),
@@ -371,12 +377,7 @@ def build_core(
         ),
         ("drain", drain),
     ]
-    last_stages: list[tuple[str, Stage]] = []
-    if neighbourhood is not None:
-        last_stages.append(("shards", neighbourhood.readiness()))
-        # Ids made here from now on would be those of the process that has the node_id.
-        neighbourhood.nodes.on_replaced(ids.retire)
-        neighbourhood.nodes.on_replaced(lambda: tasks.spawn("drain", drain.stop()))
+    last_stages = [] if neighbourhood is None else neighbourhood.last_stages(ids=ids, drain=drain)
     in_force = CoreInForce(
         gateway=gateway,
         appender=appender,

@@ -40,6 +40,7 @@ from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
+from imd.roles.tracing import build_tracing
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
@@ -57,6 +58,7 @@ def build(
     :param process: its log, and word of SIGHUP.
     """
     data_dir = Path(config.data_dir)
+    tracing = build_tracing(config.tracing, service="im", node="im", reactor=reactor)
     bus_pool = ThreadPool(minthreads=1, maxthreads=1, name="bus")
     bus = LocalBus(
         clock=reactor,
@@ -70,7 +72,13 @@ def build(
     epoch = EpochFile(data_dir / "epoch", random_hex=secrets.token_hex)
     stores = embedded_business(data_dir)
     business = build_business(
-        config, reactor=reactor, clock=reactor, wall_clock=system_wall_clock, bus=bus, stores=stores
+        config,
+        reactor=reactor,
+        clock=reactor,
+        wall_clock=system_wall_clock,
+        bus=bus,
+        stores=stores,
+        tracer=tracing.tracer,
     )
     core = build_core(
         config,
@@ -85,6 +93,7 @@ def build(
             wall_clock=system_wall_clock,
         ),
         epoch=epoch.value,
+        tracer=tracing.tracer,
     )
     own = build_settings(data_dir, bus=bus, bootstrap=stores.operator_token.value, reactor=reactor)
     settings = build_node_settings(
@@ -128,6 +137,7 @@ def build(
         ),
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
+        *tracing.stages,
         ("bus thread", Pool(bus_pool)),
         ("bus", bus),
         ("record thread", Pool(record_pool)),

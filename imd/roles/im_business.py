@@ -18,6 +18,7 @@ from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.sql import watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement
+from imd.roles.tracing import build_tracing
 
 
 def build(
@@ -34,6 +35,7 @@ def build(
     :raises StartupError: a secret cannot be read.
     """
     name = f"business-{config.node_id}"
+    tracing = build_tracing(config.tracing, service="im-business", node=name, reactor=reactor)
     bus = nats_bus(config.nats, name=name, reactor=reactor)
     business = build_business(
         config,
@@ -42,6 +44,7 @@ def build(
         wall_clock=system_wall_clock,
         bus=bus,
         stores=cluster_business(config),
+        tracer=tracing.tracer,
     )
     settings = build_node_settings(config, bus=bus, node=name, folder=config.settings_dir, reactor=reactor)
     process.follow(settings.seen)
@@ -62,6 +65,7 @@ def build(
             readiness=readiness,
             reactor=reactor,
         ),
+        *tracing.stages,
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),

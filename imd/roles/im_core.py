@@ -32,6 +32,7 @@ from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
+from imd.roles.tracing import build_tracing
 
 
 def build(
@@ -50,6 +51,7 @@ def build(
     :raises StartupError: a secret or certificate cannot be used.
     """
     name = f"core-{config.node_id}"
+    tracing = build_tracing(config.tracing, service="im-core", node=name, reactor=reactor)
     bus = nats_bus(config.nats, name=name, reactor=reactor)
     shared = cluster_stores(config, reactor=reactor)
     core = build_core(
@@ -62,6 +64,7 @@ def build(
         epoch=shared.epoch,
         cluster=shared.cluster,
         is_on_bus=bus.is_connected,
+        tracer=tracing.tracer,
     )
     checks = {"bus": bus.is_connected, "invalidations": bus.is_caught_up, "messages": shared.is_usable}
     if core.neighbourhood is not None:
@@ -108,6 +111,7 @@ def build(
             readiness=readiness,
             reactor=reactor,
         ),
+        *tracing.stages,
         ("bus", bus),
         *_with_listeners(config, core=core, settings=settings.seen, site=site, reactor=reactor),
         ("settings told", settings.reports),

@@ -11,6 +11,7 @@ from imd.config import sections
 from imd.core.explain.ports import FanoutRecord
 from imd.core.gateway.budgets import Budgets
 from imd.core.gateway.cut_off import CutOff
+from imd.core.gateway.drain import Drain
 from imd.core.gateway.quotas import DayCounts
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.resync import ResyncAll
@@ -42,9 +43,11 @@ from imd.core.presence.route_refresh import RouteRefresh
 from imd.core.presence.routes import Route, RouteTable
 from imd.core.presence.session_events import SessionFeed
 from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.metrics.readings import Source
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.roles.metrics.nodes import nodes_source, routes_source
 
 #: After a gap of the bus: each session answers with a sync, which costs a read.
@@ -86,6 +89,7 @@ class Neighbourhood:
         wall_clock: WallClock,
         tasks: Tasks,
         record: FanoutRecord,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._cluster = cluster
         self._node_id = node_id
@@ -97,6 +101,7 @@ class Neighbourhood:
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
+        self._tracer = tracer
         node = cluster.node
         self.nodes = Heartbeats(
             node_id=node_id,
@@ -221,6 +226,7 @@ class Neighbourhood:
             sessions=registry,
             bus=self._bus,
             tasks=self._tasks,
+            tracer=self._tracer,
         )
         audit = RouteAudit(
             sessions=self.sessions,
@@ -265,6 +271,7 @@ class Neighbourhood:
             bus=self._bus,
             clock=self._clock,
             overslept=lambda: self.nodes.overslept,
+            tracer=self._tracer,
         )
         return forwarding, [
             ("told by other nodes", told),
@@ -313,6 +320,10 @@ class Neighbourhood:
     def _has_ended(self, route: Route) -> bool:
         return self.feed.has_ended(route)
 
-    def readiness(self) -> Readiness:
-        """The last stage: shards are taken while everything is up, and given back before it goes down."""
-        return Readiness(heartbeats=self.nodes, handed_over=self.ownership.handed_over)
+    def last_stages(self, *, ids: Snowflake, drain: Drain) -> list[tuple[str, Stage]]:
+        """Shards are taken while everything is up, and given back before it goes down; a node whose id another
+        process has taken leaves."""
+        # Ids made here from then on would be those of that process.
+        self.nodes.on_replaced(ids.retire)
+        self.nodes.on_replaced(lambda: self._tasks.spawn("drain", drain.stop()))
+        return [("shards", Readiness(heartbeats=self.nodes, handed_over=self.ownership.handed_over))]

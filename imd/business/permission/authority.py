@@ -29,6 +29,7 @@ from imd.business.permission.tickets import TicketRefused, Tickets
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
 from imd.kernel.ids import is_id
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.pb.bus_pb2 import (
     Check,
     CheckAnswer,
@@ -73,6 +74,7 @@ class Authority:
         open_direct: OpenDirect,
         audit: Audit,
         wall_clock: WallClock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._bus = bus
         self._authenticate = authenticate
@@ -83,16 +85,25 @@ class Authority:
         self._open_direct = open_direct
         self._audit = audit
         self._wall_clock = wall_clock
+        self._tracer = tracer
 
     async def start(self) -> None:
         """From here on, core gets answers."""
-        respond(self._bus, AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
-        respond(self._bus, AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
-        respond(self._bus, AUTH_CHECK, CheckQuery, CheckAnswer, self._checks)
-        respond(self._bus, AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted)
-        respond(self._bus, AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
-        respond(self._bus, AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
-        respond(self._bus, AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
+        bus, tracer = self._bus, self._tracer
+        respond(bus, AUTH_TOKEN, TokenCheck, TokenVerdict, self._token, tracer=tracer)
+        respond(bus, AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members, tracer=tracer)
+        respond(bus, AUTH_CHECK, CheckQuery, CheckAnswer, self._checks, tracer=tracer)
+        respond(bus, AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted, tracer=tracer)
+        respond(bus, AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct, tracer=tracer)
+        respond(
+            bus,
+            AUTH_CONVERSATIONS,
+            ConversationsQuery,
+            ConversationsAnswer,
+            self._conversations,
+            tracer=tracer,
+        )
+        respond(bus, AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible, tracer=tracer)
 
     async def stop(self) -> None:
         """The bus stops asking when it stops."""

@@ -14,7 +14,7 @@ from imd.kernel.histogram import Histogram
 from imd.ops.metrics.buckets import ACK
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope
-from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED, STORED
+from imd.pb.message_pb2 import ACCEPTED, DELAYED, FAILED, STORED, MessageStatus
 from imd.wire.outbound import control, error_payload
 
 #: Sends of one connection without a final answer; above, it is not read until half are answered.
@@ -102,6 +102,8 @@ class Acks:
             send.charged = 0
 
     def _finish(self, send: PendingSend, ack: Ack) -> None:
+        if send.traced is not None:
+            send.traced.answered({"im.status": MessageStatus.Name(ack.status)}, error=ack.error.message)
         session = send.recipient
         if not isinstance(session, Session):
             return

@@ -12,6 +12,7 @@ from imd.core.gateway.faults import Faults
 from imd.core.gateway.quick import QuickRefusal
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.session import BUSY, Session
+from imd.core.gateway.traces import Traces
 from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import (
@@ -77,6 +78,7 @@ class Requests:
         content_limits: ContentLimits,
         quick: QuickRefusal,
         trail: RefusalTrail,
+        traces: Traces | None = None,
     ) -> None:
         self._submit = submit
         self._gate = gate
@@ -95,6 +97,7 @@ class Requests:
         self._tasks = tasks
         self._content_limits = content_limits
         self._quick = quick
+        self._traces = traces
         self._faults = Faults(clock=clock)
         self.history_seconds = Histogram(HISTORY.bounds)
         self.sync_seconds = Histogram(HISTORY.bounds)
@@ -175,6 +178,8 @@ class Requests:
             ticket=session.ticket,
             level=session.level,
         )
+        if self._traces is not None:
+            self._traces.look(send, session, envelope)
         if not self._quick.refused(send, request.type):
             if self._gate.is_open:
                 self._submit.submit(send)
@@ -182,6 +187,8 @@ class Requests:
                 # Nobody but the application knows what it says.
                 self._gate.follow(send)
             else:
+                if send.traced is not None:
+                    send.traced.checking_content()
                 self._gate.take(send, draft_of(request, origin))
         if session.in_flight >= MAX_IN_FLIGHT:
             session.hold(BUSY)
@@ -205,6 +212,8 @@ class Requests:
         ack = envelope.deliverAck
         check_id(ack.conversationId, "deliverAck.conversationId")
         await self._receipts.take(session, ack.conversationId, delivered=ack.seq, read=0)
+        if self._fanout.awaited_acks:
+            self._fanout.awaited_acks.acknowledged(ack.conversationId, ack.seq, session)
 
     async def _typing(self, session: Session, envelope: Envelope) -> None:
         _check_scope(session)
@@ -255,6 +264,8 @@ class Requests:
         _check_scope(session)
         send = await self._recaller.prepare(session, envelope.recall, self._acks)
         session.in_flight += 1
+        if self._traces is not None:
+            self._traces.look(send, session, envelope)
         self._submit.submit(send)
 
 

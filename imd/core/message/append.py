@@ -137,6 +137,8 @@ class Appender:
             # known here who was just invited would not be told, and who was kicked would.
             out, less = less_after(send.body)
             self._live.at_least(conversation_id, send.version, removed_ids=out, restricted_ids=less)
+        if send.traced is not None:
+            send.traced.taken_in()
         live = None if conversation_id in self._waiting else self._live.hot(conversation_id)
         if live is not None:
             self.judged_at_once += 1
@@ -176,6 +178,8 @@ class Appender:
         live.in_use += 1
         live.own_in_use += _is_own(send)
         self._in_flight[key] = send
+        if send.traced is not None:
+            send.traced.admitted()
         if not send.outcome_unknown:
             send.submitter.accepted(send)
         self._commits[self._partition_of(key.conversation_id)].submit(send)
@@ -216,6 +220,8 @@ class Appender:
             self._refusals.refuse(send, RateLimited("resent too often", retry_after_ms=1000))
             return
         first.twins.append(send)
+        if send.traced is not None:
+            send.traced.joined()
         if send.taken_by is not None:
             first.taken_by = send.taken_by
         if send.outcome_unknown:
@@ -232,6 +238,8 @@ class Appender:
             stored = StoredKey(send.seq, send.server_msg_id, send.server_time_ms, send.content_hash, False)
             recent[send.key] = stored
             self._release(send)
+            if send.traced is not None:
+                send.traced.stored(send.seq)
             try:
                 send.submitter.stored(send, duplicate=False)
                 if send.twins:
@@ -242,6 +250,9 @@ class Appender:
         forget_oldest(self._recent, self._recent_limit)
         self._fanout.deliver(sends)
         self._neighbours.deliver(sends)
+        for send in sends:
+            if send.traced is not None:
+                send.traced.told()
         # Who writes has read what came before.
         written = {send.key[:2]: send.seq for send in sends if send.key.sender_id != SYSTEM_SENDER_ID}
         for (conversation_id, sender_id), seq in written.items():

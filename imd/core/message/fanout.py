@@ -6,7 +6,7 @@ hint, and are pulled by those who look (spec 7.4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -14,15 +14,18 @@ from twisted.logger import Logger
 from imd.core.directory import P2P
 from imd.core.explain.model import Mode
 from imd.core.explain.ports import NO_RECORD, FanoutRecord
+from imd.core.message.client_acks import AwaitedAcks
 from imd.core.message.live import LARGE_GROUP_MEMBERS, LiveConversation, LiveConversations
 from imd.core.message.recent import RecentMessages
 from imd.core.message.recipients import Recipient
+from imd.core.message.traced import TracedDelivery
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.histogram import Histogram
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
 from imd.ops.metrics.buckets import BATCH, FANOUT
+from imd.ops.tracing import NO_TRACER, Span, Tracer
 from imd.pb.delivery_pb2 import Hint
 from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode
@@ -63,6 +66,9 @@ class Deliverable(Protocol):
     @property
     def revokes(self) -> tuple[int, bytes] | None: ...
 
+    @property
+    def traced(self) -> TracedDelivery | None: ...
+
 
 class HintThresholds(NamedTuple):
     """When to hint instead of deliver (spec 7.4)."""
@@ -102,6 +108,7 @@ class Fanout:
         thresholds: HintThresholds,
         node_count: Callable[[], int] = lambda: 1,
         record: FanoutRecord = NO_RECORD,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._live = live
         self._tasks = tasks
@@ -109,6 +116,8 @@ class Fanout:
         self.thresholds = thresholds
         self._node_count = node_count
         self._record = record
+        #: Of deliveries that are traced.
+        self.awaited_acks = AwaitedAcks(tracer=tracer)
         self._held: dict[LiveConversation, list[Deliverable]] = {}
         self._hints_due: dict[LiveConversation, Priority] = {}
         #: Those with ``recent``, the latest last.
@@ -152,6 +161,17 @@ class Fanout:
         if not live.audience:
             self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, 0)
             return
+        spans = [(send, send.traced.delivering()) for send in sends if send.traced is not None]
+        is_hint = self._push(live, live.audience, sends)
+        mode = Mode.HINTED if is_hint else Mode.PUSHED
+        self._record.fanned(live, sends[0].seq, last_seq, mode, len(live.audience))
+        for send, span in spans:
+            self._delivered(live, send, span, is_hint=is_hint)
+
+    def _push(
+        self, live: LiveConversation, audience: Collection[Recipient], sends: Sequence[Deliverable]
+    ) -> bool:
+        """Hand the messages to who is here, or a hint: then true."""
         # One for all that is said here, whatever it was admitted with: a connection sends by priority,
         # and must not overtake within a conversation.
         priority = Priority.LARGE_GROUP if live.member_count > LARGE_GROUP_MEMBERS else Priority.NORMAL
@@ -161,24 +181,32 @@ class Fanout:
             counts.hinted += len(sends)
             self._keep_recent(live, sends)
             self._hint_soon(live, priority, sends[0].recipient if len(sends) == 1 else None)
-            self._record.fanned(live, sends[0].seq, last_seq, Mode.HINTED, len(live.audience))
-            return
+            return True
         if live.recent is not None:
             self._drop_recent(live)
         started_s = self._clock.seconds()
         if len(sends) == 1:
             send = sends[0]
-            _push_to_others(live.audience, deliver(send.stored_body, priority), send.recipient)
+            _push_to_others(audience, deliver(send.stored_body, priority), send.recipient)
         else:
-            _push_batch(live.audience, sends, priority)
+            _push_batch(audience, sends, priority)
         took_s = self._clock.seconds() - started_s
-        self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, len(live.audience))
         counts.pushed += len(sends)
-        counts.deliveries += len(sends) * len(live.audience)
+        counts.deliveries += len(sends) * len(audience)
         counts.seconds.observe(took_s)
         if took_s > self.thresholds.fanout_s:
             counts.slow += 1
             live.hint_until_s = self._clock.seconds() + HINT_PENALTY_S
+        return False
+
+    def _delivered(self, live: LiveConversation, send: Deliverable, span: Span, *, is_hint: bool) -> None:
+        audience = live.audience or {}
+        sessions = len(audience) - (send.recipient in audience)
+        if not sessions:
+            # Only the device that sent it is here, and knows it.
+            return
+        span.end({"im.sessions": sessions, "im.as": "hint" if is_hint else "message", "im.seq": send.seq})
+        self.awaited_acks.expect(live.conversation_id, send.seq, span.context, sender=send.recipient)
 
     def _hint_soon(self, live: LiveConversation, priority: Priority, sender: Recipient | None) -> None:
         """At once, or, so soon after the last one, together with what comes until then."""

@@ -18,12 +18,13 @@ from imd.bus.port import Bus, BusFailure, BusRefused, NoResponder
 from imd.bus.subjects import message_append, message_settled
 from imd.core.message.append import Appender
 from imd.core.message.forward_codec import encode_send, error_of_outcome
-from imd.core.message.sends import PendingSend
+from imd.core.message.sends import PendingSend, trace_of
 from imd.core.nodes.ports import LiveNodes
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, sleep
+from imd.kernel.trace_context import carrying
 from imd.pb.bus_pb2 import ForwardedSends, ForwardedTaken, SendOutcome, SendOutcomes
 
 #: Sends in one batch, as in one commit; and bytes, well below what the bus takes.
@@ -227,11 +228,13 @@ class Forwarding:
     async def _ask(self, lane: _Lane, batch: list[_Forward]) -> None:
         request = ForwardedSends(nodeId=self._node_id)
         for forward in batch:
-            encode_send(request.sends.add(), forward.forward_id, forward.send)
+            encode_send(request.sends.add(), forward.forward_id, forward.send, owner=lane.node_id)
             lane.taken[forward.forward_id] = forward
-        payload = await self._bus.request(
-            message_append(lane.node_id), request.SerializeToString(), timeout_s=TAKE_TIMEOUT_S
-        )
+        # Each send brings its own trace; the first is for the bus itself.
+        with carrying(trace_of(forward.send for forward in batch)):
+            payload = await self._bus.request(
+                message_append(lane.node_id), request.SerializeToString(), timeout_s=TAKE_TIMEOUT_S
+            )
         answer = ForwardedTaken.FromString(payload)
         lane.failures = 0
         if answer.failure.code:
@@ -382,13 +385,10 @@ class Forwarding:
                         self._let_go(way)
                     elif self._clock.seconds() > way.leave_by_s:
                         del self._leaving[conversation_id]
-                        self._stay(way)
+                        # Waited for long enough: what came later follows here, where the order is kept.
+                        self._end(way, self._appender.submit)
         finally:
             self._seeing_off = False
-
-    def _stay(self, way: _Way) -> None:
-        """Waited for long enough: what came later follows here, where the order is kept."""
-        self._end(way, self._appender.submit)
 
 
 def _accept(forward: _Forward) -> None:

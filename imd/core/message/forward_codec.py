@@ -24,7 +24,7 @@ class DistantDevice:
         """Its own node tells it."""
 
 
-def encode_send(into: ForwardedSend, forward_id: int, send: PendingSend) -> None:
+def encode_send(into: ForwardedSend, forward_id: int, send: PendingSend, *, owner: int) -> None:
     """Fill the message with all that the owner needs to know."""
     into.forwardId = forward_id
     into.conversationId, into.senderId, into.clientMsgId = send.key
@@ -42,6 +42,8 @@ def encode_send(into: ForwardedSend, forward_id: int, send: PendingSend) -> None
         into.revokesSeq, into.revokedBody = send.revokes
     if send.recipient is not None:
         into.deviceId = send.recipient.device_id
+    if send.traced is not None:
+        into.traceparent = send.traced.handed_over(owner).traceparent()
 
 
 def decode_send(given: ForwardedSend, node_id: int, submitter: Submitter) -> PendingSend:

@@ -13,10 +13,20 @@ from imd.bus.subjects import message_append, message_settled
 from imd.core.message.append import Appender
 from imd.core.message.forward_codec import DistantDevice, decode_send, outcome_failed
 from imd.core.message.sends import PendingSend, SendKey
+from imd.core.message.traced import TracedSend
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid
 from imd.kernel.ids import is_client_msg_id, is_id
-from imd.pb.bus_pb2 import Failure, ForwardedSends, ForwardedTaken, SendOutcome, SendOutcomes
+from imd.kernel.trace_context import sampled_context
+from imd.ops.tracing import NO_TRACER, Tracer
+from imd.pb.bus_pb2 import (
+    Failure,
+    ForwardedSend,
+    ForwardedSends,
+    ForwardedTaken,
+    SendOutcome,
+    SendOutcomes,
+)
 
 #: Bytes of one message on the bus are at most 1 MB; an outcome has about 40, a failure 200.
 _OUTCOMES_PER_MESSAGE = 2_000
@@ -42,12 +52,14 @@ class ForwardedHere:
         bus: Bus,
         clock: Clock,
         overslept: Callable[[], bool] = lambda: False,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._node_id = node_id
         self._overslept = overslept
         self._appender = appender
         self._bus = bus
         self._clock = clock
+        self._tracer = tracer
         #: Outcomes by the node that waits for them; told together once a turn of the reactor.
         self._due: dict[int, list[SendOutcome]] = {}
         self._telling = False
@@ -76,7 +88,7 @@ class ForwardedHere:
         try:
             for given in request.sends:
                 if is_id(given.conversationId) and is_client_msg_id(given.clientMsgId):
-                    self._appender.submit(decode_send(given, request.nodeId, self))
+                    self._appender.submit(self._decoded(given, request.nodeId))
                     taking.waiting.setdefault(given.forwardId, None)
                 else:
                     error = PayloadInvalid("malformed id", field="send.conversationId")
@@ -90,6 +102,13 @@ class ForwardedHere:
         ]
         return ForwardedTaken(outcomes=taking.outcomes, waitingIds=waiting, held=held).SerializeToString()
 
+    def _decoded(self, given: ForwardedSend, node_id: int) -> PendingSend:
+        send = decode_send(given, node_id, self)
+        if given.traceparent:
+            hop = sampled_context(given.traceparent)
+            send.traced = None if hop is None else TracedSend(self._tracer, hop)
+        return send
+
     # Submitter
 
     def accepted(self, send: PendingSend) -> None:
@@ -102,6 +121,8 @@ class ForwardedHere:
 
     def stored(self, send: PendingSend, *, duplicate: bool) -> None:
         """See ``Submitter``."""
+        if send.traced is not None:
+            send.traced.answered({"im.status": "STORED"})
         self._outcome(
             send,
             SendOutcome(
@@ -116,6 +137,8 @@ class ForwardedHere:
 
     def failed(self, send: PendingSend, error: ImError) -> None:
         """See ``Submitter``."""
+        if send.traced is not None:
+            send.traced.answered({"im.status": "FAILED"}, error=error.message)
         self._outcome(send, outcome_failed(_device(send).forward_id, error))
 
     def delayed(self, send: PendingSend) -> None:

@@ -257,6 +257,8 @@ class GroupCommit:
             live.tail += 1
             seq = send.seq = live.tail
             body = send.stored_body = with_seq(send.body, seq)
+            if send.traced is not None:
+                send.traced.writing(len(batch))
             conversation_id, sender_id, client_msg_id = send.key
             revokes_seq, revoked_body = send.revokes or (0, b"")
             rows.append(

@@ -20,6 +20,8 @@ from imd.core.nodes.ports import LiveNodes
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
+from imd.kernel.trace_context import TraceContext, carrying
+from imd.ops.tracing import Span
 from imd.pb.bus_pb2 import ToldConversation, ToldConversations, ToldMessage
 
 #: Conversations with more members are told to every node: some member is connected to nearly each,
@@ -133,10 +135,15 @@ class NodeNeighbours:
         for send in sends:
             by_conversation.setdefault(send.live, []).append(send)
         outbox: dict[int, list[ToldConversation]] = {}
+        spans: list[Span] = []
         for live, batch in by_conversation.items():
-            for told in _told_messages(live.conversation_id, batch):
-                self._put(live, told, outbox)
-        self._send(outbox)
+            publishing = [send.traced.publishing() for send in batch if send.traced is not None]
+            is_told = [self._put(live, told, outbox) for told in _told_messages(live.conversation_id, batch)]
+            if any(is_told):
+                spans += publishing
+        self._send(outbox, spans[0].context if spans else None)
+        for span in spans:
+            span.end()
 
     def hint(self, live: LiveConversation, last_seq: int) -> None:
         self._tell(live, ToldConversation(conversationId=live.conversation_id, hintSeq=last_seq))
@@ -168,22 +175,24 @@ class NodeNeighbours:
 
     def _put(
         self, live: LiveConversation, told: ToldConversation, outbox: dict[int, list[ToldConversation]]
-    ) -> None:
-        """Into the outboxes of the nodes concerned, or behind what waits until these are known."""
+    ) -> bool:
+        """Into the outboxes of the nodes concerned, or behind what waits until these are known; false: there are
+        none."""
         held = self._held.get(live.conversation_id)
         if held is not None:
             if len(held) < MAX_HELD:
                 held.append(told)
-            return
+            return True
         nodes = self._nodes_of(live)
         if nodes is None:
             self._held[live.conversation_id] = [told]
             self._tasks.spawn("find the neighbours", self._put_held(live.conversation_id))
-            return
+            return True
         for node_id in nodes:
             outbox.setdefault(node_id, []).append(told)
         if nodes and told.messages:
             self._record.handed_on(live, told.messages[0].seq, told.messages[-1].seq, nodes)
+        return bool(nodes)
 
     def _nodes_of(self, live: LiveConversation) -> frozenset[int] | None:
         membership = live.membership
@@ -215,12 +224,16 @@ class NodeNeighbours:
                 self._record.handed_on(live, told.messages[0].seq, told.messages[-1].seq, nodes)
         self._send(dict.fromkeys(nodes, held))
 
-    def _send(self, outbox: Mapping[int, Sequence[ToldConversation]]) -> None:
+    def _send(
+        self, outbox: Mapping[int, Sequence[ToldConversation]], trace: TraceContext | None = None
+    ) -> None:
+        """:param trace: of the first that has one; each message brings its own, and this is for the bus itself."""
         for node_id, told in outbox.items():
             for part in _parts(told):
                 payload = ToldConversations(conversations=part).SerializeToString()
                 try:
-                    self._bus.publish(message_deliver(node_id), payload)
+                    with carrying(trace):
+                        self._bus.publish(message_deliver(node_id), payload)
                 except ImError as error:
                     self._logger.debug("node {id} is not told yet: {error}", id=node_id, error=error)
                     self._retelling.refused(node_id, part)
@@ -249,6 +262,8 @@ def _describe(message: ToldMessage, send: PendingSend) -> None:
     if isinstance(sender, DistantDevice):
         # Any node may have a device of that name only if it is this one.
         message.exceptDeviceId = sender.device_id
+    if send.traced is not None:
+        message.traceparent = send.traced.onward.traceparent()
     if send.revokes is not None:
         message.revokesSeq, message.revokedBody = send.revokes
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from imd.core.directory import MEDIA, MESSAGE
 from imd.core.message.live import LiveConversation
 from imd.core.message.recipients import Recipient
+from imd.core.message.traced import TracedSend
 from imd.kernel.errors import ImError
+from imd.kernel.trace_context import TraceContext
 from imd.wire.outbound import Priority
 
 #: The sender of system notices.
@@ -52,7 +55,7 @@ class PendingSend:
     the authority that the sender's session stands behind it, ``level`` the sender's. ``released``: let through without the
     authority having judged it. ``outcome_unknown``: an attempt was made that may have stored it, here or
     at another node. ``taken_by``: another node that has it too, and may store it at any time; that it
-    is not there yet proves nothing.
+    is not there yet proves nothing. ``traced``: its spans, if it is sampled.
     """
 
     __slots__ = (
@@ -79,6 +82,7 @@ class PendingSend:
         "taken_by",
         "ticket",
         "told_delayed",
+        "traced",
         "twins",
         "version",
     )
@@ -128,10 +132,19 @@ class PendingSend:
         self.taken_by: int | None = None
         self.told_delayed = False
         self.twins: list[PendingSend] | None = None
+        self.traced: TracedSend | None = None
 
     @property
     def sender_id(self) -> int:
         return self.key.sender_id
+
+
+def trace_of(sends: Iterable[PendingSend]) -> TraceContext | None:
+    """On behalf of which span these go on: of the first one's, of those that are traced."""
+    for send in sends:
+        if send.traced is not None:
+            return send.traced.context
+    return None
 
 
 class Submit(Protocol):

@@ -12,8 +12,11 @@ from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.model import CursorRow
 from imd.core.message.receipts import Receipts
 from imd.core.message.recipients import LocalSessions, Recipient
+from imd.core.message.traced import TracedDelivery
 from imd.kernel.errors import ImError
 from imd.kernel.tasks import Tasks
+from imd.kernel.trace_context import sampled_context
+from imd.ops.tracing import NO_TRACER, Tracer
 from imd.pb.bus_pb2 import ToldConversation, ToldConversations
 from imd.wire.outbound import Outbound, Priority
 
@@ -21,7 +24,7 @@ from imd.wire.outbound import Outbound, Priority
 class Told:
     """``Deliverable``: a message that another node has stored."""
 
-    __slots__ = ("live", "recipient", "revokes", "sender_id", "seq", "stored_body")
+    __slots__ = ("live", "recipient", "revokes", "sender_id", "seq", "stored_body", "traced")
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Told:
         stored_body: bytes,
         recipient: Recipient | None,
         revokes: tuple[int, bytes] | None,
+        traced: TracedDelivery | None,
     ) -> None:
         self.live = live
         self.seq = seq
@@ -38,6 +42,7 @@ class Told:
         self.stored_body = stored_body
         self.recipient = recipient
         self.revokes = revokes
+        self.traced = traced
 
 
 class ToldHere:
@@ -55,6 +60,7 @@ class ToldHere:
         sessions: LocalSessions,
         bus: Bus,
         tasks: Tasks,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._node_id = node_id
         self._live = live
@@ -63,6 +69,7 @@ class ToldHere:
         self._sessions = sessions
         self._bus = bus
         self._tasks = tasks
+        self._tracer = tracer
 
     async def start(self) -> None:
         self._bus.subscribe(message_deliver(self._node_id), self._take)
@@ -93,6 +100,7 @@ class ToldHere:
                     message.body,
                     self._device(message.senderId, message.exceptDeviceId),
                     (message.revokesSeq, message.revokedBody) if message.revokesSeq else None,
+                    self._traced(message.traceparent) if message.traceparent else None,
                 )
                 for message in told.messages
             ])  # fmt: skip
@@ -128,6 +136,10 @@ class ToldHere:
             return
         if live is not None:
             self._tell_signs(live, told)
+
+    def _traced(self, traceparent: str) -> TracedDelivery | None:
+        sent = sampled_context(traceparent)
+        return None if sent is None else TracedDelivery(self._tracer, sent)
 
     def _device(self, user_id: int, device_id: str) -> Recipient | None:
         if device_id:

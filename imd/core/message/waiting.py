@@ -10,12 +10,13 @@ from twisted.logger import Logger
 
 from imd.core.message.live import LiveConversation, LiveConversations
 from imd.core.message.revoke import told_of
-from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend
+from imd.core.message.sends import SYSTEM_SENDER_ID, PendingSend, trace_of
 from imd.core.permission.decide import not_member
 from imd.core.permission.stand_in import Admitted, StandIn, Unanswered
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, InternalError, ServerBusy
 from imd.kernel.tasks import Tasks
+from imd.kernel.trace_context import carrying
 
 #: Sends waiting for one conversation; the rest of the node must not pay for it.
 MAX_WAITING_PER_CONVERSATION = 1000
@@ -96,7 +97,7 @@ class WaitingSends:
             send = waiting[0]
             verdict: Verdict = self._stand_in.before(send) if learned is None else None
             if verdict is None:
-                learned = learned or _Learned(await self._learn(self._ask(conversation_id, until_s)))
+                learned = learned or _Learned(await self._learn(self._ask(send, until_s)))
                 verdict = await self._judge(send, learned, until_s)
             if isinstance(verdict, Admitted):
                 verdict = await self._learn(self._live.assume(verdict.membership))
@@ -111,9 +112,11 @@ class WaitingSends:
                 self._logger.failure("taking in a message of {id} failed", id=conversation_id)
         del self._waiting[conversation_id]
 
-    async def _ask(self, conversation_id: str, until_s: float) -> LiveConversation | None:
-        await self._stand_in.ask(conversation_id, until_s=until_s)
-        return await self._live.load(conversation_id, sparing=True)
+    async def _ask(self, send: PendingSend, until_s: float) -> LiveConversation | None:
+        conversation_id = send.key.conversation_id
+        with carrying(trace_of([send])):
+            await self._stand_in.ask(conversation_id, until_s=until_s)
+            return await self._live.load(conversation_id, sparing=True)
 
     async def _judge(self, send: PendingSend, learned: _Learned, until_s: float) -> Verdict:
         found, sender_id = learned.found, send.key.sender_id
@@ -128,8 +131,9 @@ class WaitingSends:
         return self._stand_in.after(send) if isinstance(found, Unanswered) else found
 
     async def _open(self, send: PendingSend, until_s: float) -> LiveConversation | None:
-        await self._stand_in.open_direct(send, until_s=until_s)
-        return await self._live.load(send.key.conversation_id, sparing=True)
+        with carrying(trace_of([send])):
+            await self._stand_in.open_direct(send, until_s=until_s)
+            return await self._live.load(send.key.conversation_id, sparing=True)
 
     async def _learn(self, question: Awaitable[LiveConversation | None]) -> LiveConversation | ImError | None:
         """The answer, or why there is none; never raises, for somebody waits for it."""

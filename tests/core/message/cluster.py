@@ -30,6 +30,7 @@ from imd.kernel.clocks import Clock
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
+from imd.ops.tracing import NO_TRACER, Tracer
 from tests.core.message.harness import GROUP_ID, Answers, Device, PipelineCase
 from tests.core.message.players import Sessions
 from tests.core.permission.standing import Standing
@@ -165,7 +166,14 @@ class ClusterNode:
         self.neighbours = NodeNeighbours(
             nodes=self.heartbeats, routes=self.routes, live=self.live, bus=bus, clock=clock, tasks=self.tasks
         )
-        self.fanout = Fanout(live=self.live, tasks=self.tasks, clock=clock, thresholds=case.thresholds)
+        tracer = case.tracer(node_id)
+        self.fanout = Fanout(
+            live=self.live,
+            tasks=self.tasks,
+            clock=clock,
+            thresholds=case.thresholds,
+            tracer=tracer,
+        )
         self.receipts = Receipts(
             live=self.live,
             log=case.log,
@@ -219,6 +227,7 @@ class ClusterNode:
                 bus=bus,
                 clock=clock,
                 overslept=lambda: self.heartbeats.overslept,
+                tracer=tracer,
             ),
             self.forwarding,
             ToldHere(
@@ -229,6 +238,7 @@ class ClusterNode:
                 sessions=self.sessions,
                 bus=bus,
                 tasks=self.tasks,
+                tracer=tracer,
             ),
             self.readiness,
         ]
@@ -290,6 +300,10 @@ class ClusterCase(PipelineCase):
         self.add(1)
         self.add(2)
         self.pass_time(1)
+
+    def tracer(self, node_id: int) -> Tracer:
+        """Where a node's spans go."""
+        return NO_TRACER
 
     def add(self, node_id: int) -> ClusterNode:
         node = ClusterNode(self, node_id)

@@ -36,7 +36,7 @@ class ForwardCodecTests(SynchronousTestCase):
         )
         send.outcome_unknown = True
         told = ForwardedSend()
-        encode_send(told, 2, send)
+        encode_send(told, 2, send, owner=1)
         arrived = decode_send(ForwardedSend.FromString(told.SerializeToString()), 1, nobody)
         for name in (
             "key", "body", "content_hash", "server_msg_id", "server_time_ms", "is_media", "peer_user_id", "revokes",

@@ -1,0 +1,89 @@
+"""Spans in files, for whoever has no collector: one JSON object a line, a few files of bounded size.
+
+``grep -h TRACE_ID imd-data/traces/*.jsonl | sort`` is the whole story of one message: lines begin with the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import json
+
+from imd.ops.span_export import SinkFailed
+from imd.ops.tracing import RecordedSpan
+
+_NS_PER_S = 1_000_000_000
+#: This file and the one before it.
+KEPT_FILES = 2
+
+
+def span_line(span: RecordedSpan, node: str) -> bytes:
+    """A span as a line; its time is when it began, in UTC and to the microsecond."""
+    seconds, rest_ns = divmod(span.started.wall_ns, _NS_PER_S)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    line: dict[str, object] = {
+        "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z",
+        "trace_id": span.context.trace_id_hex(),
+        "span_id": f"{span.context.span_id:016x}",
+        "parent_id": f"{span.parent_id:016x}" if span.parent_id else "",
+        "name": span.name,
+        "node": node,
+        "kind": span.kind.name.lower(),
+        "took_ms": round(span.took_ns / 1e6, 3),
+        "attributes": span.attributes,
+    }
+    if span.error:
+        line["error"] = span.error
+    return json.encode(line) + b"\n"
+
+
+class SpanFiles:
+    """``SpanSink``: ``NODE.jsonl`` in a folder, and ``NODE.1.jsonl``, the one before.
+
+    :param node: whose spans these are; several nodes may share a folder.
+    :param max_bytes: of a file; it is then put aside in place of the one before.
+    """
+
+    def __init__(self, *, folder: Path, node: str, max_bytes: int) -> None:
+        self._folder = folder
+        self._node = node
+        self._max_bytes = max_bytes
+        self._file = folder / f"{node}.jsonl"
+        self._before = folder / f"{node}.1.jsonl"
+
+    def write(self, spans: Sequence[RecordedSpan]) -> None:
+        """See ``SpanSink``. Opened each time: whoever moves the file away need not tell."""
+        data = b"".join([span_line(span, self._node) for span in spans])
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Who wrote to whom is for nobody else's eyes.
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                began_at = os.fstat(descriptor).st_size
+                if began_at and began_at + len(data) > self._max_bytes:
+                    self._file.replace(self._before)
+                    os.close(descriptor)
+                    descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                    began_at = 0
+                _write_whole(descriptor, data, began_at)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise SinkFailed(f"{self._file}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """See ``SpanSink``."""
+
+
+def _write_whole(descriptor: int, data: bytes, began_at: int) -> None:
+    """All of it or, on a full disk, nothing: half a line would spoil the next one, too."""
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError:
+        os.ftruncate(descriptor, began_at)
+        raise

@@ -1,0 +1,212 @@
+"""Spans: what each hop of a sampled message took, and whose part it was.
+
+The port is ours and small, so that a server without any tracing library pays nothing. Whoever serves a message that
+is not sampled never gets here: it has no trace context, and that is all that is looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from imd.kernel.trace_context import TraceContext
+
+Value = str | int | float | bool
+Attributes = Mapping[str, Value]
+
+_NONE: Attributes = MappingProxyType({})
+_SPAN_ID_BITS = 64
+
+
+class Kind(IntEnum):
+    """What a span is to the one above it; values as in OpenTelemetry."""
+
+    INTERNAL = 0
+    #: Answers somebody else.
+    SERVER = 1
+    #: Asks somebody else, and waits.
+    CLIENT = 2
+    #: Sends something off, and does not wait.
+    PRODUCER = 3
+    #: Takes what was sent off.
+    CONSUMER = 4
+
+
+class Moment(NamedTuple):
+    """A point in time: where it lies, and what to measure from; the wall clock may be set meanwhile."""
+
+    wall_ns: int
+    steady_ns: int
+
+
+class Span(Protocol):
+    """One hop, from the moment it was started."""
+
+    @property
+    def context(self) -> TraceContext:
+        """The parent of what is done within, here or elsewhere."""
+        ...
+
+    def end(self, attributes: Attributes = _NONE, *, error: str = "") -> None:
+        """It is over, and kept; a span that never ends is not. A second time changes nothing.
+
+        :param error: why it failed, in words for an operator; never what somebody wrote.
+        """
+        ...
+
+
+class Tracer(Protocol):
+    """Starts spans. Never fails and never waits: what cannot be kept is dropped and counted."""
+
+    def now(self) -> Moment:
+        """For a span that may be started later."""
+        ...
+
+    def start(
+        self,
+        name: str,
+        parent: TraceContext,
+        *,
+        kind: Kind = Kind.INTERNAL,
+        since: Moment | None = None,
+        attributes: Attributes = _NONE,
+    ) -> Span:
+        """:param parent: with a ``span_id`` of 0: this is the first span of its trace."""
+        ...
+
+
+class RecordedSpan:
+    """``Span`` that is kept."""
+
+    __slots__ = (
+        "_keep",
+        "attributes",
+        "context",
+        "ended_ns",
+        "error",
+        "kind",
+        "name",
+        "parent_id",
+        "started",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        context: TraceContext,
+        *,
+        parent_id: int,
+        kind: Kind,
+        started: Moment,
+        attributes: Attributes,
+        keep: Callable[[RecordedSpan], None],
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.parent_id = parent_id
+        self.kind = kind
+        self.started = started
+        self.attributes = dict(attributes)
+        self.error = ""
+        #: By the steady clock; 0: not yet.
+        self.ended_ns = 0
+        self._keep = keep
+
+    @property
+    def took_ns(self) -> int:
+        """How long it was."""
+        return self.ended_ns - self.started.steady_ns
+
+    def end(self, attributes: Attributes = _NONE, *, error: str = "") -> None:
+        """See ``Span``."""
+        if not self.ended_ns:
+            self.attributes.update(attributes)
+            self.error = error
+            self._keep(self)
+
+
+class RecordingTracer:
+    """``Tracer`` whose spans are handed to ``keep`` when they end.
+
+    :param random_bits: of so many bits, as ``random.getrandbits``.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep: Callable[[RecordedSpan], None],
+        random_bits: Callable[[int], int],
+        wall_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._keep = keep
+        self._random_bits = random_bits
+        self._wall_ns = wall_ns
+        self._steady_ns = steady_ns
+
+    def now(self) -> Moment:
+        """See ``Tracer``."""
+        return Moment(self._wall_ns(), self._steady_ns())
+
+    def start(
+        self,
+        name: str,
+        parent: TraceContext,
+        *,
+        kind: Kind = Kind.INTERNAL,
+        since: Moment | None = None,
+        attributes: Attributes = _NONE,
+    ) -> Span:
+        """See ``Tracer``."""
+        return RecordedSpan(
+            name,
+            # 0 stands for no span.
+            TraceContext(parent.trace_id, self._random_bits(_SPAN_ID_BITS) or 1),
+            parent_id=parent.span_id,
+            kind=kind,
+            started=since or self.now(),
+            attributes=attributes,
+            keep=self._ended,
+        )
+
+    def _ended(self, span: RecordedSpan) -> None:
+        span.ended_ns = max(self._steady_ns(), span.started.steady_ns + 1)
+        self._keep(span)
+
+
+class _Relayed:
+    """``Span`` of a node that keeps none: what comes after it hangs on what came before."""
+
+    __slots__ = ("context",)
+
+    def __init__(self, context: TraceContext) -> None:
+        self.context = context
+
+    def end(self, attributes: Attributes = _NONE, *, error: str = "") -> None:
+        """Nothing is kept."""
+
+
+class NoTracer:
+    """``Tracer`` of a node with tracing switched off: a trace that others keep goes through it unbroken."""
+
+    def now(self) -> Moment:
+        """See ``Tracer``."""
+        return Moment(0, 0)
+
+    def start(
+        self,
+        name: str,
+        parent: TraceContext,
+        *,
+        kind: Kind = Kind.INTERNAL,
+        since: Moment | None = None,
+        attributes: Attributes = _NONE,
+    ) -> Span:
+        """See ``Tracer``."""
+        return _Relayed(parent)
+
+
+NO_TRACER: Tracer = NoTracer()
