@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.message.model import AppendResult
 from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_database
+from imd.core.message.sqlite_places import SqlitePlaces
 from imd.kernel.errors import ServerBusy
 from imd.storage.sqlite import SqliteDatabase, Threads, start_thread
-from tests.contract import cursors, message_log
+from tests.contract import cursors, message_log, places
 from tests.contract.message_log import message
 from tests.storage.calls import Calls
 
@@ -53,6 +54,16 @@ class Threaded(AtOnce):
 class LogOnSqlite(AtOnce):
     async def make(self) -> SqliteMessageLog:
         return SqliteMessageLog(database=await self.opened())
+
+
+class PlacesOnSqlite(AtOnce):
+    async def make_both(self) -> tuple[SqliteMessageLog, SqlitePlaces]:
+        database = await self.opened()
+        return SqliteMessageLog(database=database), SqlitePlaces(database=database)
+
+
+class SqlitePlacesTests(PlacesOnSqlite, places.PlacesContract):
+    """SqlitePlaces keeps the contract."""
 
 
 class CursorsOnSqlite(AtOnce):

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from imd.core.message.mongo import MongoMessageLog
 from imd.core.message.mongo_cursors import MongoCursors
-from tests.contract import cursors, message_log
+from tests.contract import cursors, message_log, places
 from tests.live.mongo import MongoCase
 
 
@@ -33,6 +33,14 @@ class OneCollectionLiveTests(LogOnMongo, message_log.MessageLogContract):
     """MongoMessageLog keeps the contract when all conversations share a collection."""
 
     collections = 1
+
+
+class MongoPlacesLiveTests(OnMongo, places.PlacesContract):
+    """MongoMessageLog finds messages by their server ids."""
+
+    async def make_both(self) -> tuple[MongoMessageLog, MongoMessageLog]:
+        log = await self.log_on(await self.opened())
+        return log, log
 
 
 class MongoCursorsLiveTests(OnMongo, cursors.CursorsContract):

@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.gateway.session import Session
+from imd.ctl.explain.ask import Story
+from imd.ctl.explain.command import lines
 from imd.kernel.ids import direct_conversation_id
 from imd.pb.delivery_pb2 import Ack, DeliverAck, Receipt
 from imd.pb.envelope_pb2 import Envelope
@@ -158,7 +160,6 @@ class ExplainedCase(SynchronousTestCase):
         for word in words:
             self.assertIn(word, story["verdict"])
         if os.environ.get("SHOW"):
-            from imd.ctl.explain.command import lines
-
-            print("\n" + "\n".join(lines(story)))  # noqa: T201 - for who looks
+            told = msgspec.convert(story, type=Story)
+            print("\n" + "\n".join(lines(told)))  # noqa: T201 - for who looks
         return story

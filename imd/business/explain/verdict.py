@@ -14,6 +14,8 @@ What is not recorded is not guessed: a reason needs a record, and where one is m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imd.bus.audit import HELD, REFUSED, RELEASED, REVOKED
 from imd.business.accounts.model import ACTIVE, DELETED, FROZEN
 from imd.business.explain.model import Facts, Outcome, Stay, Verdict
@@ -143,8 +145,11 @@ def _as_member(facts: Facts, message: Message) -> Verdict | None:
         if after:
             text = f"they came in only at {at(after[0].since_ms)}, and this group shows nothing from before"
             return _not(facts, "joined_later", text)
-        if before:
+        if before and not _is_told(facts, message):
             return _not(facts, "left_before", _left(facts, before[-1].until_ms))
+        if before:
+            # By another clock than business has they left a moment later.
+            return None
         return _not(facts, "not_member", "they are not in this conversation, and were not when it was sent")
     if stay.visible_from > message.seq:
         text = f"they see this conversation from message {stay.visible_from} on"
@@ -152,9 +157,8 @@ def _as_member(facts: Facts, message: Message) -> Verdict | None:
     return None
 
 
-def stay_at(stays: tuple[Stay, ...] | list[Stay] | object, at_ms: int) -> Stay | None:
+def stay_at(stays: Sequence[Stay], at_ms: int) -> Stay | None:
     """The stay during which this was."""
-    assert isinstance(stays, tuple | list)
     for stay in stays:
         if stay.since_ms <= at_ms and (not stay.until_ms or at_ms < stay.until_ms):
             return stay

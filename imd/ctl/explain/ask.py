@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from msgspec import Struct
 
 from imd.config.secret import read_secret
 from imd.ctl.exits import SOURCE, USAGE, CommandFailed
@@ -18,8 +19,36 @@ TIMEOUT_S = 15.0
 MAX_BYTES = 4 * 1024 * 1024
 
 
-def ask(*, server: str, token_file: Path, ca_file: str, message: str, user: str) -> dict[str, Any]:
-    """The story, as REST tells it.
+class Step(Struct):
+    """As REST tells it."""
+
+    at: int
+    where: str
+    what: str
+    text: str
+
+
+class Story(Struct):
+    """As REST tells it, so far as it is printed."""
+
+    got: str
+    reason: str
+    verdict: str
+    advice: str
+    steps: list[Step]
+    gaps: list[str]
+
+
+class _Error(Struct):
+    message: str
+
+
+class _Refusal(Struct):
+    error: _Error
+
+
+def ask(*, server: str, token_file: Path, ca_file: str, message: str, user: str) -> tuple[Story, bytes]:
+    """The story, and the JSON that it came as.
 
     :raises CommandFailed: USAGE: the server says that the question is wrong; SOURCE: there is no answer.
     """
@@ -37,7 +66,14 @@ def ask(*, server: str, token_file: Path, ca_file: str, message: str, user: str)
         ) from None
     finally:
         connection.close()
-    return _story(reply.status, body, server, token_file)
+    if reply.status != 200:
+        raise _refused(reply.status, body, server, token_file)
+    try:
+        return msgspec.json.decode(body, type=Story), body
+    except msgspec.MsgspecError:
+        raise CommandFailed(
+            SOURCE, f"{server} does not answer as im-business or im does: it is no imd"
+        ) from None
 
 
 def _token(token_file: Path) -> str:
@@ -62,15 +98,13 @@ def _connection(scheme: str, address: str, ca_file: str) -> http.client.HTTPConn
     raise CommandFailed(USAGE, f"--server must be http://HOST:PORT or https://HOST:PORT, not {scheme}://")
 
 
-def _story(status: int, body: bytes, server: str, token_file: Path) -> dict[str, Any]:
+def _refused(status: int, body: bytes, server: str, token_file: Path) -> CommandFailed:
     try:
-        story: dict[str, Any] = json.loads(body)
-        said = story.get("error", {}).get("message", "")
-    except (ValueError, AttributeError):
-        raise CommandFailed(SOURCE, f"{server} answers {status}, and no JSON: it is no imd") from None
-    if status == 200:
-        return story
+        said = msgspec.json.decode(body, type=_Refusal).error.message
+    except msgspec.MsgspecError:
+        return CommandFailed(
+            SOURCE, f"{server} answers {status}, and not as imd does: it is no imd, or behind a proxy"
+        )
     if status == 401:
-        raise CommandFailed(USAGE, f"{server} does not take the token in {token_file}: {said}")
-    code = USAGE if 400 <= status < 500 else SOURCE
-    raise CommandFailed(code, said or f"{server} answers {status}")
+        return CommandFailed(USAGE, f"{server} does not take the token in {token_file}: {said}")
+    return CommandFailed(USAGE if 400 <= status < 500 else SOURCE, said)

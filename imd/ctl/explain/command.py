@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from imd.ctl.exits import CHECK_FAILED, OK
-from imd.ctl.explain.ask import ask
+from imd.ctl.explain.ask import Story, ask
 
 DESCRIPTION = """\
 Tell what became of a message for one receiver: when it came in and by which node, who decided what about it, where it is
@@ -65,7 +65,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    story = ask(
+    story, raw = ask(
         server=arguments.server,
         token_file=arguments.token_file,
         ca_file=arguments.ca_file,
@@ -73,24 +73,23 @@ def run(arguments: argparse.Namespace) -> int:
         user=arguments.user,
     )
     if arguments.json:
-        print(json.dumps(story, indent=2))
+        print(msgspec.json.format(raw).decode())
     else:
         print("\n".join(lines(story)))
-    return _CODES.get(story["got"], NOT_KNOWN)
+    return _CODES.get(story.got, NOT_KNOWN)
 
 
-def lines(story: dict[str, Any]) -> Iterator[str]:
+def lines(story: Story) -> Iterator[str]:
     """As people read it."""
-    yield printable(story["verdict"])
-    if story["advice"]:
-        yield f"  what to do: {printable(story['advice'])}"
-    for gap in story["gaps"]:
+    yield printable(story.verdict)
+    if story.advice:
+        yield f"  what to do: {printable(story.advice)}"
+    for gap in story.gaps:
         yield f"  nothing recorded here: {printable(gap)}"
     yield ""
-    width = max((len(step["what"]) for step in story["steps"]), default=0)
-    for step in story["steps"]:
-        where = step["where"] or "-"
-        yield f"{_time(step['at'])}  {where:10} {step['what']:{width}}  {printable(step['text'])}"
+    width = max((len(step.what) for step in story.steps), default=0)
+    for step in story.steps:
+        yield f"{_time(step.at)}  {step.where or '-':10} {step.what:{width}}  {printable(step.text)}"
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,193 @@
+"""The verdict as a rule: above all, that what is not recorded is not guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.business.accounts.model import ACTIVE, Account
+from imd.business.explain.model import Facts, MessageName, Outcome, Person, Standing, Stay
+from imd.business.explain.steps import steps_of
+from imd.business.explain.verdict import judge
+from imd.kernel.errors import PayloadInvalid
+from imd.kernel.ids import snowflake_at
+from imd.pb.explain_pb2 import (
+    FANOUT_FAILED,
+    HANDED_ON,
+    HINTED,
+    PUSHED,
+    ExplainEvent,
+    ExplainFanout,
+    ExplainNodeAnswer,
+    ExplainSession,
+    ExplainStoredAnswer,
+)
+from imd.pb.message_pb2 import TEXT, Message
+
+SENT_MS = 1_764_000_000_000
+NOW_MS = SENT_MS + 60_000
+ALICE, BOB = 1, 2
+
+
+def person(user_id: int) -> Person:
+    handle = {ALICE: "alice", BOB: "bob"}[user_id]
+    return Person(Account(user_id, handle, handle, ACTIVE, 1, 0), 0, "")
+
+
+def stored(*, delivered: int | None = None) -> ExplainStoredAnswer:
+    """Message 5 of alice's, and how far bob has come."""
+    message = Message(
+        conversationId="g",
+        seq=5,
+        serverMsgId=snowflake_at(SENT_MS),
+        senderId=ALICE,
+        clientMsgId="m",
+        type=TEXT,
+        serverTime=SENT_MS,
+    )
+    answer = ExplainStoredAnswer(message=message, lastSeq=9)
+    if delivered is not None:
+        answer.deliveredSeq, answer.readSeq = delivered, 0
+    return answer
+
+
+def node(node_id: int = 1, *, since: int = SENT_MS - 1_000_000, **more: Any) -> ExplainNodeAnswer:
+    return ExplainNodeAnswer(nodeId=node_id, fanoutsSince=since, eventsSince=since, **more)
+
+
+def facts(**known: Any) -> Facts:
+    """Alice wrote, bob is in the group, and nobody says anything else."""
+    found: dict[str, Any] = {
+        "now_ms": NOW_MS,
+        "asked": MessageName(conversation_id="g", seq=5),
+        "receiver": person(BOB),
+        "sender": person(ALICE),
+        "stored": stored(),
+        "standing": Standing(True, stays=[Stay(SENT_MS - 5_000_000, 0, 0)]),
+        "review": None,
+        "decisions": (),
+        "acts": (),
+        "nodes": [node()],
+        "gaps": (),
+    }
+    return Facts(**found | known)
+
+
+class Verdicts(SynchronousTestCase):
+    """Facts in, a reason out."""
+
+    def assert_reason(self, reason: str, outcome: Outcome = Outcome.NOT, **known: Any) -> str:
+        verdict = judge(facts(**known))
+        self.assertEqual((verdict.reason, verdict.outcome), (reason, outcome), verdict)
+        return verdict.text
+
+    def test_no_answer(self) -> None:
+        """A store that cannot be asked leaves it open."""
+        self.assert_reason("not_answered", Outcome.UNKNOWN, stored=None)
+
+    def test_offline_needs_all_nodes(self) -> None:
+        """Offline is only said when every node was asked, and remembers as far back as that."""
+        self.assert_reason("offline")
+        text = self.assert_reason("not_acknowledged", gaps=["core-2 did not answer in time"])
+        self.assertIn("core-2 did not answer in time", text)
+        text = self.assert_reason("not_acknowledged", nodes=[node(), node(3, since=SENT_MS + 1)])
+        self.assertIn("core-3 remembers nothing before", text)
+        text = self.assert_reason("not_acknowledged", nodes=[])
+        self.assertIn("no core node has reported yet", text)
+
+    def test_acknowledged_needs_nobody(self) -> None:
+        """What the receiver's device has said is enough, whoever else is silent."""
+        self.assert_reason(
+            "delivered", Outcome.GOT, stored=stored(delivered=5), nodes=[], gaps=["core-2 is not there"]
+        )
+
+    def test_not_up_to_it(self) -> None:
+        """An acknowledgement of what came before says nothing of this one."""
+        self.assert_reason("offline", stored=stored(delivered=4))
+
+    def test_two_stays(self) -> None:
+        """Who was out when it was sent, and is in again and sees what was said, may still get it."""
+        gone = Stay(SENT_MS - 900, SENT_MS - 500, 0)
+        back = Stay(SENT_MS + 900, 0, 0)
+        self.assert_reason("offline", standing=Standing(True, stays=[gone, back]))
+        hidden = back._replace(visible_from=9)
+        self.assert_reason("joined_later", standing=Standing(True, stays=[gone, hidden]))
+        self.assert_reason("left_before", standing=Standing(True, stays=[gone]))
+
+    def test_clocks_differ(self) -> None:
+        """A device that has a message of after the end, by the clocks, has it all the same."""
+        gone = Standing(True, stays=[Stay(SENT_MS - 900, SENT_MS - 1, 0)])
+        self.assert_reason("delivered", Outcome.GOT, standing=gone, stored=stored(delivered=5))
+
+    def test_old_shed(self) -> None:
+        """A queue that was dropped long before has nothing to do with it."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 100_000)
+        shed = ExplainEvent(at=SENT_MS - 60_000, what="shed", sessionId=1, deviceId="phone")
+        self.assert_reason("not_acknowledged", nodes=[node(sessions=[session], events=[shed])])
+        shed.at = SENT_MS + 1
+        self.assert_reason("queue_shed", nodes=[node(sessions=[session], events=[shed])])
+
+    def test_hinted(self) -> None:
+        """Whoever was only told that there is something has to pull it."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
+        hint = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=HINTED, sessions=9)
+        self.assertIn("has to pull it", self.assert_reason(
+            "not_acknowledged", nodes=[node(sessions=[session], fanouts=[hint])]
+        ))  # fmt: skip
+
+    def test_fanout_failed(self) -> None:
+        """A fan-out that failed is told before anybody's client is blamed."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
+        failed = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=FANOUT_FAILED)
+        self.assert_reason("fanout_failed", nodes=[node(sessions=[session], fanouts=[failed])])
+
+
+class Steps(SynchronousTestCase):
+    """The timeline."""
+
+    def test_in_order(self) -> None:
+        """By time, over all nodes; what has no time comes last."""
+        handed = ExplainFanout(
+            at=SENT_MS + 7, firstSeq=4, lastSeq=6, mode=HANDED_ON, nodeIds=[2], nodeCount=3
+        )
+        pushed = ExplainFanout(at=SENT_MS + 9, firstSeq=4, lastSeq=6, mode=PUSHED, sessions=1)
+        session = ExplainSession(
+            sessionId=1, deviceId="phone", since=SENT_MS - 50, until=SENT_MS + 90, ended="kicked: same_device"
+        )
+        nodes = [node(2, fanouts=[pushed], sessions=[session]), node(1, fanouts=[handed])]
+        steps = steps_of(facts(nodes=nodes, stored=stored(delivered=4)))
+        self.assertEqual(
+            [(step.what, step.where) for step in steps],
+            [
+                ("membership", "business"),
+                ("connected", "core-2"),
+                ("admitted", "core-0"),
+                ("permission", "core-0"),
+                ("stored", ""),
+                ("fan-out", "core-1"),
+                ("fan-out", "core-2"),
+                ("disconnected", "core-2"),
+                ("delivered", ""),
+                ("read", ""),
+            ],
+        )
+        self.assertIn("core-2 and 2 more", steps[5].text)
+        self.assertIn("kicked: same_device", steps[7].text)
+
+
+class Names(SynchronousTestCase):
+    """What MESSAGE may be."""
+
+    def test_good(self) -> None:
+        """A server id, a place, a key; a clientMsgId may hold colons."""
+        self.assertEqual(MessageName.parse("252947159274488483"), MessageName(252947159274488483))
+        self.assertEqual(MessageName.parse("p_1:7"), MessageName(0, "p_1", 7))
+        self.assertEqual(MessageName.parse("p_1/5/a:b.c"), MessageName(0, "p_1", 0, 5, "a:b.c"))
+
+    def test_bad(self) -> None:
+        """Anything else is told what it should have been."""
+        for text in ("", "x", "0", "-1", "1.5", "p_1:", ":7", "p_1:0", "p_1:-1", "p_1:٣", "p 1:7", "p_1/5", "p_1//m",
+                     "p_1/0/m", "p_1/5/", "p_1/5/a b", "/5/m", "9" * 19, "9" * 400, "p_1:" + "9" * 30, "a\nb:1"):  # fmt: skip
+            with self.assertRaises(PayloadInvalid, msg=repr(text)):
+                MessageName.parse(text)

@@ -1,0 +1,158 @@
+"""What a node remembers, put in as the gateway and the fan-out do, and asked for as an operator does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from imd.core.explain.model import FANOUT, SEND, SESSION, Ended, Happened, Mode
+from imd.core.explain.record import FLUSH_INTERVAL_S, Kept, NodeRecord, in_memory
+from imd.core.explain.ring import MAX_WAITING_BYTES, Ring
+from imd.core.message.live import LiveConversation
+from imd.kernel.errors import Code, RateLimited
+from imd.kernel.tasks import Tasks
+
+START_MS = 1_764_000_000_000
+
+
+class Records(SynchronousTestCase):
+    """A node's record in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.tasks = Tasks()
+        self.record = NodeRecord(
+            kept=in_memory(self.now_ms), clock=self.clock, wall_clock=self.now_ms, tasks=self.tasks
+        )
+        self.done(self.record.start())
+        self.addCleanup(lambda: self.done(self.tasks.stop()))
+
+    def now_ms(self) -> int:
+        return START_MS + round(self.clock.seconds() * 1000)
+
+    def done(self, work: Any) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def test_fanout(self) -> None:
+        """A batch is found by each message in it, and by no other."""
+        live = LiveConversation("c1")
+        self.record.fanned(live, 3, 5, Mode.PUSHED, 2)
+        self.record.fanned(LiveConversation("c2"), 4, 4, Mode.HINTED, 9)
+        for seq in (3, 4, 5):
+            (fanned,) = self.done(self.record.fanouts_of("c1", seq))
+            self.assertEqual((fanned.mode, fanned.sessions, fanned.at_ms), (Mode.PUSHED, 2, START_MS))
+        for seq in (2, 6):
+            self.assertEqual(self.done(self.record.fanouts_of("c1", seq)), [])
+
+    def test_handed_on(self) -> None:
+        """Which nodes it was handed to; of many, some and how many there were."""
+        live = LiveConversation("c1")
+        self.record.handed_on(live, 1, 1, [1, 1023])
+        self.record.handed_on(live, 2, 2, range(10))
+        (few,) = self.done(self.record.fanouts_of("c1", 1))
+        (many,) = self.done(self.record.fanouts_of("c1", 2))
+        self.assertEqual(few.node_ids, [1, 1023])
+        self.assertEqual((many.node_ids, many.sessions), ([0, 1, 2, 3], 10))
+
+    def test_sessions(self) -> None:
+        """A user's sessions and what concerns all, by time; text that does not fit is cut."""
+        self.clock.advance(1)
+        self.record.came(7, 11, "phone")
+        self.record.came(8, 12, "other")
+        self.clock.advance(1)
+        self.record.shed(7, 11)
+        self.record.gone(7, 11, "é" * 60)
+        found = self.done(self.record.sessions_of(7))
+        self.assertEqual(
+            [one.what for one in found], [Happened.STARTED, Happened.CAME, Happened.SHED, Happened.GONE]
+        )
+        self.assertEqual((found[1].text, found[1].session_id), ("phone", 11))
+        self.assertEqual(found[3].text, "é" * 32)
+
+    def test_sends(self) -> None:
+        """How a send ended, under its whole key."""
+        self.record.refused("c1", 7, "m1", RateLimited("too many messages a minute"))
+        self.record.repeated("c1", 7, "m1")
+        self.record.repeated("c1", 7, "m2")
+        refused, repeated = self.done(self.record.ends_of("c1", 7, "m1"))
+        self.assertEqual(
+            (refused.how, refused.code, refused.reason),
+            (Ended.REFUSED, Code.RATE_LIMITED, "too many messages a minute"),
+        )
+        self.assertEqual(repeated.how, Ended.REPEATED)
+
+    def test_sizes(self) -> None:
+        """Records are as large as the limits were reckoned for."""
+        self.assertEqual((FANOUT.size, SESSION.size, SEND.size), (40, 96, 56))
+
+
+class Broken:
+    """A disk that is slow, then full."""
+
+    since_ms = START_MS
+
+    def __init__(self) -> None:
+        self.waiting: Deferred[None] | None = None
+
+    async def start(self) -> None:
+        raise OSError(30, "Read-only file system")
+
+    async def append(self, records: bytes, now_ms: int) -> None:
+        if self.waiting is not None:
+            await self.waiting
+        raise OSError(28, "No space left on device")
+
+    async def find(
+        self, key: int, *, keep: Callable[[Sequence[Any]], bool], limit: int
+    ) -> list[tuple[Any, ...]]:
+        raise OSError(5, "Input/output error")
+
+
+class DiskTrouble(SynchronousTestCase):
+    """Nobody is kept from talking because it cannot be remembered."""
+
+    def test_lost(self) -> None:
+        """What cannot be written is counted; it is said once, and the node starts and goes on."""
+        clock, tasks, broken = Clock(), Tasks(), Broken()
+        said: list[str] = []
+
+        @implementer(ILogObserver)
+        def observer(event: LogEvent) -> None:
+            said.append(str(event.get("log_format")))
+
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        record = NodeRecord(
+            kept=Kept(broken, broken, broken), clock=clock, wall_clock=lambda: START_MS, tasks=tasks
+        )
+        self.successResultOf(Deferred.fromCoroutine(record.start()))
+        for number in range(3):
+            record.fanned(LiveConversation("c"), number, number, Mode.PUSHED, 1)
+            clock.advance(FLUSH_INTERVAL_S)
+        self.assertEqual(record.fanouts.lost, 3)
+        self.assertGreaterEqual(record.lost, 4)
+        self.assertEqual(len([line for line in said if "not kept" in line]), 2)
+        self.successResultOf(Deferred.fromCoroutine(tasks.stop()))
+
+    def test_bounded(self) -> None:
+        """While the disk hangs so much waits, and no more."""
+        broken = Broken()
+        broken.waiting = Deferred()
+        ring = Ring(name="fan-outs", record=FANOUT, segments=broken, wall_clock=lambda: START_MS)
+        piece = bytes(FANOUT.size * 1000)
+        hanging = []
+        for _ in range(MAX_WAITING_BYTES // len(piece) + 10):
+            ring.add(piece)
+            hanging.append(Deferred.fromCoroutine(ring.flush()))
+        self.assertGreater(ring.lost, 0)
+        self.assertLessEqual(ring._writing_bytes, MAX_WAITING_BYTES + len(piece))
+        broken.waiting.callback(None)
+        for each in hanging:
+            self.successResultOf(each)
+        self.assertEqual(ring._writing_bytes, 0)
