@@ -30,9 +30,9 @@ from imd.kernel.clocks import WallClock
 
 #: In the data folder: when it was last backed up, and where to.
 LAST_BACKUP = "last-backup.json"
-#: Of the folder itself, and of no use elsewhere.
+#: Of the folder itself, and of no use elsewhere; nor is what explains the last day of a server that is gone.
 _LEFT_OUT = frozenset({"imd.lock", LAST_BACKUP})
-_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".new")
+_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".new", ".ring")
 #: Beside the databases: manifest, checksums, and what is written while it is measured.
 _SPARE_BYTES = 16 << 20
 #: Pages between two looks at progress and at ^C, about 4 MiB.
