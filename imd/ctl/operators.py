@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _command(own: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = own.add_parser(
-        name, help=what, description=f"{what[0].upper()}{what[1:]}."
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False
     )
     add_arguments(command)
     command.set_defaults(run=lambda arguments: run(Server.of(arguments, os.environ), arguments))

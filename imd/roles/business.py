@@ -35,6 +35,7 @@ from imd.business.explain.sql import SqlBackgrounds
 from imd.business.gateways.board import GatewayBoard
 from imd.business.groups.direct import OpenDirect
 from imd.business.groups.sql_memberships import SqlDirects, SqlMemberships
+from imd.business.operators.ask import BusOperators
 from imd.business.permission.authority import Authority
 from imd.business.permission.check import CheckRights
 from imd.business.permission.pairs_at import SqlPairsAt
@@ -299,7 +300,7 @@ def assemble(
     api = Api(
         operations=with_description(operations, version=version()),
         authenticate=authenticate,
-        is_operator=is_operator,
+        operators=BusOperators(bus=bus, is_own=is_operator, clock=clock),
         audit=audit,
         requests=in_force.requests,
         origins=config.gateway.origins,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,16 +16,18 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from imd.bus.audit import MEDIUM, REFUSED, AuditEntry
+from imd.bus.audit import DONE, MEDIUM, REFUSED, AuditEntry
 from imd.business.accounts.authenticate import Authenticate
 from imd.business.attempts import Attempts
 from imd.business.audit.ports import Audit
+from imd.business.operators.ask import BusOperators
 from imd.business.rest.operation import NOBODY, Asked, Operation
 from imd.business.rest.parameters import is_number_id
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
-from imd.kernel.errors import AuthFailed, Forbidden, ImError, InternalError, ServerBusy
+from imd.kernel.errors import Forbidden, ImError, InternalError, ServerBusy
 from imd.kernel.ids import is_id
+from imd.ops.operators import Act, Operator, require
 
 _NAME = re.compile(r"\{(\w+)\}")
 #: Whatever else it is, klein cannot route it; a name is not judged here.
@@ -37,7 +39,7 @@ _PREFLIGHT_S = 600
 class Api(Resource):
     """Mounted at /api; routes the operations below /api/v1. Every answer is JSON, whatever was asked.
 
-    :param is_operator: whether this is the token of operators.
+    :param operators: who has which operator's token.
     :param audit: has it kept who was refused what.
     :param requests: how many each user may make; what needs no token is limited where it is served.
     :param origins: web pages of other hosts that may call this, exactly as browsers send them.
@@ -51,7 +53,7 @@ class Api(Resource):
         *,
         operations: Sequence[Operation],
         authenticate: Authenticate,
-        is_operator: Callable[[str], bool],
+        operators: BusOperators,
         audit: Audit,
         requests: Attempts,
         origins: Sequence[str],
@@ -59,7 +61,7 @@ class Api(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self._requests = requests
         self._authenticate = authenticate
-        self._is_operator = is_operator
+        self._operators = operators
         self._audit = audit
         self._origins = frozenset(origins)
         self._running: set[Deferred[bytes]] = set()
@@ -143,6 +145,8 @@ class Api(Resource):
                 raise ServerBusy("the server is stopping", retry_after_ms=1000)
             asked = await self._read(operation, decoder, request, path)
             answer = await operation.serve(asked)
+            if asked.operator is not None and operation.act is Act.CHANGE:
+                self._audit.record(_done(operation, asked, asked.operator))
         except ImError as error:
             if asked is not None and isinstance(error, Forbidden) and not error.is_recorded:
                 self._audit.record(_refused(operation, asked, error))
@@ -156,10 +160,12 @@ class Api(Resource):
     async def _read(
         self, operation: Operation, decoder: Any, request: Request, path: dict[str, str]
     ) -> Asked:
-        caller = NOBODY
+        caller, operator = NOBODY, None
+        # The peer's own address; what a header claims is anybody's invention.
+        address = getattr(request.getClientAddress(), "host", "")
         if operation.operator:
-            if not self._is_operator(bearer_token(request)):
-                raise AuthFailed("this is for operators: send the token of operator_token_file")
+            operator = await self._operators.of(bearer_token(request), address)
+            self._require(operator, operation, path)
         elif not operation.public:
             caller = await self._authenticate.caller(bearer_token(request))
             self._requests.check(str(caller.user_id))
@@ -169,9 +175,16 @@ class Api(Resource):
             refuse_body(request)
         else:
             body = body_of(request, decoder, required=operation.body_required)
-        # The peer's own address; what a header claims is anybody's invention.
-        address = getattr(request.getClientAddress(), "host", "")
-        return Asked(caller, body, path, query, address)
+        return Asked(caller, body, path, query, address, operator)
+
+    def _require(self, operator: Operator, operation: Operation, path: dict[str, str]) -> None:
+        try:
+            require(operator, operation.act)
+        except Forbidden as error:
+            asked = Asked(NOBODY, None, path, {}, "", operator)
+            self._audit.record(_refused(operation, asked, error))
+            error.is_recorded = True
+            raise
 
     def _not_routed(self, request: Request, failure: Failure) -> bytes:
         error = failure.value
@@ -220,13 +233,24 @@ class Api(Resource):
 
 
 def _refused(operation: Operation, asked: Asked, error: Forbidden) -> AuditEntry:
-    """Who was refused what; of a path only what is an id at all."""
+    """Who was refused what."""
+    entry = _entry(operation, asked)
+    return entry._replace(decision=REFUSED, reason=error.reason or "forbidden")
+
+
+def _done(operation: Operation, asked: Asked, operator: Operator) -> AuditEntry:
+    """Which operator did it; what came of it is told by whoever did it."""
+    detail = msgspec.json.encode({"operator": operator.name}).decode()
+    return _entry(operation, asked)._replace(action=f"operator.{operation.name}", detail=detail)
+
+
+def _entry(operation: Operation, asked: Asked) -> AuditEntry:
+    """Of a path only what is an id at all."""
     user_id, conversation_id = asked.path.get("userId", ""), asked.path.get("id", "")
     return AuditEntry(
         action=f"rest.{operation.name}",
-        decision=REFUSED,
-        reason=error.reason or "forbidden",
-        actor_id=asked.caller.user_id,
+        decision=DONE,
+        actor_id=asked.operator.id if asked.operator is not None else asked.caller.user_id,
         subject_id=int(user_id) if is_number_id(user_id) else 0,
         conversation_id=conversation_id if is_id(conversation_id) else "",
         level=MEDIUM,

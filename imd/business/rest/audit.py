@@ -40,7 +40,12 @@ class AuditEventAnswer(Struct):
     at: Milliseconds
     node: Annotated[str, Meta(description="Which process tells it, such as core-7.")]
     requestId: str
-    actorId: Annotated[str, Meta(description="Who did or tried it; 0: the server, or an operator.")]
+    actorId: Annotated[
+        str,
+        Meta(
+            description="Who did or tried it; 0: the server; below 1,000,000: an operator (imctl operators list)."
+        ),
+    ]
     subjectId: Annotated[str, Meta(description="To whom it was done.")]
     conversationId: str
     action: str
@@ -68,7 +73,7 @@ class AuditApi:
         """The one there is."""
         return [
             Operation("GET", "/operator/audit", "auditEvents", "Who did what: refusals, releases, acts",
-                      self.find, AuditEventsAnswer, query_parameters=QUERY, operator=True),
+                      self.find, AuditEventsAnswer, query_parameters=QUERY, operator=True, audit=True),
         ]  # fmt: skip
 
     async def find(self, asked: Asked) -> AuditEventsAnswer:

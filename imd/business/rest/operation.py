@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from imd.business.accounts.model import Caller
 from imd.business.rest.bodies import Request
+from imd.ops.operators import Act, Operator
 
 
 class Asked(NamedTuple):
@@ -19,6 +20,8 @@ class Asked(NamedTuple):
     path: dict[str, str]
     query: dict[str, str]
     address: str
+    #: Of operations for operators: who it is.
+    operator: Operator | None = None
 
     def __repr__(self) -> str:
         return f"Asked(user_id={self.caller.user_id}, path={self.path!r})"
@@ -54,5 +57,14 @@ class Operation(NamedTuple):
     query_parameters: tuple[Parameter, ...] = ()
     status: int = 200
     public: bool = False
-    #: Below /operator: with the operators' token instead of a user's.
+    #: Below /operator: with an operator's token instead of a user's.
     operator: bool = False
+    #: Only for operators who may read the audit.
+    audit: bool = False
+
+    @property
+    def act(self) -> Act:
+        """What the role of an operator must allow."""
+        if self.audit:
+            return Act.AUDIT
+        return Act.LOOK if self.method == "GET" else Act.CHANGE

@@ -121,7 +121,7 @@ class ReviewApi:
 
     async def decide(self, asked: Asked) -> ReviewAnswer:
         body: DecisionBody = asked.body
-        decision = Decision(Input(body.decision), body.by or "operator", body.note)
+        decision = Decision(Input(body.decision), body.by or _name(asked), body.note)
         review = await self._reviews.decide(_id(asked), decision, self._wall_clock())
         if review is None:
             raise _no_such_review()
@@ -175,3 +175,7 @@ def _review(review: Review) -> ReviewAnswer:
         note=review.note,
         seq=str(review.seq),
     )
+
+
+def _name(asked: Asked) -> str:
+    return asked.operator.name if asked.operator is not None else "operator"

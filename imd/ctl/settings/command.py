@@ -23,7 +23,7 @@ EPILOG = """\
 Exit codes: 0 done, and every node runs it; 1 done, but not every node runs it (yet), or somebody else was first; 2
 wrong usage, a wrong value, or not for this operator; 4 im-admin does not answer, or not now.
 """
-#: The issue of every change: nodes have it after half a second, and those that are busy somewhat later.
+#: Nodes run a change within half a second, and one that is busy somewhat later.
 WAIT_S = 5.0
 
 #: What ``add_subparsers`` returns has no public name.
@@ -79,7 +79,7 @@ def _add_gray(own: Add) -> None:
 
 def _command(own: Add, name: str, what: str, run: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = own.add_parser(
-        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG, allow_abbrev=False
     )
     add_arguments(command)
     command.set_defaults(run=lambda arguments: run(Server.of(arguments, os.environ), arguments))

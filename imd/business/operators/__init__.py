@@ -1,0 +1,1 @@
+"""Operators, as business serves them: whose a token is, and what they did."""

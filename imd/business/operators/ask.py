@@ -1,0 +1,124 @@
+"""Whose an operator's token is: asked of im-admin over the bus, and remembered for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+from twisted.internet.defer import TimeoutError
+
+from imd.bus.failures import error_of
+from imd.bus.port import Bus, BusFailure, NoResponder
+from imd.bus.subjects import ADMIN_OPERATOR
+from imd.business.attempts import Attempts
+from imd.kernel.clocks import Clock
+from imd.kernel.errors import AuthFailed, ImError, ServerBusy
+from imd.kernel.eviction import forget_oldest
+from imd.kernel.sharing import SharedQuestions
+from imd.kernel.timeouts import sleep
+from imd.ops.operators import BOOTSTRAP, TOKEN_PREFIX, Operator, Role, token_hash
+from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
+
+#: Spec 24.1, for questions about configuration: how long, how often again, and how long between.
+TIMEOUT_S = 0.5
+_RETRIES = 2
+_RETRY_PAUSE_S = 0.1
+#: A token that was revoked is good for so long on a node that has just asked.
+REMEMBER_S = 10.0
+#: And one that was nobody's is not asked about again for so long.
+REMEMBER_NOBODY_S = 2.0
+MAX_REMEMBERED = 1_000
+#: Questions of one address about tokens that are not remembered; each costs im-admin a look into its database.
+_ASKS_PER_S = 5.0
+_ASK_BURST = 30.0
+_LENGTH = len(TOKEN_PREFIX) + 64
+
+_RETRY_AFTER_MS = 1_000
+
+
+class _Known(NamedTuple):
+    operator: Operator | None
+    until_s: float
+
+
+class BusOperators:
+    """See ``of``; costs no await for a token that was seen lately.
+
+    :param is_own: whether it is the token of this node's own file, which needs nobody to be asked.
+    """
+
+    def __init__(self, *, bus: Bus, is_own: Callable[[str], bool], clock: Clock) -> None:
+        self._bus = bus
+        self._is_own = is_own
+        self._clock = clock
+        self._known: dict[bytes, _Known] = {}
+        self._asking: SharedQuestions[bytes, Operator | None] = SharedQuestions()
+        self._asks = Attempts(
+            rate_per_s=_ASKS_PER_S, burst=_ASK_BURST, what="unknown operators' tokens", clock=clock
+        )
+
+    async def of(self, token: str, address: str) -> Operator:
+        """Whose it is.
+
+        :raises AuthFailed: nobody's. ServerBusy: nobody can say so now, and in doubt nobody is let in.
+            RateLimited: too many tokens that nobody knows, from this address.
+        """
+        if self._is_own(token):
+            return BOOTSTRAP
+        operator: Operator | None = None
+        # What cannot be one is not worth a question.
+        if token.startswith(TOKEN_PREFIX) and len(token) == _LENGTH:
+            operator = await self._operator(token_hash(token), address)
+        if operator is None:
+            raise AuthFailed(
+                "this is for operators: send an operator's token, or that of operator_token_file"
+            )
+        return operator
+
+    async def _operator(self, hashed: bytes, address: str) -> Operator | None:
+        known = self._known.get(hashed)
+        if known is not None and self._clock.seconds() < known.until_s:
+            return known.operator
+        self._asks.check(address)
+        operator = await self._asking.ask(hashed, lambda: self._ask(hashed))
+        for_s = REMEMBER_S if operator is not None else REMEMBER_NOBODY_S
+        self._known.pop(hashed, None)
+        self._known[hashed] = _Known(operator, self._clock.seconds() + for_s)
+        forget_oldest(self._known, MAX_REMEMBERED)
+        return operator
+
+    async def _ask(self, hashed: bytes) -> Operator | None:
+        payload = OperatorCheck(tokenHash=hashed).SerializeToString()
+        for again in range(_RETRIES + 1):
+            if again:
+                await sleep(_RETRY_PAUSE_S, clock=self._clock)
+            try:
+                answer = await self._bus.request(ADMIN_OPERATOR, payload, timeout_s=TIMEOUT_S)
+            except (NoResponder, ImError):
+                # At once, so asking again at once is no use.
+                break
+            except (TimeoutError, BusFailure):
+                continue
+            return _operator(answer)
+        raise _unknown()
+
+
+def _operator(answer: bytes) -> Operator | None:
+    try:
+        verdict = OperatorVerdict.FromString(answer)
+        if verdict.failure.code:
+            raise error_of(verdict.failure, retry_after_ms=_RETRY_AFTER_MS)
+        if not verdict.operatorId:
+            return None
+        return Operator(verdict.operatorId, verdict.name, Role(verdict.role))
+    except (DecodeError, ValueError):
+        # An im-admin of another release, with roles that this one does not know.
+        raise _unknown() from None
+
+
+def _unknown() -> ServerBusy:
+    return ServerBusy(
+        "im-admin does not say whose token this is; that of operator_token_file works without it",
+        retry_after_ms=_RETRY_AFTER_MS,
+    )
