@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import SkipTest
 
 from imd.ops.metrics.catalogue import CATALOGUE
-from imd.ops.metrics.model import Kind
+from imd.ops.metrics.model import EVERY_ROLE, Kind
 
 #: Of prometheus_client's ProcessCollector, on Linux.
 PROCESS = frozenset(
@@ -53,7 +53,25 @@ def exposed() -> Iterator[str]:
 
 
 def metrics_of(expr: str) -> set[str]:
-    """The metrics, and recorded series, that an expression reads."""
-    # Labels, strings and ranges are no metrics; ours and a process's are the only ones there are.
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"", "", expr)
-    return set(re.findall(r"\b(?:\w+:)?(?:imd_|process_)\w+(?::\w+)?|\bup\b", bare))
+    """The metrics, and recorded series, that an expression reads: every name that is no label, function or keyword."""
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|ignoring|on) *\([^)]*\)", " ", expr)
+    names = re.findall(r"\b([A-Za-z_][\w:]*)\b(?! *\()", bare)
+    return set(names) - {"and", "or", "unless", "offset", "bool"}
+
+
+def equalities(expr: str) -> Iterator[tuple[str, str, str]]:
+    """(metric, label, value) of every ``metric{label="value"}``; alternatives one by one."""
+    for metric, matchers in re.findall(r"\b([a-z]\w*)\{([^}]*)\}", expr):
+        for label, values in re.findall(r'(\w+)(?:=~|!=|=)"([^"]*)"', matchers):
+            for value in values.split("|"):
+                yield metric, label, value
+
+
+def label_values(metric: str, label: str) -> tuple[str, ...]:
+    """Every value that the label can have there."""
+    if label == "job":
+        return EVERY_ROLE
+    if label == "instance":
+        return ("$instance",)
+    (known,) = [each for each in CATALOGUE[metric].labels if each.name == label]
+    return known.values or ("node_id",)

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.ops.metrics.catalogue import CATALOGUE
-from tests.ops.promql import exposed, metrics_of, promtool
+from tests.ops.promql import equalities, exposed, label_values, metrics_of, promtool
+from tests.ops.rules import PROMETHEUS, RULES, groups, rules
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMETHEUS = ROOT / "etc" / "prometheus"
-RULES = PROMETHEUS / "rules.yml"
 CASES = Path(__file__).with_name("alerts")
 STEP = "30s"
-
-
-@cache
-def groups() -> dict[str, list[dict[str, Any]]]:
-    """The rules of each group."""
-    listed = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-    return {group["name"]: group["rules"] for group in listed}
-
-
-def rules(kind: str) -> dict[str, dict[str, Any]]:
-    """Name -> rule, of one kind: ``alert`` or ``record``."""
-    found = [rule for group in groups().values() for rule in group if kind in rule]
-    named = {rule[kind]: rule for rule in found}
-    assert len(named) == len(found), "two rules have one name"
-    return named
 
 
 class Case(NamedTuple):
@@ -153,18 +135,3 @@ class Alerts(SynchronousTestCase):
         """docs/alerts.rst has a section for each alert, in the same order, and for no other."""
         text = (ROOT / "docs" / "alerts.rst").read_text(encoding="utf-8")
         self.assertEqual(re.findall(r"^(Imd\w+)\n~+$", text, re.MULTILINE), list(rules("alert")))
-
-
-def equalities(expr: str) -> Iterator[tuple[str, str, str]]:
-    """(metric, label, value) of every ``metric{label="value"}``; alternatives one by one."""
-    for metric, matchers in re.findall(r"\b([a-z]\w*)\{([^}]*)\}", expr):
-        for label, values in re.findall(r'(\w+)(?:=~|!=|=)"([^"]*)"', matchers):
-            for value in values.split("|"):
-                yield metric, label, value
-
-
-def label_values(metric: str, label: str) -> tuple[str, ...]:
-    if label == "job":
-        return ("im", "im-core", "im-business", "im-admin")
-    (known,) = [each for each in CATALOGUE[metric].labels if each.name == label]
-    return known.values or ("node_id",)
