@@ -24,6 +24,8 @@ from tests.dialogue.town import Town
 _CONNECT_S = 60.0
 #: More than a load process may take to look through what it counted.
 _GRACE_S = 30.0
+#: For what goes on all the same, on a machine that has much else to do.
+_GAIN_PATIENCE_S = 30.0
 
 
 class Scenario(NamedTuple):
@@ -109,6 +111,15 @@ class Load:
         before = self.count(name)
         self.run_for(seconds)
         return self.count(name) - before
+
+    def gains(self, more: int, name: str = "stored", *, over_s: float) -> bool:
+        """Whether more than that are counted while a fault lasts: so long, and on a busy machine a while longer."""
+        before = self.count(name)
+        deadline_s = time.monotonic() + over_s + _GAIN_PATIENCE_S
+        self.run_for(over_s)
+        while self.count(name) - before <= more and time.monotonic() < deadline_s:
+            self.run_for(0.5)
+        return self.count(name) - before > more
 
     def stop(self, *, within_s: float) -> None:
         """No more new sends; those that were begun have so long to be settled."""

@@ -23,7 +23,7 @@ class NatsFailures(FailureCase):
             cut = load.count("cut")
             self.ground.cluster.nats.kill()
             load.run_for(3)
-            self.assertGreater(load.gained(FAULT_S), 50)
+            self.assertTrue(load.gains(50, over_s=FAULT_S))
             self.assertEqual(load.count("cut"), cut)
             self.assertEqual(self.login(self.ground.cores[0]), "SERVER_BUSY")
         self.assertGreater(load.outcome["resyncs"], 0)
@@ -33,21 +33,21 @@ class NatsFailures(FailureCase):
         with self.load() as load:
             self.ground.fault("slow", self.ground.links("nats"), delay_s=0.5)
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S), 50)
+            self.assertTrue(load.gains(50, over_s=FAULT_S))
 
     def test_flapping(self) -> None:
         """Away and there by turns."""
         with self.load() as load:
             self.ground.fault("flap", self.ground.links("nats"), on_s=1, off_s=1)
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S * 1.5), 50)
+            self.assertTrue(load.gains(50, over_s=FAULT_S * 1.5))
 
     def test_partitioned(self) -> None:
         """One node of two is cut off, its connection seems alive: both go on, and clients see all in the end."""
         with self.load(ends_first=True) as load:
             self.ground.fault("stall", self.ground.links("nats", self.ground.cores[0]))
             load.run_for(3)
-            self.assertGreater(load.gained(FAULT_S), 50)
+            self.assertTrue(load.gains(50, over_s=FAULT_S))
 
     def test_bound(self) -> None:
         """Who is at the node that is cut off hears of a message all the same, is told how it stands, and to go."""

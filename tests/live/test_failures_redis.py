@@ -17,7 +17,7 @@ class RedisFailures(FailureCase):
         with self.load() as load:
             redis.kill()
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S, "delivered"), 50)
+            self.assertTrue(load.gains(50, "delivered", over_s=FAULT_S))
             self.comes_in(self.ground.cores[0])
 
     def test_slow(self) -> None:
@@ -25,7 +25,7 @@ class RedisFailures(FailureCase):
         with self.load() as load:
             self.ground.fault("slow", self.ground.links("redis"), delay_s=0.2)
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S, "delivered"), 50)
+            self.assertTrue(load.gains(50, "delivered", over_s=FAULT_S))
             self.comes_in(self.ground.cores[0])
 
     def test_flapping(self) -> None:
@@ -33,14 +33,14 @@ class RedisFailures(FailureCase):
         with self.load() as load:
             self.ground.fault("flap", self.ground.links("redis"), on_s=0.7, off_s=0.7)
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S, "delivered"), 50)
+            self.assertTrue(load.gains(50, "delivered", over_s=FAULT_S))
 
     def test_partitioned(self) -> None:
         """One node of two is cut off from it, its connections seem alive: both go on."""
         with self.load() as load:
             self.ground.fault("stall", self.ground.links("redis", self.ground.cores[0]))
             load.run_for(2)
-            self.assertGreater(load.gained(FAULT_S, "delivered"), 50)
+            self.assertTrue(load.gains(50, "delivered", over_s=FAULT_S))
             for node in self.ground.cores:
                 self.comes_in(node)
 
@@ -50,7 +50,7 @@ class RedisFailures(FailureCase):
         with self.load() as load:
             for _ in range(3):
                 _flush(redis)
-                self.assertGreater(load.gained(FAULT_S / 2, "delivered"), 50)
+                self.assertTrue(load.gains(50, "delivered", over_s=FAULT_S / 2))
 
 
 def _flush(redis: RedisServer) -> None:
