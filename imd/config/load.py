@@ -128,6 +128,11 @@ def keys(section: type[Section] = Config, path: str = "") -> Iterator[tuple[str,
             yield path + field.name, field
 
 
+def variable_of(path: str) -> str:
+    """The variable of the environment that stands above a key."""
+    return PREFIX + path.upper().replace(".", "__")
+
+
 def _read(file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
@@ -180,7 +185,7 @@ class _Reading:
         return kind(**values)
 
     def _key(self, field: FieldInfo, given: dict[str, Any], path: str, values: dict[str, Any]) -> None:
-        variable = PREFIX + path.upper().replace(".", "__")
+        variable = variable_of(path)
         value: Any
         if variable in self._overrides:
             value = self._overrides[variable]
@@ -217,5 +222,5 @@ class _Reading:
         known = {key for key, _ in keys(self._kind)}
         for variable in self._overrides:
             path = variable.removeprefix(PREFIX).lower().replace("__", ".")
-            if variable != PREFIX + path.upper().replace(".", "__") or path not in known:
+            if variable != variable_of(path) or path not in known:
                 self._unknown(path, sorted(known), variable=variable)

@@ -29,6 +29,7 @@ from imd.ctl.doctor.finding import Finding, Level
 from imd.ctl.doctor.nats_line import line_to, password_of
 from imd.ctl.doctor.world import World
 from imd.kernel.clocks import system_wall_clock
+from tests.live.certificate import write_certificate
 from tests.live.cluster import new_cluster
 from tests.live.engines import fresh_of
 from tests.live.mariadb import as_root
@@ -96,8 +97,8 @@ class InOneProcess(TestCase):
         self.assertRegex(said, r"^all \d\d checks passed")
 
     async def test_faults(self) -> None:
-        """A server whose configuration was changed behind it, with an open folder and a weak secret: all at once."""
-        server = await running_server(self, settings=FEW)
+        """Configuration and certificate were changed behind a server, its folder is open, a secret weak: all at once."""
+        server = await running_server(self, settings=FEW, tls=True)
         await deferToThread(self._plant, server)
 
     def _plant(self, server: LiveServer) -> None:
@@ -105,13 +106,24 @@ class InOneProcess(TestCase):
         server.config_file.write_text(text + "[limits]\nuser_burts = 3\n")
         server.data_dir.chmod(0o755)
         (server.data_dir / "secrets" / "operator.token").write_text("changeme\n")
+        # Good for a day only, like the one that is served.
+        write_certificate(server.certificate_file, server.folder / "key.pem")
         code, said = doctor("--config", str(server.config_file), "--json")
         found = {
             each["check"]: each for each in json.loads(said)["findings"] if each["level"] in ("warn", "fail")
         }
         self.assertEqual(code, 2)
         self.assertEqual(
-            set(found), {"config.valid", "folder.modes", "secrets.strength", "ports.documented"}, said
+            set(found),
+            {
+                "config.valid",
+                "folder.modes",
+                "secrets.strength",
+                "ports.documented",
+                "tls.expiry",
+                "tls.served",
+            },
+            said,
         )
         self.assertIn("limits.user_burts: is not a key", found["config.valid"]["found"])
         for each in found.values():

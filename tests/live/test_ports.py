@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from imd.config.address import Address, parse_address
-from imd.config.load import PREFIX
+from imd.config.load import PREFIX, variable_of
 from imd.ctl.cluster.engine import free_port
 from imd.ctl.doctor.sockets import listening
 from tests.config.test_listeners import documented
@@ -51,7 +51,7 @@ class Ports(TestCase):
         wanted = {key: Address(default.host, free_port()) for key, default in opened_by_default("im").items()}
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         # Another server may run on this machine: the numbers are others, and nothing else is.
-        environ |= {PREFIX + key.upper().replace(".", "__"): str(address) for key, address in wanted.items()}
+        environ |= {variable_of(key): str(address) for key, address in wanted.items()}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "im"],

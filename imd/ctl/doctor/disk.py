@@ -31,8 +31,7 @@ SLOW_S = 0.05
 _NO_SYNC_S = 5e-6
 _TRIES = 12
 _BLOCK = bytes(4096)
-#: Files that were left by a run that was killed are found by it.
-PROBE_PREFIX = ".imctl-doctor-"
+_PROBE = ".imctl-doctor-{pid}"
 
 
 class Space(NamedTuple):
@@ -106,7 +105,7 @@ def kind_of(folder: Path, proc: Path) -> str:
 
 def synced(folder: Path, *, seconds: Callable[[], float] = time.perf_counter) -> Finding:
     """How long a block takes to the disk."""
-    file = folder / f"{PROBE_PREFIX}{os.getpid()}"
+    file = folder / _PROBE.format(pid=os.getpid())
     try:
         times = _sync_times(file, seconds)
     except OSError as error:
@@ -138,6 +137,8 @@ def sync_time(about: str, median_s: float) -> Finding:
 def _sync_times(file: Path, seconds: Callable[[], float]) -> list[float]:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
+        # At once: what has no name any more is synced like anything else, and stays behind of nobody who is killed.
+        file.unlink()
         times = []
         for _ in range(_TRIES):
             os.pwrite(descriptor, _BLOCK, 0)
@@ -147,4 +148,3 @@ def _sync_times(file: Path, seconds: Callable[[], float]) -> list[float]:
         return times
     finally:
         os.close(descriptor)
-        file.unlink(missing_ok=True)

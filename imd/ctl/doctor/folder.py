@@ -54,11 +54,9 @@ def modes(path: Path) -> Iterator[Finding]:
 def owners(path: Path) -> Iterator[Finding]:
     """Whether all is one user's: of what root made in passing the server cannot use anything."""
     owner = path.stat().st_uid
-    strangers = [each for each in _files(path) if each.stat().st_uid != owner]
-    for each in strangers:
-        yield OWNER.fail(
-            str(each), f"belongs to user {each.stat().st_uid}, the folder to {owner}", f"chown {owner} {each}"
-        )
+    strangers = {each: user for each in _files(path) if (user := _owner(each, owner)) != owner}
+    for each, user in strangers.items():
+        yield OWNER.fail(str(each), f"belongs to user {user}, the folder to {owner}", f"chown {owner} {each}")
     if not strangers:
         yield OWNER.ok(str(path), f"all belongs to user {owner}")
 
@@ -132,6 +130,14 @@ def _mode(path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
         return 0
+
+
+def _owner(path: Path, default: int) -> int:
+    """The user; ``default`` if it is gone, as a log is when its database is closed."""
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return default
 
 
 def _text(path: Path) -> str:

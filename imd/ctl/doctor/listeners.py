@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from imd.config.address import Address, parse_address
-from imd.config.listeners import listeners_of
+from imd.config.listeners import LISTENERS, listeners_of, value_at
+from imd.config.load import variable_of
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.folder import is_held, pid_in
-from imd.ctl.doctor.sockets import Unreadable, command_of, listeners_at, listening
+from imd.ctl.doctor.sockets import Unreadable, command_of, environ_of, listeners_at, listening
 from imd.ctl.doctor.targets import Target
 
 RUNNING = Check("server.running", "what only shows while it runs was not looked at")
@@ -25,61 +26,74 @@ FILES = Check(
 
 #: Databases, engines, the log, and connections that are not let in.
 SPARE_FILES = 500
-#: The commands of twistd; anything else on a port of ours is another program.
-_OURS = ("im", "im-core", "im-business", "im-admin")
+#: The role starts without it, and says so in its log.
+_OPTIONAL = "metrics.listen"
+
+#: A TCP address, or the path of a unix socket.
+Place = Address | str
 
 
 class Wanted(NamedTuple):
-    """A key, and the address there."""
+    """A key, and where it has the role listen; port 0 stands for any."""
 
     path: str
-    address: Address
+    place: Place
 
 
 def server(target: Target, *, proc: Path) -> Iterator[Finding]:
     """Ports and limits of the running server, if it runs; and of what is there if it does not."""
-    wanted = wanted_of(target)
+    wanted = wanted_of(target, {})
     yield from public(target)
-    at = listeners_at(proc, [each.address for each in wanted])
+    at = listeners_at(proc, [each.place for each in wanted if isinstance(each.place, Address)])
     pids = servers_of(target, at, proc)
     if not pids:
         yield from taken(target.name, wanted, at, proc)
-        yield RUNNING.note(target.name, "does not run here, or belongs to another user",
-                           "to have its ports and limits looked at, run this as root or as its user while it runs")  # fmt: skip
-        yield files(target.name, needed_files(target), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        yield RUNNING.note(
+            target.name,
+            "does not run here, or belongs to another user",
+            "to have its ports and limits looked at, run this as root or as its user while it runs",
+        )
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        yield files(f"{target.name}, started as this was", needed_files(target), hard)
         return
     yield RUNNING.ok(target.name, f"runs as process {', '.join(map(str, sorted(pids)))}")
     for pid in sorted(pids):
         about = f"{target.name}, process {pid}"
         try:
             addresses, paths = listening(proc, pid)
+            # What its environment says stands above the file; workers are told apart by it.
+            yield from ports(about, wanted_of(target, environ_of(proc, pid)), {*addresses, *paths})
         except Unreadable as error:
             yield RUNNING.note(about, str(error), "run this as root, or as the server's user")
             continue
-        yield from ports(about, wanted, addresses, paths)
         limit = limit_of(proc, pid)
         if limit:
             yield files(about, needed_files(target), limit)
 
 
-def wanted_of(target: Target) -> list[Wanted]:
-    """Where it should listen; ports that the system chooses are not known."""
+def wanted_of(target: Target, environ: Mapping[str, str]) -> list[Wanted]:
+    """Where it should listen, with such an environment of its process."""
     found = []
-    for listener, text in listeners_of(target.config):
-        if listener.path not in target.examined.broken:
-            address = parse_address(text)
-            if address.port:
-                found.append(Wanted(listener.path, address))
+    node_id = environ.get(variable_of("node_id"), str(target.config.node_id))
+    for listener in LISTENERS:
+        text = value_at(target.config, listener.path)
+        if text is None or listener.path in target.examined.broken:
+            continue
+        text = environ.get(variable_of(listener.path), text)
+        if "/" in text:
+            found.append(Wanted(listener.path, text.replace("{node_id}", node_id)))
+        elif text:
+            found.append(Wanted(listener.path, parse_address(text)))
     return found
 
 
 def servers_of(target: Target, at: Mapping[Address, set[int]], proc: Path) -> set[int]:
-    """The processes of this role: whoever holds the data folder, or listens where it should and is a twistd."""
+    """The processes of this role: whoever holds the data folder, or listens where it should, and is its twistd."""
     if target.role == "im":
         folder = Path(target.config.data_dir)
-        pid = pid_in(folder)
-        return {pid} if pid and is_held(folder) and (proc / str(pid)).exists() else set()
-    pids = {pid for each in at.values() for pid in each}
+        pids = {pid_in(folder)} if is_held(folder) else set()
+    else:
+        pids = {pid for each in at.values() for pid in each}
     return {pid for pid in pids if target.role in command_of(proc, pid).split()}
 
 
@@ -89,7 +103,7 @@ def public(target: Target) -> Iterator[Finding]:
     for listener, text in listeners_of(target.config):
         if listener.path in target.examined.broken or listener.tls:
             continue
-        if parse_address(text).is_public:
+        if "/" not in text and parse_address(text).is_public:
             open_ones.append(f"{listener.path} = {text}")
     if open_ones:
         yield PUBLIC.note(
@@ -105,39 +119,56 @@ def taken(
     about: str, wanted: Collection[Wanted], at: Mapping[Address, set[int]], proc: Path
 ) -> Iterator[Finding]:
     """Ports of a server that does not run, on which somebody listens."""
-    held = [each for each in wanted if each.address in at]
-    for each in held:
-        pids = ", ".join(f"process {pid} ({command_of(proc, pid)[:80]})" for pid in sorted(at[each.address]))
-        yield TAKEN.fail(
+    held = [each for each in wanted if each.place in at]
+    for path, address in held:
+        assert isinstance(address, Address)
+        pids = ", ".join(f"process {pid} ({command_of(proc, pid)[:80]})" for pid in sorted(at[address]))
+        report, means = (TAKEN.warn, "it will have no metrics") if path == _OPTIONAL else (TAKEN.fail, "")
+        yield report(
             about,
-            f"{each.path} = {each.address} is taken by {pids or 'a process of another user'}",
-            f"stop that, or give {each.path} another port",
+            f"{path} = {address} is taken by {pids or 'a process of another user'}",
+            f"stop that, or give {path} another port",
+            means=means,
         )
     if not held:
         yield TAKEN.ok(about, "its ports are free")
 
 
-def ports(
-    about: str, wanted: Collection[Wanted], addresses: Collection[Address], paths: Collection[str]
-) -> Iterator[Finding]:
-    """:param addresses: on which the server listens; ``paths``: unix sockets."""
-    expected = {each.address for each in wanted}
-    missing = [each for each in wanted if each.address not in addresses]
-    more = sorted(address for address in addresses if address not in expected)
-    for each in missing:
+def ports(about: str, wanted: Collection[Wanted], open_places: Collection[Place]) -> Iterator[Finding]:
+    """What should be open, against what is."""
+    missing, more = compared(wanted, open_places)
+    for path, place in missing:
         yield PORTS.fail(
             about,
-            f"nothing listens on {each.path} = {each.address}",
+            f"nothing listens on {path} = {place}",
             "restart the server if its file was changed since; else see in its log why the port could not be had",
         )
-    for what in [*map(str, more), *sorted(paths)]:
+    for place in more:
         yield PORTS.warn(
             about,
-            f"listens on {what}, which its configuration does not name",
-            "restart the server if its file was changed since; else find out what opened it (ss -ltnp)",
+            f"listens on {place}, which its configuration does not name",
+            "restart the server if its file was changed since; else find out what opened it (ss -ltnp, ss -lxp)",
         )
-    if not missing and not more and not paths:
-        yield PORTS.ok(about, f"listens on {', '.join(map(str, sorted(expected)))}, and nowhere else")
+    if not missing and not more:
+        yield PORTS.ok(about, f"listens on {', '.join(sorted(map(str, open_places)))}, and nowhere else")
+
+
+def compared(wanted: Collection[Wanted], open_places: Collection[Place]) -> tuple[list[Wanted], list[Place]]:
+    """What is not open and should be, and what is and should not."""
+    more = sorted(set(open_places) - {each.place for each in wanted}, key=str)
+    missing = []
+    for each in wanted:
+        if each.place in open_places:
+            continue
+        any_port = [
+            place for place in more
+            if isinstance(place, Address) and place._replace(port=0) == each.place
+        ]  # fmt: skip
+        if any_port:
+            more.remove(any_port[0])
+        else:
+            missing.append(each)
+    return missing, more
 
 
 def needed_files(target: Target) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pymongo import MongoClient
@@ -19,6 +19,7 @@ from imd.ctl.doctor.clocks import Instant, skew
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.floors import dotted
 from imd.ctl.doctor.world import World
+from imd.storage.mongo_primary import MAX_HOSTS
 
 REACHED = Check("mongo.reached", "without a majority of its members no message is stored")
 LOGIN = Check("mongo.login", "im-core does not start")
@@ -55,6 +56,8 @@ class Member(NamedTuple):
     error: str = ""
     #: Whether somebody who has not logged in may list the databases.
     is_open: bool = False
+    #: Whether nobody else is on the way to it.
+    local: bool = False
     instant: Instant | None = None
 
 
@@ -89,9 +92,8 @@ def of_member(member: Member) -> Iterator[Finding]:
         )
         return
     yield REACHED.ok(about, "answers")
-    local = is_this_machine(parse_host(member.address)[0])
     if member.is_open:
-        report = GUARDED.warn if local else GUARDED.fail
+        report = GUARDED.warn if member.local else GUARDED.fail
         yield report(about, "lists its databases to whoever connects",
                      "start it with --auth or --keyFile, and make users")  # fmt: skip
     else:
@@ -273,7 +275,7 @@ def _members(config: Mongo, world: World) -> list[Member]:
     """Those that are named here, and those that they name."""
     asked: dict[str, Member] = {}
     waiting = list(config.hosts)
-    while waiting:
+    while waiting and len(asked) < MAX_HOSTS:
         address = waiting.pop(0)
         if address not in asked:
             asked[address] = member = _member(address, config, world)
@@ -282,16 +284,24 @@ def _members(config: Mongo, world: World) -> list[Member]:
 
 
 def _member(address: str, config: Mongo, world: World) -> Member:
-    host, port = parse_host(address)
     try:
+        host, port = parse_host(address)
         with MongoClient[Document](host, port, directConnection=True, **_options(config)) as client:
             # A hello of our own: the driver's have not this one's time.
             asked_ms = world.wall_clock()
             hello = client.admin.command("hello", compression=["zlib"])
             answered_ms = world.wall_clock()
-            instant = Instant(asked_ms, answered_ms, hello["localTime"].timestamp() * 1000)
-            return Member(address, hello, _version(client), is_open=_lists_databases(client), instant=instant)
-    except (PyMongoError, OSError, ValueError) as error:
+            said: datetime = hello["localTime"]
+            instant = Instant(asked_ms, answered_ms, said.replace(tzinfo=UTC).timestamp() * 1000)
+            return Member(
+                address,
+                hello,
+                _version(client),
+                is_open=_lists_databases(client),
+                local=is_this_machine(host),
+                instant=instant,
+            )
+    except (PyMongoError, OSError, ValueError, KeyError) as error:
         return Member(address, {}, error=str(error)[:300])
 
 

@@ -34,6 +34,8 @@ CALL_TIMEOUT_S = 3.0
 TIMEOUT_S = 15.0
 _PINGS = 15
 _READ_BYTES = 65_536
+#: INFO is the longest, some KiB; whatever sends more is no Redis.
+_ANSWER_BYTES = 1024 * 1024
 
 
 class Refused(Exception):
@@ -162,10 +164,12 @@ class Line:
     def ask(self, *words: str) -> Any:
         """:raises Refused: the server said no."""
         self._socket.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub knows one word only
+        received = 0
         while (reply := self._reader.gets()) is False:
             data = self._socket.recv(_READ_BYTES)
-            if not data:
-                raise EOFError("it hung up")
+            received += len(data)
+            if not data or received > _ANSWER_BYTES:
+                raise EOFError("its answer has no end" if data else "it hung up")
             self._reader.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise Refused(str(reply))

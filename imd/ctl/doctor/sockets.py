@@ -64,6 +64,18 @@ def command_of(proc: Path, pid: int) -> str:
         return ""
 
 
+def environ_of(proc: Path, pid: int) -> dict[str, str]:
+    """With what a process was started.
+
+    :raises Unreadable: it is another user's.
+    """
+    try:
+        lines = (proc / str(pid) / "environ").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError as error:
+        raise Unreadable(f"/proc/{pid}/environ: {error.strerror}") from None
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
 def _covers(listened: Address, wanted: Address) -> bool:
     return listened.port == wanted.port and listened.host in (wanted.host, "0.0.0.0", "::")  # noqa: S104 - compared only
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imd.config.load import PREFIX, ConfigError, Examined, examine, keys
+from imd.config.load import ConfigError, Examined, examine, keys, variable_of
 from imd.config.section import Section
 from imd.config.sections import AdminConfig, BusinessConfig, Config, CoreConfig
 from imd.ctl.doctor.finding import Check, Finding
@@ -175,5 +175,5 @@ def _keys_in(file: str) -> set[str]:
 
 
 def _known(environ: Mapping[str, str], kind: type[Section]) -> dict[str, str]:
-    names = {PREFIX + path.upper().replace(".", "__") for path, _ in keys(kind)}
+    names = {variable_of(path) for path, _ in keys(kind)}
     return {name: value for name, value in environ.items() if name in names}

@@ -111,7 +111,10 @@ class Mongo(SynchronousTestCase):
 
     def test_member(self) -> None:
         """Open to strangers; zlib in a release that leaks by it; too old."""
-        local, far = Member("127.0.0.1:1", {"ok": 1}, (8, 0, 17)), Member("db:1", {"ok": 1}, (8, 0, 17))
+        local, far = (
+            Member("127.0.0.1:1", {"ok": 1}, (8, 0, 17), local=True),
+            Member("db:1", {"ok": 1}, (8, 0, 17)),
+        )
         self.assertEqual(bad(mongo.of_member(far)), {})
         self.assertEqual(bad(mongo.of_member(local._replace(is_open=True))), {"mongo.guarded": Level.WARN})
         self.assertEqual(bad(mongo.of_member(far._replace(is_open=True))), {"mongo.guarded": Level.FAIL})

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.config.address import Address
 from imd.ctl.doctor import listeners
 from imd.ctl.doctor.finding import Finding, Level
-from imd.ctl.doctor.listeners import Wanted
+from imd.ctl.doctor.listeners import Place, Wanted
 from imd.ctl.doctor.sockets import Unreadable, listeners_at, listening
 from imd.ctl.doctor.targets import Target, targets_of
 
@@ -66,20 +66,32 @@ class Ports(SynchronousTestCase):
 
     wanted = (Wanted("listen.tcp", Address("127.0.0.1", 7700)), Wanted("listen.http", Address("::1", 7780)))
 
-    def found(self, *addresses: Address, paths: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-        return bad(*listeners.ports("im", self.wanted, set(addresses), set(paths)))
+    def found(self, *places: Place) -> list[tuple[str, str]]:
+        return bad(*listeners.ports("im", self.wanted, set(places)))
 
     def test_as_it_should_be(self) -> None:
         """All that is configured, and nothing else."""
-        self.assertEqual(self.found(*(each.address for each in self.wanted)), [])
+        self.assertEqual(self.found(*(each.place for each in self.wanted)), [])
 
     def test_missing_and_more(self) -> None:
         """A port that is closed, one on all addresses instead of one, and a unix socket: each is told."""
-        found = self.found(Address("0.0.0.0", 7700), Address("::1", 7780), paths=("/run/x",))
+        found = self.found(Address("0.0.0.0", 7700), Address("::1", 7780), "/run/x")
         self.assertEqual([check for check, _ in found], ["ports.documented"] * 3)
         self.assertIn("nothing listens on listen.tcp = 127.0.0.1:7700", found[0][1])
-        self.assertIn("0.0.0.0:7700", found[1][1])
-        self.assertIn("/run/x", found[2][1])
+        self.assertIn("/run/x", found[1][1])
+        self.assertIn("0.0.0.0:7700", found[2][1])
+
+    def test_any_port(self) -> None:
+        """Port 0 is whichever the system gave, on that address; a unix socket is known by its path."""
+        wanted = [Wanted("listen.tcp", Address("127.0.0.1", 0)), Wanted("manhole.listen", "/run/imd.sock")]
+        cases: tuple[tuple[list[Place], int, int], ...] = (
+            ([Address("127.0.0.1", 4711), "/run/imd.sock"], 0, 0),
+            ([Address("0.0.0.0", 4711)], 2, 1),
+            ([Address("127.0.0.1", 1), Address("127.0.0.1", 2)], 1, 1),
+        )
+        for there, missing, more in cases:
+            found = listeners.compared(wanted, there)
+            self.assertEqual([len(each) for each in found], [missing, more], there)
 
     def test_files(self) -> None:
         """Fewer open files than connections."""
