@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ctl.cli import run
-from imd.ctl.exits import SOURCE, USAGE
+from imd.ctl.exits import TARGET, USAGE
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 STORY: dict[str, Any] = {
@@ -106,14 +106,16 @@ class Explain(SynchronousTestCase):
     def test_refusals(self) -> None:
         """Each trouble has a line that says what to do, never the token, never a traceback."""
         error = json.dumps({"error": {"message": "nobody has this id or handle"}}).encode()
+        gone = json.dumps({"error": {"message": "there is nothing at this path"}}).encode()
         for status, body, code, words in (
             (404, error, USAGE, "nobody has this id"),
-            (401, error, USAGE, "does not take the token"),
-            (503, error, SOURCE, "nobody has this id"),
-            (200, b"<html>", SOURCE, "no imd"),
-            (200, b"[]", SOURCE, "no imd"),
-            (200, b"{}", SOURCE, "no imd"),
-            (502, b"", SOURCE, "no imd"),
+            (404, gone, USAGE, "is it im-business"),
+            (401, error, USAGE, "is nobody's"),
+            (503, error, TARGET, "nobody has this id"),
+            (200, b"<html>", TARGET, "no im-business"),
+            (200, b"[]", TARGET, "no im-business"),
+            (200, b"{}", TARGET, "does not answer as"),
+            (502, b"", TARGET, "no im-business"),
         ):
             given, said = self.explain(status=status, body=body)
             self.assertEqual((given, said.count("\n")), (code, 1), (status, body, said))
@@ -123,8 +125,9 @@ class Explain(SynchronousTestCase):
     def test_unreachable(self) -> None:
         """No server, no token, no such scheme: told, with the option that would help."""
         for option, code, words in (
-            ("--server=http://127.0.0.1:1", SOURCE, "--server"),
+            ("--server=http://127.0.0.1:1", TARGET, "--server"),
             ("--server=ftp://127.0.0.1", USAGE, "--server"),
+            ("--server=http://192.0.2.1", USAGE, "--allow-plaintext"),
             ("--server=http://127.0.0.1:x", USAGE, "--server"),
             ("--token-file=/nowhere/token", USAGE, "--token-file"),
             ("--ca-file=/nowhere/ca.pem", 1, "did not get it"),

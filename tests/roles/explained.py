@@ -13,8 +13,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.gateway.session import Session
-from imd.ctl.explain.ask import Story
-from imd.ctl.explain.command import lines
+from imd.ctl.explain.command import Story, lines
 from imd.kernel.ids import direct_conversation_id
 from imd.pb.delivery_pb2 import Ack, DeliverAck, Receipt
 from imd.pb.envelope_pb2 import Envelope

@@ -17,6 +17,7 @@ from imd.business.explain.steps import steps_of
 from imd.business.explain.verdict import judge
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import ServerBusy
+from imd.ops.operators import Operator
 from imd.pb.explain_pb2 import ExplainNodeAnswer, ExplainNodeQuery, ExplainStoredAnswer
 
 #: Sessions are asked for from so long before the message on.
@@ -45,18 +46,21 @@ class ExplainMessage:
         self._audit = audit
         self._wall_clock = wall_clock
 
-    async def __call__(self, message: str, user: str) -> Story:
+    async def __call__(self, message: str, user: str, *, asking: Operator | None) -> Story:
         """:raises PayloadInvalid: it is no name of a message. ``NoSuchUser``, ``ServerBusy`` (the database)."""
         asked = MessageName.parse(message)
         receiver = await self._backgrounds.person(user)
         self._audit.record(
             AuditEntry(
-                "operator.explain",
+                "operator.explainMessage",
                 DONE,
+                actor_id=asking.id if asking is not None else 0,
                 subject_id=receiver.account.user_id if receiver is not None else 0,
                 conversation_id=asked.conversation_id,
                 level=LOW,
-                detail=json.dumps({"message": message}),
+                detail=json.dumps(
+                    {"message": message, "operator": asking.name if asking is not None else ""}
+                ),
             )
         )
         if receiver is None:

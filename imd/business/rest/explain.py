@@ -61,7 +61,7 @@ class ExplainApi:
         ]  # fmt: skip
 
     async def explain(self, asked: Asked) -> ExplainAnswer:
-        story = await self._explain(_text(asked, "message"), _text(asked, "user"))
+        story = await self._explain(_text(asked, "message"), _text(asked, "user"), asking=asked.operator)
         return _answer(story)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from imd.ctl.exits import CHECK_FAILED, OK
-from imd.ctl.explain.ask import Story, ask
+from imd.ctl.exits import CHECK_FAILED, OK, TARGET, CommandFailed
+from imd.ctl.server import BUSINESS, Server, add_arguments, printable
 
 DESCRIPTION = """\
 Tell what became of a message for one receiver: when it came in and by which node, who decided what about it, where it is
@@ -22,13 +23,31 @@ EPILOG = """\
 MESSAGE is a server message id, CONVERSATION:SEQ, or CONVERSATION/SENDER_ID/CLIENT_MSG_ID (the one to use for what was
 never stored). USER is an id or a handle.
 
-Exit codes: 0 the receiver got it, 1 did not, 2 that is not known (or wrong usage), 3 the server cannot be asked.
+Exit codes: 0 the receiver got it, 1 did not, 2 that is not known (or wrong usage), 4 the server cannot be asked.
 """
 #: There is no record of it, or it is not sure.
 NOT_KNOWN = 2
 _CODES = {"yes": OK, "no": CHECK_FAILED}
-DEFAULT_SERVER = "http://127.0.0.1:8080"
-DEFAULT_TOKEN_FILE = "imd-data/secrets/operator.token"
+
+
+class Step(Struct):
+    """As REST tells it."""
+
+    at: int
+    where: str
+    what: str
+    text: str
+
+
+class Story(Struct):
+    """As REST tells it, so far as it is printed."""
+
+    got: str
+    reason: str
+    verdict: str
+    advice: str
+    steps: list[Step]
+    gaps: list[str]
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,38 +61,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("message", metavar="MESSAGE")
     command.add_argument("user", metavar="USER")
-    environ = os.environ
-    command.add_argument(
-        "--server",
-        default=environ.get("IMCTL_SERVER", DEFAULT_SERVER),
-        metavar="URL",
-        help="of im-business, or im; $IMCTL_SERVER, else %(default)s",
-    )
-    command.add_argument(
-        "--token-file",
-        type=Path,
-        default=Path(environ.get("IMCTL_TOKEN_FILE", DEFAULT_TOKEN_FILE)),
-        metavar="FILE",
-        help="the operators' token; $IMCTL_TOKEN_FILE, else %(default)s",
-    )
-    command.add_argument(
-        "--ca-file", default="", metavar="FILE", help="the authority of its https certificate"
-    )
-    command.add_argument("--json", action="store_true", help="as REST answers it, for programs")
+    add_arguments(command, BUSINESS)
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
-    story, raw = ask(
-        server=arguments.server,
-        token_file=arguments.token_file,
-        ca_file=arguments.ca_file,
-        message=arguments.message,
-        user=arguments.user,
-    )
+    server = Server.of(arguments, os.environ, BUSINESS)
+    answer = server.get("/operator/explain", message=arguments.message, user=arguments.user)
+    try:
+        story = msgspec.convert(answer, type=Story)
+    except msgspec.ValidationError as error:
+        raise CommandFailed(TARGET, f"the server does not answer as this imctl expects: {error}") from None
     if arguments.json:
-        print(msgspec.json.format(raw).decode())
+        print(json.dumps(answer, indent=2))
     else:
         print("\n".join(lines(story)))
     return _CODES.get(story.got, NOT_KNOWN)
@@ -90,11 +91,6 @@ def lines(story: Story) -> Iterator[str]:
     width = max((len(step.what) for step in story.steps), default=0)
     for step in story.steps:
         yield f"{_time(step.at)}  {step.where or '-':10} {step.what:{width}}  {printable(step.text)}"
-
-
-def printable(text: str) -> str:
-    """What people wrote must not move the cursor of who reads about it."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _time(at_ms: int) -> str:

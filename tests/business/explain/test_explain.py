@@ -90,8 +90,8 @@ class Explain(WorldCase):
         self.explained("c:1")
         self.world.operate("GET", "/explain?message=c:1&user=nobody")
         self.world.clock.pump([0.0] * 6)
-        events = self.world.call("GET", "/operator/audit?action=operator.explain", token=OPERATOR_TOKEN).json[
-            "events"
-        ]
+        events = self.world.call(
+            "GET", "/operator/audit?action=operator.explainMessage", token=OPERATOR_TOKEN
+        ).json["events"]
         self.assertEqual([event["subjectId"] for event in events], ["0", self.bob["userId"]])
         self.assertIn("c:1", events[0]["detail"])
