@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 EXPECTED = "IP:PORT, such as 127.0.0.1:7700, 0.0.0.0:7700 or [::]:7700"
+EXPECTED_NETWORK = (
+    "an address or a network without bits behind its mask, such as 127.0.0.1, 10.1.2.0/24 or fd00::/8"
+)
 EXPECTED_HOST = "HOST:PORT, such as 127.0.0.1:4222 or db.example.com:3306"
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -70,6 +73,20 @@ def parse_host(text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
         raise ValueError("has no port from 1 to 65535")
     return host, int(port)
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """A network, or one address.
+
+    :raises ValueError: says what is wrong with it.
+    """
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network") from None
+    if not network.prefixlen:
+        raise ValueError(f"{text} is everybody")
+    return network
 
 
 def is_this_machine(host: str) -> bool:

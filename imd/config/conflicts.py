@@ -9,7 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from imd.config.address import EXPECTED, EXPECTED_HOST, Address, is_this_machine, parse_address, parse_host
+from imd.config.address import (
+    EXPECTED,
+    EXPECTED_HOST,
+    EXPECTED_NETWORK,
+    Address,
+    is_this_machine,
+    parse_address,
+    parse_host,
+    parse_network,
+)
 from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.log import of_log
@@ -24,10 +33,12 @@ from imd.config.sections import (
     Accounts,
     AdminConfig,
     BusinessConfig,
+    BusinessListen,
     Config,
     CoreConfig,
     CoreListen,
     Gateway,
+    Listen,
     LoginPolicy,
     Node,
     Tls,
@@ -39,6 +50,7 @@ TOKEN_SECRET_BYTES = 32
 
 #: Plain listeners, and what to use instead.
 _ENCRYPTED = {"tcp": "listen.tls", "http": "listen.https"}
+_FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
 _LISTENERS = ("tcp", "tls", "http", "https")
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+\Z")
 _NATS = re.compile(r"(?:nats|tls)://([^/\s?#@]+)\Z")
@@ -115,6 +127,8 @@ def _of_role(config: Config | CoreConfig | BusinessConfig | AdminConfig) -> Iter
 def _of_clients(listen: _Listen, tls: Tls) -> Iterator[Conflict]:
     given = {name: text for name in _LISTENERS if (text := getattr(listen, name, ""))}
     yield from _listen(listen, given)
+    if isinstance(listen, Listen | CoreListen | BusinessListen):
+        yield from _proxies(listen)
     yield from _tls(given, tls)
 
 
@@ -144,6 +158,23 @@ def _listen(listen: _Listen, given: dict[str, str]) -> Iterator[Conflict]:
             f"listens nowhere; expected at least one of {', '.join(names)}",
             tuple(f"listen.{name}" for name in names),
         )
+
+
+def _proxies(listen: Listen | CoreListen | BusinessListen) -> Iterator[Conflict]:
+    if listen.forwarded_header not in _FORWARDED_HEADERS:
+        yield Conflict(
+            "listen.forwarded_header",
+            f"is {listen.forwarded_header!r}; expected one of {', '.join(_FORWARDED_HEADERS)}",
+        )
+    for index, text in enumerate(listen.trusted_proxies):
+        try:
+            parse_network(text)
+        except ValueError as error:
+            yield Conflict(
+                f"listen.trusted_proxies[{index}]",
+                f"{error}; expected {EXPECTED_NETWORK}",
+                ("listen.trusted_proxies",),
+            )
 
 
 def _shared_ports(listen: CoreListen) -> Iterator[Conflict]:

@@ -32,6 +32,11 @@ class Listen(Section, frozen=True):
     """The same over TLS; needs [tls]."""
     allow_public_plaintext: bool = False
     """Permit tcp and http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+    trusted_proxies: list[str] = field(default_factory=list)
+    """Networks of your own proxies. Connections from there must begin with a PROXY header (version 1 or 2) on tcp and tls,
+    and are believed in forwarded_header on http and https; from elsewhere nothing of the kind is believed."""
+    forwarded_header: str = "X-Forwarded-For"
+    """The one that your proxies set: X-Forwarded-For or Forwarded. The other one is whatever a client wrote."""
 
 
 class CoreListen(Section, frozen=True):
@@ -48,6 +53,11 @@ class CoreListen(Section, frozen=True):
     """The same over TLS; needs [tls]."""
     allow_public_plaintext: bool = False
     """Permit tcp and http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+    trusted_proxies: list[str] = field(default_factory=list)
+    """Networks of your own proxies. Connections from there must begin with a PROXY header (version 1 or 2) on tcp and tls,
+    and are believed in forwarded_header on http and https; from elsewhere nothing of the kind is believed."""
+    forwarded_header: str = "X-Forwarded-For"
+    """The one that your proxies set: X-Forwarded-For or Forwarded. The other one is whatever a client wrote."""
     reuse_port: bool = False
     """Let several nodes of this machine share these ports (SO_REUSEPORT); the kernel deals out connections, and
     any of the nodes answers /readyz. `twistd im-core --workers N` sets it by itself."""
@@ -62,6 +72,10 @@ class BusinessListen(Section, frozen=True):
     """The same over TLS; needs [tls]."""
     allow_public_plaintext: bool = False
     """Permit http on an address that others can reach, without TLS (behind a proxy that adds it)."""
+    trusted_proxies: list[str] = field(default_factory=list)
+    """Networks of your own proxies: these are believed in forwarded_header, others are not."""
+    forwarded_header: str = "X-Forwarded-For"
+    """The one that your proxies set: X-Forwarded-For or Forwarded. The other one is whatever a client wrote."""
 
 
 class AdminListen(Section, frozen=True):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.server import Site
+
+from imd.wire.trusted_proxies import TrustedProxies
 
 #: What was written to a connection that is closed for being slow has so long to leave.
 LINGER_S = 5.0
@@ -18,6 +21,8 @@ LINGER_S = 5.0
 MAX_CONNECTIONS = 4_000
 #: The body of a ``SmallRequest``.
 SMALL_BODY_BYTES = 64 * 1024
+#: Every client is where its connection comes from.
+NO_PROXIES = TrustedProxies()
 
 
 class SteadyChannel(HTTPChannel):
@@ -56,8 +61,9 @@ class SteadySite(Site):
 
     protocol = SteadyChannel  # type: ignore[assignment]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, proxies: TrustedProxies = NO_PROXIES, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._proxies = proxies
         self._open: set[SteadyChannel] = set()
         self._looked_at = 0
 
@@ -76,6 +82,17 @@ class SteadySite(Site):
             return False
         self._open.add(channel)
         return True
+
+    def getResourceFor(self, request: Request) -> Any:
+        """What serves the request, which learns where its client is (``getClientAddress``)."""
+        if self._proxies:
+            peer = getattr(request.client, "host", "")
+            values = request.requestHeaders.getRawHeaders(self._proxies.header, [])
+            client = self._proxies.client_of(peer, ",".join(values))
+            if client != peer:
+                kind = IPv6Address if ":" in client else IPv4Address
+                request.client = kind("TCP", client, 0)
+        return super().getResourceFor(request)  # type: ignore[no-untyped-call]
 
     def left(self, channel: SteadyChannel) -> None:
         """The connection has ended."""

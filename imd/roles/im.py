@@ -34,6 +34,7 @@ from imd.roles.listeners import (
     http_listeners,
     http_site,
     native_listeners,
+    trusted_proxies,
     websocket,
 )
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -106,13 +107,15 @@ def build(
     settings.seen.on_changed(core.in_force.change)
     readiness = Readiness({})
     listen = config.listen
+    proxies = trusted_proxies(config.listen)
     site = http_site(
         {
             "api": WithSettings(admin=own.api, api=business.api),
-            "ws": websocket(core.gateway, settings=config.gateway, reactor=reactor),
+            "ws": websocket(core.gateway, settings=config.gateway, proxies=proxies, reactor=reactor),
         },
         readiness=readiness,
         reactor=reactor,
+        proxies=proxies,
         request_factory=business.request_factory,
     )
     reporting = Tasks()

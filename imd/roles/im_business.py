@@ -12,7 +12,7 @@ from imd.ops.health import Readiness
 from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
-from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.listeners import http_addresses, http_listeners, http_site, trusted_proxies
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
@@ -54,7 +54,11 @@ def build(
         {"bus": bus.is_connected, "invalidations": bus.is_caught_up, "database": database.is_well}
     )
     site = http_site(
-        {"api": business.api}, readiness=readiness, reactor=reactor, request_factory=business.request_factory
+        {"api": business.api},
+        readiness=readiness,
+        reactor=reactor,
+        proxies=trusted_proxies(config.listen),
+        request_factory=business.request_factory,
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),

@@ -26,6 +26,7 @@ from imd.roles.listeners import (
     http_listeners,
     http_site,
     native_listeners,
+    trusted_proxies,
     websocket,
 )
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -73,10 +74,12 @@ def build(
     readiness = Readiness(checks)
     core.gateway.takes_sessions = readiness.is_ready
     core.gateway.is_degraded = lambda: not bus.is_connected()
+    proxies = trusted_proxies(config.listen)
     site = http_site(
-        {"ws": websocket(core.gateway, settings=config.gateway, reactor=reactor)},
+        {"ws": websocket(core.gateway, settings=config.gateway, proxies=proxies, reactor=reactor)},
         readiness=readiness,
         reactor=reactor,
+        proxies=proxies,
     )
     settings = build_node_settings(
         config,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,19 +17,31 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
 from imd.config import sections
-from imd.config.address import parse_address
+from imd.config.address import parse_address, parse_network
 from imd.config.sections import Tls
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.listen import BACKLOG, Listener
+from imd.core.gateway.proxied import ProxiedFactory
 from imd.core.gateway.tcp import DirectPort, SparingPort
 from imd.core.gateway.websocket import WebSocketLinkFactory, websocket_resource
 from imd.kernel.errors import StartupError
 from imd.kernel.lifecycle import Stage
 from imd.ops.health import Alive, Readiness, Ready
-from imd.ops.site import SteadySite
+from imd.ops.site import NO_PROXIES, SteadySite
+from imd.wire.trusted_proxies import TrustedProxies
 
 #: An HTTP request must be complete by then; an open WebSocket is the gateway's.
 HTTP_REQUEST_TIMEOUT_S = 30
+
+
+class BehindProxies(Protocol):
+    """What [listen] says of proxies."""
+
+    @property
+    def trusted_proxies(self) -> Sequence[str]: ...
+
+    @property
+    def forwarded_header(self) -> str: ...
 
 
 class HttpAddresses(Protocol):
@@ -42,7 +54,7 @@ class HttpAddresses(Protocol):
     def https(self) -> str: ...
 
 
-class ClientAddresses(HttpAddresses, Protocol):
+class ClientAddresses(HttpAddresses, BehindProxies, Protocol):
     """Of a role that has a gateway."""
 
     @property
@@ -67,8 +79,15 @@ def native_listeners(
     listen: ClientAddresses, *, tls: Tls, reactor: Any, tcp: IProtocolFactory, shared: bool = False
 ) -> list[tuple[str, Stage]]:
     """The same for tcp and tls."""
-    ports = _Ports(tls=tls, reactor=reactor, shared=shared)
+    ports = _Ports(tls=tls, reactor=reactor, shared=shared, proxies=trusted_proxies(listen))
     return _stages(("tcp", listen.tcp, ports.direct, tcp), ("tls", listen.tls, ports.secure, tcp))
+
+
+def trusted_proxies(listen: BehindProxies) -> TrustedProxies:
+    """The networks of [listen]."""
+    return TrustedProxies(
+        [parse_network(text) for text in listen.trusted_proxies], header=listen.forwarded_header
+    )
 
 
 def http_site(
@@ -76,6 +95,7 @@ def http_site(
     *,
     readiness: Readiness,
     reactor: Any,
+    proxies: TrustedProxies = NO_PROXIES,
     request_factory: type[Request] | None = None,
 ) -> SteadySite:
     """``children`` by their first path segment, beside /healthz and /readyz."""
@@ -85,7 +105,7 @@ def http_site(
     root.putChild(b"healthz", Alive())
     root.putChild(b"readyz", Ready(readiness))
     more = {} if request_factory is None else {"requestFactory": request_factory}
-    return SteadySite(root, timeout=HTTP_REQUEST_TIMEOUT_S, reactor=reactor, **more)
+    return SteadySite(root, timeout=HTTP_REQUEST_TIMEOUT_S, reactor=reactor, proxies=proxies, **more)
 
 
 def http_addresses(listen: HttpAddresses, what: str, *, path: str) -> Iterator[tuple[str, str]]:
@@ -108,7 +128,9 @@ def client_addresses(listen: ClientAddresses) -> Iterator[tuple[str, str]]:
             yield what, address
 
 
-def websocket(gateway: Gateway, *, settings: sections.Gateway, reactor: Any) -> IResource:
+def websocket(
+    gateway: Gateway, *, settings: sections.Gateway, proxies: TrustedProxies, reactor: Any
+) -> IResource:
     """What is mounted at /ws."""
     links = WebSocketLinkFactory(
         gateway=gateway,
@@ -116,6 +138,7 @@ def websocket(gateway: Gateway, *, settings: sections.Gateway, reactor: Any) -> 
         reactor=reactor,
         origins=settings.origins,
         deflate=settings.websocket_deflate,
+        proxies=proxies,
     )
     mounted: IResource = websocket_resource(links)
     return mounted
@@ -124,19 +147,26 @@ def websocket(gateway: Gateway, *, settings: sections.Gateway, reactor: Any) -> 
 class _Ports:
     """How a port of each kind is opened."""
 
-    def __init__(self, *, tls: Tls, reactor: Any, shared: bool) -> None:
+    def __init__(self, *, tls: Tls, reactor: Any, shared: bool, proxies: TrustedProxies = NO_PROXIES) -> None:
         self._tls = tls
         self._reactor = reactor
         self._shared = shared
+        self._proxies = proxies
 
     def direct(self, host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
-        return self._opened(DirectPort(port, factory, BACKLOG, host, self._reactor))
+        return self._opened(DirectPort(port, self._announced(factory), BACKLOG, host, self._reactor))
 
     def plain(self, host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
-        return self._opened(SparingPort(port, factory, BACKLOG, host, self._reactor))
+        return self._opened(SparingPort(port, self._announced(factory), BACKLOG, host, self._reactor))
 
     def secure(self, host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
         return self.plain(host, port, TLSMemoryBIOFactory(_tls_options(self._tls), False, factory))
+
+    def _announced(self, factory: IProtocolFactory) -> IProtocolFactory:
+        """With the PROXY header of those that must send it; TLS begins behind it."""
+        if not self._proxies:
+            return factory
+        return ProxiedFactory(factory, proxies=self._proxies, clock=self._reactor)
 
     def _opened(self, port: SparingPort) -> IListeningPort:
         port.shared = self._shared

@@ -188,6 +188,17 @@ class Conflicts(LoadCase):
         self.load('[listen]\nhttp = "0.0.0.0:80"\nallow_public_plaintext = true\n')
         self.load('[listen]\nhttp = "[::1]:80"\ntcp = "localhost:1"\n')
 
+    def test_trusted_proxies(self) -> None:
+        """Networks as they are, nobody's bits behind the mask, and never everybody; the header is one of two."""
+        self.load(
+            '[listen]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"]\nforwarded_header = "Forwarded"\n'
+        )
+        for network in ("10.0.0.1/8", "proxy.example.com", "", "0.0.0.0/0", "::/0"):
+            self.refused(f'[listen]\ntrusted_proxies = ["::1", "{network}"]\n', "listen.trusted_proxies[1]: ")
+        self.refused(
+            '[listen]\nforwarded_header = "X-Real-IP"\n', "listen.forwarded_header", "X-Forwarded-For"
+        )
+
     def test_nothing_to_listen_on(self) -> None:
         """A server that nobody can reach is a mistake."""
         self.refused('[listen]\ntcp = ""\nhttp = ""\n', "listens nowhere")

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,8 +83,10 @@ class Frames:
 class TcpWire:
     """Frames over a socket, with TLS if a trusted certificate is given."""
 
-    def __init__(self, host: str, port: int, *, certificate_file: Path | None = None) -> None:
-        self._socket = _reach(host, port)
+    def __init__(
+        self, host: str, port: int, *, certificate_file: Path | None = None, source: str = ""
+    ) -> None:
+        self._socket = _reach(host, port, source)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if certificate_file is not None:
             context = ssl.create_default_context(cafile=certificate_file)
@@ -123,9 +126,10 @@ class TcpWire:
         self._socket.close()
 
 
-def _reach(host: str, port: int) -> socket.socket:
+def _reach(host: str, port: int, source: str) -> socket.socket:
+    """``source`` is one of this machine's addresses to come from; empty: any."""
     try:
-        return socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S)
+        return socket.create_connection((host, port), CONNECT_TIMEOUT_S, (source, 0) if source else None)
     except OSError as error:
         raise ConnectionLost(str(error)) from None
 
@@ -163,18 +167,29 @@ class TakingTurns:
         return getattr(self._secured, name)
 
 
-def _secured(url: str, certificate_file: Path) -> Any:
-    """A TLS connection to where the URL points."""
+def _connected(url: str, certificate_file: Path | None, source: str) -> Any:
+    """A connection to where the URL points, with TLS if there is a certificate to trust."""
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or 443
+    reached = _reach(host, port, source)
+    if certificate_file is None:
+        return reached
     context = ssl.create_default_context(cafile=certificate_file)
-    return TakingTurns(context.wrap_socket(_reach(host, port), server_hostname=host))
+    return TakingTurns(context.wrap_socket(reached, server_hostname=host))
 
 
 class WebSocketWire:
     """Envelopes as JSON texts, or as frames in binary messages."""
 
-    def __init__(self, url: str, *, subprotocol: str, certificate_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        subprotocol: str,
+        certificate_file: Path | None = None,
+        source: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._json = subprotocol == "im.v1.json"
         self._frames = Frames()
         self._envelopes: list[Json] = []
@@ -182,7 +197,8 @@ class WebSocketWire:
             self._connection: ClientConnection = connect(
                 # What is secured below needs no securing by the library.
                 url.replace("wss://", "ws://"),
-                sock=_secured(url, certificate_file) if certificate_file else None,
+                sock=_connected(url, certificate_file, source),
+                additional_headers=headers,
                 subprotocols=[Subprotocol(subprotocol)],
                 open_timeout=CONNECT_TIMEOUT_S,
                 close_timeout=1,

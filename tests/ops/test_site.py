@@ -11,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
+from imd.config.address import parse_network
 from imd.ops import site
 from imd.ops.site import LINGER_S, SMALL_BODY_BYTES, SmallRequest, SteadySite
+from imd.wire.trusted_proxies import TrustedProxies
 
 TIMEOUT_S = 30
 
@@ -24,6 +26,43 @@ class Transport(StringTransport):
 
     def abortConnection(self) -> None:
         self.aborted = True
+
+
+class Whereabouts(Resource):
+    """Answers with where the client is."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        return str(request.getClientAddress().host).encode()
+
+
+class ProxiedTests(SynchronousTestCase):
+    """Where clients are."""
+
+    def asked(self, network: str, *headers: bytes) -> bytes:
+        make: Any = SteadySite
+        proxies = TrustedProxies([parse_network(network)])
+        site = make(Whereabouts(), timeout=TIMEOUT_S, reactor=Clock(), proxies=proxies)
+        channel = site.buildProtocol(None)
+        transport = Transport()
+        channel.makeConnection(transport)
+        channel.dataReceived(b"\r\n".join([b"GET / HTTP/1.1", b"Host: h", *headers, b"", b""]))
+        answer: bytes = transport.value()
+        return answer.rpartition(b"\r\n")[2]
+
+    def test_trusted(self) -> None:
+        """A proxy of ours is believed, also with a header a hop, and a client of IPv6."""
+        ours = "192.168.1.1"
+        self.assertEqual(self.asked(ours, b"X-Forwarded-For: 203.0.113.7"), b"203.0.113.7")
+        self.assertEqual(
+            self.asked(ours, b"X-Forwarded-For: 1.1.1.1", b"x-forwarded-for: 2001:db8::7"), b"2001:db8::7"
+        )
+        self.assertEqual(self.asked(ours, b"Forwarded: for=203.0.113.7"), b"192.168.1.1")
+
+    def test_spoofed(self) -> None:
+        """Anybody else is not."""
+        self.assertEqual(self.asked("10.0.0.0/8", b"X-Forwarded-For: 203.0.113.7"), b"192.168.1.1")
 
 
 class SteadySiteTests(SynchronousTestCase):

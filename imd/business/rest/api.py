@@ -161,7 +161,7 @@ class Api(Resource):
         self, operation: Operation, decoder: Any, request: Request, path: dict[str, str]
     ) -> Asked:
         caller, operator = NOBODY, None
-        # The peer's own address; what a header claims is anybody's invention.
+        # The peer's own address, or what a proxy of ours says; what others claim is anybody's invention.
         address = getattr(request.getClientAddress(), "host", "")
         if operation.operator:
             operator = await self._operators.of(bearer_token(request), address)

@@ -95,8 +95,9 @@ class Gateway:
     def open(self, link: Link) -> Session | None:
         """A connection was accepted; None if it must be dropped at once."""
         limits, registry = self._limits, self._registry
-        now_s = self._clock.seconds()
         address = registry.address(link.address)
+        # Not before: a bucket that is made just now would see time go back.
+        now_s = self._clock.seconds()
         reason = self._full(address, now_s)
         if reason:
             self.traffic.not_let_in[reason] += 1

@@ -22,6 +22,7 @@ from imd.core.gateway.session import UNCUT, Session
 from imd.kernel.clocks import Clock
 from imd.wire.outbound import Outbound
 from imd.wire.server import JSON_FACTOR
+from imd.wire.trusted_proxies import TrustedProxies
 
 PROTO_SUBPROTOCOL = "im.v1.proto"
 JSON_SUBPROTOCOL = "im.v1.json"
@@ -61,11 +62,14 @@ class WebSocketLink(WebSocketServerProtocol):
 
     log = _Silence()
 
-    def __init__(self, *, gateway: Gateway, clock: Clock, origins: Sequence[str]) -> None:
+    def __init__(
+        self, *, gateway: Gateway, clock: Clock, origins: Sequence[str], proxies: TrustedProxies
+    ) -> None:
         super().__init__()
         self._gateway = gateway
         self._clock = clock
         self._origins = origins
+        self._proxies = proxies
         self._session: Session | None = None
         self._json = False
         self._address = ""
@@ -75,6 +79,10 @@ class WebSocketLink(WebSocketServerProtocol):
 
     def onConnect(self, request: ConnectionRequest) -> str:
         """Judge the upgrade; the chosen subprotocol is the answer."""
+        transport: Any = self.transport
+        self._address = self._proxies.client_of(
+            getattr(transport.getPeer(), "host", "local"), request.headers.get(self._proxies.header.lower())
+        )
         if not self._origin_allowed(request):
             raise ConnectionDeny(403, "this Origin may not open a WebSocket here")
         if not _TOKEN_NAMES.isdisjoint(request.params):
@@ -103,7 +111,6 @@ class WebSocketLink(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         transport: Any = self.transport
-        self._address = getattr(transport.getPeer(), "host", "local")
         self._session = self._gateway.open(self)
         if self._session is None:
             self.dropConnection(abort=True)
@@ -253,12 +260,20 @@ class WebSocketLinkFactory(WebSocketServerFactory):
     noisy = False
 
     def __init__(
-        self, *, gateway: Gateway, clock: Clock, reactor: Any, origins: Sequence[str], deflate: bool
+        self,
+        *,
+        gateway: Gateway,
+        clock: Clock,
+        reactor: Any,
+        origins: Sequence[str],
+        deflate: bool,
+        proxies: TrustedProxies,
     ) -> None:
         super().__init__(reactor=reactor)  # type: ignore[no-untyped-call]
         self._gateway = gateway
         self._clock = clock
         self._origins = origins
+        self._proxies = proxies
         # Without compression WebSocketLink judges, by what the connection may send at that time; the
         # library's limits would also hold for what we send.
         limit_bytes = gateway.max_envelope_bytes * MESSAGE_FACTOR + DEFLATE_MARGIN_BYTES if deflate else 0
@@ -285,7 +300,9 @@ class WebSocketLinkFactory(WebSocketServerFactory):
             self.setProtocolOptions(perMessageCompressionAccept=_accept_deflate)  # type: ignore[no-untyped-call]
 
     def buildProtocol(self, addr: object) -> WebSocketLink:
-        link = WebSocketLink(gateway=self._gateway, clock=self._clock, origins=self._origins)
+        link = WebSocketLink(
+            gateway=self._gateway, clock=self._clock, origins=self._origins, proxies=self._proxies
+        )
         link.factory = self
         return link
 

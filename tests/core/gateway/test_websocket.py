@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.config.address import parse_network
 from imd.core.gateway.websocket import (
     FRAMES_PER_TURN,
     MAX_FRAGMENTS,
@@ -21,6 +22,7 @@ from imd.pb.envelope_pb2 import Envelope
 from imd.wire.codec import encode, encode_json
 from imd.wire.outbound import Outbound, Priority
 from imd.wire.server import UNAUTHENTICATED_FRAME_BYTES
+from imd.wire.trusted_proxies import TrustedProxies
 from tests.core.gateway.world import NO_RATES, World, connect
 
 HOST = "chat.example.com"
@@ -76,11 +78,23 @@ class SocketTransport(StringTransport):
 class Browser:
     """The other side of one WebSocket."""
 
-    def __init__(self, world: World, *, origins: tuple[str, ...] = (), deflate: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        origins: tuple[str, ...] = (),
+        deflate: bool = False,
+        proxies: TrustedProxies = TrustedProxies(),  # noqa: B008 - immutable
+    ) -> None:
         self.world = world
         clock: Any = world.clock
         factory = WebSocketLinkFactory(
-            gateway=world.gateway, clock=clock, reactor=clock, origins=origins, deflate=deflate
+            gateway=world.gateway,
+            clock=clock,
+            reactor=clock,
+            origins=origins,
+            deflate=deflate,
+            proxies=proxies,
         )
         factory._batched_timer.call_later = clock.callLater
         self.link: WebSocketLink = factory.buildProtocol(None)
@@ -182,6 +196,14 @@ class UpgradeTests(SynchronousTestCase):
         for name in ("token", "access_token"):
             self.assertEqual(Browser(World()).upgrade(path=f"/ws?{name}=secret"), "400")
         self.assertEqual(Browser(World()).upgrade(path="/ws?v=1"), "101")
+
+    def test_proxied(self) -> None:
+        """Behind a proxy of ours a client is where that says; without one, where the connection comes from."""
+        ours = TrustedProxies([parse_network("192.168.1.0/24")])
+        for proxies, address in ((ours, "203.0.113.7"), (TrustedProxies(), "192.168.1.1")):
+            browser = Browser(World(), proxies=proxies)
+            self.assertEqual(browser.upgrade(X_Forwarded_For="1.1.1.1, 203.0.113.7"), "101")
+            self.assertEqual(browser.link.address, address)
 
     def test_no_deflate(self) -> None:
         """Compression is not agreed to, unless the operator wants it."""
