@@ -7,20 +7,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-from imd.config.address import (
-    EXPECTED,
-    EXPECTED_HOST,
-    EXPECTED_NETWORK,
-    Address,
-    is_this_machine,
-    parse_address,
-    parse_host,
-    parse_network,
-)
+from imd.config.address import EXPECTED_HOST, is_this_machine, parse_host
 from imd.config.conflict import Conflict
 from imd.config.engines import Mongo, Nats, Redis, Sql
+from imd.config.listen_conflicts import AnyListen, listeners_of, of_listen, of_shared_ports
 from imd.config.log import of_log
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
 from imd.config.metrics_conflicts import of_metrics
@@ -33,12 +24,9 @@ from imd.config.sections import (
     Accounts,
     AdminConfig,
     BusinessConfig,
-    BusinessListen,
     Config,
     CoreConfig,
-    CoreListen,
     Gateway,
-    Listen,
     LoginPolicy,
     Node,
     Tls,
@@ -48,34 +36,17 @@ from imd.config.tracing import of_tracing
 #: HS256 is as strong as its key (RFC 8725 section 3.5).
 TOKEN_SECRET_BYTES = 32
 
-#: Plain listeners, and what to use instead.
-_ENCRYPTED = {"tcp": "listen.tls", "http": "listen.https"}
-_FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
-_LISTENERS = ("tcp", "tls", "http", "https")
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+\Z")
 _NATS = re.compile(r"(?:nats|tls)://([^/\s?#@]+)\Z")
 _WEBSOCKET = re.compile(r"wss?://[^/\s?#@]+(/[^\s?#]*)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
 
-class _Listen(Protocol):
-    """Where any role listens; some have no tcp and tls."""
-
-    @property
-    def http(self) -> str: ...
-
-    @property
-    def https(self) -> str: ...
-
-    @property
-    def allow_public_plaintext(self) -> bool: ...
-
-
 def conflicts(config: Section) -> Iterator[Conflict]:
     """What types and bounds cannot say. Reads certificates and secrets; touches nothing else."""
     if isinstance(config, Config | CoreConfig | BusinessConfig | AdminConfig):
         yield from of_log(config.log)
-        listeners = {f"listen.{name}": getattr(config.listen, name, "") for name in _LISTENERS}
+        listeners = {f"listen.{name}": text for name, text in listeners_of(config.listen).items()}
         yield from of_metrics(config.metrics, listeners)
         yield from _of_role(config)
     if isinstance(config, Config | CoreConfig | BusinessConfig):
@@ -96,7 +67,7 @@ def _of_role(config: Config | CoreConfig | BusinessConfig | AdminConfig) -> Iter
         yield from of_webhook(config.webhook)
     elif isinstance(config, CoreConfig):
         yield from _of_clients(config.listen, config.tls)
-        yield from _shared_ports(config.listen)
+        yield from of_shared_ports(config.listen)
         yield from _gateway(config.gateway)
         yield from _access(config.gateway)
         yield from _permission(config.permission)
@@ -124,69 +95,10 @@ def _of_role(config: Config | CoreConfig | BusinessConfig | AdminConfig) -> Iter
         yield from _sql(config.sql)
 
 
-def _of_clients(listen: _Listen, tls: Tls) -> Iterator[Conflict]:
-    given = {name: text for name in _LISTENERS if (text := getattr(listen, name, ""))}
-    yield from _listen(listen, given)
-    if isinstance(listen, Listen | CoreListen | BusinessListen):
-        yield from _proxies(listen)
+def _of_clients(listen: AnyListen, tls: Tls) -> Iterator[Conflict]:
+    given = listeners_of(listen)
+    yield from of_listen(listen, given)
     yield from _tls(given, tls)
-
-
-def _listen(listen: _Listen, given: dict[str, str]) -> Iterator[Conflict]:
-    taken: dict[Address, str] = {}
-    for name, text in given.items():
-        path = f"listen.{name}"
-        try:
-            address = parse_address(text)
-        except ValueError as error:
-            yield Conflict(path, f"{error}; expected {EXPECTED}")
-            continue
-        if address.port and address in taken:
-            yield Conflict(path, f"{address} is taken by {taken[address]}", (taken[address],))
-        taken[address] = path
-        if name in _ENCRYPTED and address.is_public and not listen.allow_public_plaintext:
-            yield Conflict(
-                path,
-                f"{address} can be reached by others and is not encrypted; use {_ENCRYPTED[name]} "
-                "with a certificate, or set listen.allow_public_plaintext if a proxy adds TLS",
-                ("listen.allow_public_plaintext",),
-            )
-    if not given:
-        names = [name for name in _LISTENERS if hasattr(listen, name)]
-        yield Conflict(
-            "listen",
-            f"listens nowhere; expected at least one of {', '.join(names)}",
-            tuple(f"listen.{name}" for name in names),
-        )
-
-
-def _proxies(listen: Listen | CoreListen | BusinessListen) -> Iterator[Conflict]:
-    if listen.forwarded_header not in _FORWARDED_HEADERS:
-        yield Conflict(
-            "listen.forwarded_header",
-            f"is {listen.forwarded_header!r}; expected one of {', '.join(_FORWARDED_HEADERS)}",
-        )
-    for index, text in enumerate(listen.trusted_proxies):
-        try:
-            parse_network(text)
-        except ValueError as error:
-            yield Conflict(
-                f"listen.trusted_proxies[{index}]",
-                f"{error}; expected {EXPECTED_NETWORK}",
-                ("listen.trusted_proxies",),
-            )
-
-
-def _shared_ports(listen: CoreListen) -> Iterator[Conflict]:
-    if not listen.reuse_port:
-        return
-    for name in _LISTENERS:
-        if getattr(listen, name).endswith(":0"):
-            yield Conflict(
-                f"listen.{name}",
-                "port 0 would be another for each node; expected a port that they can share",
-                ("listen.reuse_port",),
-            )
 
 
 def _tls(given: dict[str, str], tls: Tls) -> Iterator[Conflict]:
