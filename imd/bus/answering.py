@@ -9,8 +9,11 @@ from google.protobuf.message import DecodeError, Message
 
 from imd.bus import traced
 from imd.bus.failures import failure_of
-from imd.bus.port import Bus
+from imd.bus.port import Bus, Responder
+from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid
+from imd.kernel.histogram import Histogram
+from imd.ops.metrics.buckets import QUESTION
 from imd.ops.tracing import NO_TRACER, Tracer
 
 Query = TypeVar("Query", bound=Message)
@@ -22,6 +25,30 @@ class Answer(Protocol):
     def SerializeToString(self) -> bytes: ...
 
 
+class Answered:
+    """What was answered, by the last word of its subject, and how long that took."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self.counts: dict[str, int] = {}
+        self.seconds = Histogram(QUESTION.bounds)
+
+    def counting(self, subject: str, responder: Responder) -> Responder:
+        """The same, counted."""
+        word = subject.rpartition(".")[2]
+        self.counts[word] = 0
+
+        async def counted(payload: bytes) -> bytes:
+            began_s = self._clock.seconds()
+            try:
+                return await responder(payload)
+            finally:
+                self.counts[word] += 1
+                self.seconds.observe(self._clock.seconds() - began_s)
+
+        return counted
+
+
 def respond(
     bus: Bus,
     subject: str,
@@ -30,8 +57,12 @@ def respond(
     answer: Callable[[Query], Awaitable[Answer]],
     *,
     tracer: Tracer = NO_TRACER,
+    counted: Answered | None = None,
 ) -> None:
-    """Have what is asked on this subject answered; an expected no is a ``Failure`` in the answer, no exception."""
+    """Have what is asked on this subject answered; an expected no is a ``Failure`` in the answer, no exception.
+
+    :param counted: where it is counted.
+    """
 
     async def responder(payload: bytes) -> bytes:
         try:
@@ -44,4 +75,4 @@ def respond(
         except ImError as error:
             return answer_type(failure=failure_of(error)).SerializeToString()
 
-    bus.respond(subject, responder)
+    bus.respond(subject, responder if counted is None else counted.counting(subject, responder))

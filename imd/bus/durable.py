@@ -33,6 +33,18 @@ class DurableSubjects:
         self._unrecorded = 0
         self._unrecorded_bytes = 0
         self._started = False
+        #: Events that there was no room for, ever.
+        self.refused = 0
+
+    @property
+    def retries(self) -> int:
+        """Events that are tried again, ever."""
+        return sum(consumer.retries for consumer in self._consumers.values())
+
+    @property
+    def buried(self) -> int:
+        """Events that were given up, ever."""
+        return sum(consumer.buried for consumer in self._consumers.values())
 
     async def start(self) -> None:
         await self._journal.open()
@@ -52,6 +64,7 @@ class DurableSubjects:
             raise BusRefused("the bus is not running")
         size = self._unrecorded_bytes + len(payload)
         if self._unrecorded >= MAX_UNRECORDED_EVENTS or (self._unrecorded and size > MAX_UNRECORDED_BYTES):
+            self.refused += 1
             raise BusRefused("events come faster than they can be recorded")
         self._unrecorded += 1
         self._unrecorded_bytes += len(payload)
@@ -93,6 +106,9 @@ class Consumer:
         #: Subjects done with since the last write, and the last event of any of them.
         self._done: set[str] = set()
         self._done_id = 0
+        #: Events that are tried again, and that were given up, ever.
+        self.retries = 0
+        self.buried = 0
         self._writing = False
         self._written: Deferred[None] | None = None
 
@@ -160,8 +176,10 @@ class Consumer:
                 return
             tries += 1
             if tries >= MAX_TRIES:
+                self.buried += 1
                 await self._journal.bury(self._name, self._pattern, event, reason)
                 return
+            self.retries += 1
             await self._journal.record_try(self._name, self._pattern, tries)
             await self._pause()
             if self._stopping:

@@ -84,6 +84,7 @@ class LocalBus:
         self._turns = count()
         self._stopped = False
         self._idle: Deferred[None] | None = None
+        self._refused = 0
 
     async def start(self) -> None:
         """Begin with what consumers have not seen yet. Subscribers may come before or after."""
@@ -109,6 +110,7 @@ class LocalBus:
         subscriptions = self._subscriptions.find(subject)
         for subscription in subscriptions:
             if subscription.is_full(payload):
+                self._refused += 1
                 raise BusRefused(f"a subscriber of {subject} does not keep up")
         trace = carried()
         for subscription in subscriptions:
@@ -128,11 +130,21 @@ class LocalBus:
         if not responders:
             raise NoResponder(subject)
         if self._requests >= MAX_REQUESTS:
+            self._refused += 1
             raise BusRefused("too many requests are in flight")
         self._requests += 1
         call = _Call(subject, payload, responders[next(self._turns) % len(responders)])
         self._post(call)
         return await with_timeout(call.answer, timeout_s=timeout_s, clock=self._clock)
+
+    def counts(self) -> dict[str, int]:
+        """For the metrics: totals since the start, and ``in_flight``, which is now."""
+        return {
+            "in_flight": self._in_flight,
+            "refused": self._refused + self._durable.refused,
+            "retries": self._durable.retries,
+            "dead_letters": self._durable.buried,
+        }
 
     def _admit(self, subject: str, payload: bytes) -> bytes:
         if self._stopped:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ssl import SSLContext
 
 from twisted.internet.defer import Deferred
@@ -18,10 +18,13 @@ from imd.bus.nats_jetstream import JetStream
 from imd.bus.nats_link import Login
 from imd.bus.nats_streams import STREAMS, Stream, consumer_name, stream_of
 from imd.bus.nats_trace import header_block
-from imd.bus.port import MAX_PAYLOAD_BYTES, BusRefused, Responder, Subscriber
+from imd.bus.port import MAX_PAYLOAD_BYTES, BusFailure, BusRefused, NoResponder, Responder, Subscriber
 from imd.bus.subjects import FADES_AFTER_S
 from imd.kernel.clocks import Clock, WallClock
+from imd.kernel.histogram import Calls, Histogram
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
+from imd.ops.metrics.buckets import EVENT, QUESTION
+from imd.ops.metrics.of_bus import FAILURES
 
 #: The first connection and the streams; whoever starts all servers at once has them up by then.
 START_TIMEOUT_S = 10.0
@@ -35,6 +38,14 @@ GAP_DELAY_S = 1.0
 _POLL_S = 0.02
 #: All processes that respond to a subject share its requests.
 _QUEUE = "im"
+
+
+class RequestCounts:
+    """How requests ended; those with an answer by how long it took."""
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(QUESTION.bounds)
+        self.failures = dict.fromkeys(FAILURES, 0)
 
 
 class NatsBus:
@@ -97,6 +108,10 @@ class NatsBus:
         self._started_s = 0.0
         self._waits_to_catch_up = True
         self._stopped = False
+        #: For the metrics.
+        self.requests = RequestCounts()
+        self.publications = Calls(QUESTION.bounds)
+        self.consumer_seconds = Histogram(EVENT.bounds)
 
     async def start(self) -> None:
         """Connect and have the streams. Subscribers may come before or after.
@@ -162,12 +177,33 @@ class NatsBus:
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         self._admit(subject, payload)
-        return await self._connection.ask(subject, payload, timeout_s=timeout_s, headers=header_block())
+        counted, began_s = self.requests, self._clock.seconds()
+        try:
+            answer = await self._connection.ask(subject, payload, timeout_s=timeout_s, headers=header_block())
+        except TimeoutError:
+            counted.failures["timed_out"] += 1
+            raise
+        except NoResponder:
+            counted.failures["no_responder"] += 1
+            raise
+        except BusFailure:
+            counted.failures["failed"] += 1
+            raise
+        except BusRefused:
+            counted.failures["refused"] += 1
+            raise
+        counted.seconds.observe(self._clock.seconds() - began_s)
+        return answer
 
     async def publish_durable(self, subject: str, payload: bytes) -> None:
         """Of events published at the same time, one that must be sent again may come after the others."""
         self._admit(subject, payload)
-        await self._jetstream.publish(subject, bytes(payload))
+        began_s, failed = self._clock.seconds(), True
+        try:
+            await self._jetstream.publish(subject, bytes(payload))
+            failed = False
+        finally:
+            self.publications.ended(self._clock.seconds() - began_s, failed=failed)
 
     def consume(self, subject: str, consumer: str, subscriber: Subscriber) -> None:
         if (subject, consumer) in self._consumers:
@@ -182,6 +218,7 @@ class NatsBus:
             connection=self._connection,
             jetstream=self._jetstream,
             clock=self._clock,
+            seconds=self.consumer_seconds,
         )
         if self._started:
             made.start()
@@ -240,6 +277,11 @@ class NatsBus:
             "pending_handlers": self._at_work.count,
             "pending_events": self._jetstream.unrecorded[0],
         }
+
+    def consumers(self) -> Iterator[tuple[str, NatsConsumer]]:
+        """Each by the subject that it consumes."""
+        for (subject, _), consumer in self._consumers.items():
+            yield subject, consumer
 
     # Inside
 

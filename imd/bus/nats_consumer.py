@@ -18,6 +18,7 @@ from imd.bus.nats_streams import DEAD_PREFIX, MAX_DELIVERIES, Event
 from imd.bus.port import BusRefused, Subscriber
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError
+from imd.kernel.histogram import Histogram
 from imd.kernel.timeouts import sleep
 
 _NS = 1_000_000_000
@@ -70,6 +71,7 @@ class NatsConsumer:
     """Asks for an event, handles it, acknowledges it, asks for the next.
 
     :param event: how handlers are retried.
+    :param seconds: where it is counted how long they take.
     """
 
     _log = Logger()
@@ -84,6 +86,7 @@ class NatsConsumer:
         connection: NatsConnection,
         jetstream: JetStream,
         clock: Clock,
+        seconds: Histogram,
     ) -> None:
         self._name = name
         self._pattern = pattern
@@ -103,8 +106,12 @@ class NatsConsumer:
         #: Whether it has come to the end of what was recorded, once.
         self.caught_up = False
         #: For the metrics.
+        self.handled = 0
         self.redelivered = 0
         self.buried = 0
+        #: Events that wait behind the one that came last.
+        self.behind = 0
+        self._seconds = seconds
 
     def start(self) -> None:
         self._running = Deferred.fromCoroutine(self._run())
@@ -130,6 +137,7 @@ class NatsConsumer:
             try:
                 stream, durable, waiting = await self._jetstream.declare_consumer(self._name, self._pattern)
                 self.caught_up |= waiting == 0
+                self.behind = waiting
                 delay_s = _RETRY_DELAY_S
                 await self._follow(f"$JS.API.CONSUMER.MSG.NEXT.{stream.name}.{durable}")
                 await self._pause(_AGAIN_DELAY_S)
@@ -207,6 +215,7 @@ class NatsConsumer:
             # Our ack was lost, with the connection.
             self._answer(delivery, _ACK)
             return
+        self.behind = delivery.behind
         if delivery.deliveries > 1:
             self.redelivered += 1
         if delivery.deliveries > MAX_DELIVERIES:
@@ -227,7 +236,12 @@ class NatsConsumer:
             working[0].cancel()
 
     async def _call(self, delivery: Delivery) -> None:
-        await self._subscriber(delivery.subject, delivery.payload)
+        began_s = self._clock.seconds()
+        try:
+            await self._subscriber(delivery.subject, delivery.payload)
+        finally:
+            self.handled += 1
+            self._seconds.observe(self._clock.seconds() - began_s)
 
     def _keep_waiting(self, delivery: Delivery) -> list[IDelayedCall]:
         """Tell the server three times an ack wait that the handler is still at it."""

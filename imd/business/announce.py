@@ -72,6 +72,8 @@ class BusAnnouncements:
         #: its change outlives it.
         self._late: deque[_Late] = deque()
         self._is_late = False
+        #: Events that nobody will be told of by this process.
+        self.given_up = 0
         self._to_forget: list[str] = []
         self._is_forgetting = False
 
@@ -178,6 +180,11 @@ class BusAnnouncements:
                 self._told(about)
                 return
 
+    @property
+    def waiting(self) -> int:
+        """Events that the bus has not taken yet."""
+        return len(self._late)
+
     async def _record(self, announced: Announced) -> None:
         """Returns when the event is recorded, or will be tried until it is."""
         announced.event.timestamp = self._wall_clock()
@@ -188,6 +195,7 @@ class BusAnnouncements:
         self._late.append(late)
         if len(self._late) > MAX_LATE_EVENTS:
             self._late.popleft()
+            self.given_up += 1
             self._log.critical(
                 "an invalidation was given up; it is told from the database, or caches of other roles end by their "
                 "time-outs"

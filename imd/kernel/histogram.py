@@ -26,6 +26,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
     def add(self, other: Histogram) -> None:
         """Count what another one of the same bounds has counted."""
         self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
@@ -37,3 +42,18 @@ class Histogram:
         for here in self.counts:
             count += here
             yield count
+
+
+class Calls:
+    """Calls of one kind: how long they took, and how many failed."""
+
+    __slots__ = ("failures", "seconds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.seconds = Histogram(bounds)
+        self.failures = 0
+
+    def ended(self, took_s: float, *, failed: bool) -> None:
+        """One has ended."""
+        self.seconds.observe(took_s)
+        self.failures += failed

@@ -20,6 +20,9 @@ from imd.bus.port import Bus
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.metrics.readings import Source
+from imd.roles.metrics.audit import audit_source
+from imd.roles.metrics.settings import publishing_source
 from imd.roles.stages import Background
 from imd.storage.sql import Database
 
@@ -30,6 +33,8 @@ class AdminRole(NamedTuple):
     stages: list[tuple[str, Stage]]
     #: To be mounted at /api.
     api: AdminApi
+    #: What is counted.
+    sources: list[Source]
 
 
 def build_admin(
@@ -72,4 +77,4 @@ def build_admin(
         ("settings", publish),
         ("operators", operators),
     ]
-    return AdminRole(stages, api)
+    return AdminRole(stages, api, [audit_source(audit), publishing_source(publish)])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from random import Random
 from typing import NamedTuple
 
@@ -57,13 +56,18 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.metrics.readings import Source
 from imd.ops.operator_token import OperatorToken
 from imd.ops.tracing import NO_TRACER, Tracer
+from imd.ops.version import version
 from imd.roles.audit import audit_log
 from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_in_force import BusinessInForce
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
 from imd.roles.business_policy import build_outbox, build_policy, webhook_posts
+from imd.roles.metrics.audit import audit_source
+from imd.roles.metrics.business import business_source
+from imd.roles.metrics.stores import sql_source
 from imd.roles.stages import Background, Pool
 from imd.storage.sql import MAX_CALLS, Database
 
@@ -98,6 +102,8 @@ class BusinessRole(NamedTuple):
     database: Database
     #: Takes what changes of the configuration while the role runs.
     in_force: BusinessInForce
+    #: What is counted.
+    sources: Sequence[Source]
 
 
 class BusinessParts(NamedTuple):
@@ -114,6 +120,8 @@ class BusinessParts(NamedTuple):
     policy_stages: list[tuple[str, Stage]]
     api: Api
     in_force: BusinessInForce
+    #: What is counted.
+    sources: Sequence[Source]
     request_factory: type[BoundedRequest] = BoundedRequest
 
 
@@ -171,7 +179,8 @@ def build_business(
         ("forgetting", parts.groups.forgetting),
         ("REST API", parts.api),
     ]
-    return BusinessRole(stages, parts.api, parts.request_factory, database, parts.in_force)
+    sources = [*parts.sources, sql_source(database, threads=stores.sql_threads)]
+    return BusinessRole(stages, parts.api, parts.request_factory, database, parts.in_force, sources)
 
 
 def _among_nodes(
@@ -304,6 +313,7 @@ def assemble(
         audit=audit,
         requests=in_force.requests,
         origins=config.gateway.origins,
+        clock=clock,
     )
     authority = Authority(
         bus=bus,
@@ -314,6 +324,7 @@ def assemble(
         check=check,
         open_direct=open_direct,
         audit=audit,
+        clock=clock,
         wall_clock=wall_clock,
         tracer=tracer,
     )
@@ -335,6 +346,17 @@ def assemble(
         audit=audit,
         clock=clock,
     )
+    sources = [
+        business_source(
+            authority=authority,
+            api=api,
+            passwords=passwords,
+            announcements=announcements,
+            recheck=recheck,
+        ),
+        audit_source(audit),
+        *policy.sources,
+    ]
     return BusinessParts(
         passwords,
         sessions,
@@ -347,12 +369,5 @@ def assemble(
         [*policy.stages, ("untold changes", retelling)],
         api,
         in_force,
+        sources,
     )
-
-
-def version() -> str:
-    """Of the package; 0: it is not installed."""
-    try:
-        return metadata.version("imd")
-    except metadata.PackageNotFoundError:
-        return "0"

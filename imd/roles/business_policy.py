@@ -29,6 +29,8 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
+from imd.ops.metrics.readings import Source
+from imd.roles.metrics.business import reviews_source, webhook_source
 from imd.roles.secrets import password
 from imd.storage.sql import Database
 
@@ -38,6 +40,8 @@ class PolicyParts(NamedTuple):
 
     stages: list[tuple[str, Stage]]
     operations: list[Operation]
+    #: What is counted.
+    sources: list[Source]
 
 
 def build_outbox(webhook: BusinessWebhook) -> Outbox:
@@ -97,6 +101,7 @@ def build_policy(
     )
     events = SqlEvents(database, outbox=outbox)
     stages: list[tuple[str, Stage]] = [("reviews", hold), ("decided reviews", relay)]
+    sources = [reviews_source(relay)]
     wake: Callable[[], None] = _nobody
     if posts is not None:
         dispatcher = Dispatcher(
@@ -114,13 +119,14 @@ def build_policy(
             tasks=tasks,
         )
         wake = dispatcher.wake
+        sources.append(webhook_source(dispatcher))
         keep = KeepStored(bus=bus, events=events, added=wake, clock=clock, wall_clock=wall_clock)
         stages += [("webhooks", dispatcher), ("stored messages", keep)]
     operations = [
         *ReviewApi(reviews=reviews, decided=relay.wake, audit=audit, wall_clock=wall_clock).operations(),
         *WebhookApi(events=events, wake=wake, audit=audit, wall_clock=wall_clock).operations(),
     ]
-    return PolicyParts(stages, operations)
+    return PolicyParts(stages, operations, sources)
 
 
 def _nobody() -> None:

@@ -31,6 +31,7 @@ from imd.core.presence.routes_redis import RedisRouteTable
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 from imd.roles.core_parts import CoreStores
+from imd.roles.metrics.stores import mongo_source, redis_source
 from imd.roles.neighbourhood import Cluster
 from imd.roles.secrets import password
 from imd.storage.mongo import MongoDatabase
@@ -87,6 +88,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
         kept=in_memory(system_wall_clock),
+        sources=[mongo_source(database), redis_source(redis)],
         partitions=log.partitions,
         partition_of=log.partition_of,
     )

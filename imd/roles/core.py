@@ -213,7 +213,6 @@ def build_core(
     replies = Replies(registry=registry, live=live, watching=watching, clock=clock, record=record)
     if neighbourhood is not None:
         neighbourhood.sessions.on_kick(replies.kick_session)
-    content_limits = ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes)
     authenticator = Authenticator(
         greeting=greeting(config, epoch),
         max_devices_per_user=config.gateway.max_devices_per_user,
@@ -283,7 +282,7 @@ def build_core(
         clock=clock,
         wall_clock=wall_clock,
         tasks=tasks,
-        content_limits=content_limits,
+        content_limits=ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes),
         trail=trail,
         quick=QuickRefusal(members=None if cluster is None else members, quotas=quotas, refusals=refusals),
         traces=build_traces(config.tracing, tracer=tracer, clock=clock),
@@ -395,6 +394,7 @@ def build_core(
         presence_source(presence),
         content_source(screening.gate),
         audit_source(audit),
+        *stores.sources,
         *(() if neighbourhood is None else neighbourhood.sources),
     ]
     return CoreRole(stages, gateway, last_stages, neighbourhood, in_force, sources)

@@ -30,6 +30,8 @@ class CoreStores(NamedTuple):
     last_seen: LastSeen
     #: What the node remembers of what it did.
     kept: Kept
+    #: What the stores count.
+    sources: Sequence[Source]
     #: Each has one write in flight; which one a conversation is in, 0 up to that.
     partitions: int = 1
     partition_of: Callable[[str], int] = lambda _conversation_id: 0

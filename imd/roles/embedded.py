@@ -11,6 +11,7 @@ from imd.core.message.sqlite_places import SqlitePlaces
 from imd.core.presence.sqlite import SqliteLastSeen, presence_database
 from imd.kernel.clocks import WallClock
 from imd.roles.core_parts import CoreStores
+from imd.roles.metrics.stores import sqlite_source
 from imd.storage.sqlite import Threads
 
 
@@ -30,4 +31,5 @@ def embedded_stores(*, folder: Path, threads: Threads, queue: Queue, wall_clock:
         cursors=SqliteCursors(database=messages),
         last_seen=SqliteLastSeen(database=presence),
         kept=in_folder(folder / "record", threads=queue, wall_clock=wall_clock),
+        sources=[sqlite_source(messages)],
     )

@@ -37,6 +37,8 @@ from imd.roles.listeners import (
     trusted_proxies,
     websocket,
 )
+from imd.roles.metrics.bus import local_bus_source
+from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
@@ -133,7 +135,13 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            core.sources,
+            [
+                *core.sources,
+                *business.sources,
+                *own.sources,
+                local_bus_source(bus),
+                settings_source(settings.seen),
+            ],
             identity=Identity("im", "im"),
             readiness=readiness,
             reactor=reactor,

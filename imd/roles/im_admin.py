@@ -22,7 +22,10 @@ from imd.ops.site import SmallRequest
 from imd.roles.admin import build_admin
 from imd.roles.bus import Answering, nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
+from imd.roles.metrics.stores import sql_source
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.sql import mysql_server, watched_database
@@ -79,7 +82,12 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [],
+            [
+                *admin.sources,
+                sql_source(database, threads=config.sql.pool_size),
+                nats_source(bus),
+                settings_source(settings.seen),
+            ],
             identity=Identity("im-admin", name),
             readiness=readiness,
             reactor=reactor,

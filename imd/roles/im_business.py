@@ -13,6 +13,8 @@ from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site, trusted_proxies
+from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
@@ -64,7 +66,7 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [],
+            [*business.sources, nats_source(bus), settings_source(settings.seen)],
             identity=Identity("im-business", name),
             readiness=readiness,
             reactor=reactor,

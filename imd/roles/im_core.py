@@ -29,6 +29,8 @@ from imd.roles.listeners import (
     trusted_proxies,
     websocket,
 )
+from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
@@ -109,7 +111,7 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            core.sources,
+            [*core.sources, nats_source(bus), settings_source(settings.seen)],
             identity=Identity("im-core", name),
             readiness=readiness,
             reactor=reactor,

@@ -19,7 +19,9 @@ from imd.admin.settings.sql import create_tables
 from imd.bus.port import Bus
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage
+from imd.ops.metrics.readings import Source
 from imd.roles.admin import build_admin
+from imd.roles.metrics.stores import sql_source
 from imd.roles.stages import Pool
 from imd.storage.sql import Database
 from imd.storage.sql_sqlite import open_sqlite
@@ -32,6 +34,8 @@ class OwnSettings(NamedTuple):
 
     stages: list[tuple[str, Stage]]
     api: AdminApi
+    #: What is counted.
+    sources: list[Source]
 
 
 def build_settings(data_dir: Path, *, bus: Bus, bootstrap: Callable[[], str], reactor: Any) -> OwnSettings:
@@ -56,7 +60,8 @@ def build_settings(data_dir: Path, *, bus: Bus, bootstrap: Callable[[], str], re
         ("settings database", database),
         *admin.stages,
     ]
-    return OwnSettings(stages, admin.api)
+    sources = [*admin.sources, sql_source(database, threads=1)]
+    return OwnSettings(stages, admin.api, sources)
 
 
 class WithSettings(Resource):

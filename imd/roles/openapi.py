@@ -16,7 +16,8 @@ from imd.business.rest.openapi import describe
 from imd.business.schema import open_business
 from imd.config.sections import Config
 from imd.kernel.tasks import Tasks
-from imd.roles.business import assemble, version
+from imd.ops.version import version
+from imd.roles.business import assemble
 from imd.storage.sql import Database
 
 

@@ -70,6 +70,8 @@ class SettingsSeen(Generic[C]):
         #: The gray release that is known here, also if nobody here has it; 0: none.
         self.gray_id = 0
         self.refused: Refused | None = None
+        #: How many could not be used, ever.
+        self.refusals = 0
         #: What holds now.
         self.config = config
         #: Called when any of these changed.
@@ -158,6 +160,7 @@ class SettingsSeen(Generic[C]):
 
     def _refuse(self, refused: Refused) -> None:
         self.refused = refused
+        self.refusals += 1
         self._log.error(
             "settings version {refused} cannot be used, version {version} stays in force: {reasons}",
             refused=refused.version or "?",

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 from twisted.internet.defer import Deferred, fail
 
 from imd.kernel.errors import ImError, ServerBusy
+from imd.kernel.histogram import Calls
+from imd.ops.metrics.buckets import WRITE
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -32,6 +34,13 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
     Thread(target=run, name=name, daemon=True).start()
 
 
+class _Job(NamedTuple):
+    """Whoever waits for it, and since when."""
+
+    done: Deferred[Any]
+    began_s: float
+
+
 class Lane:
     """Jobs for one kind of connection, in order; a thread for each connection, or none at all."""
 
@@ -43,13 +52,17 @@ class Lane:
         threads: Threads | None,
         translate: Callable[[sqlite3.Error], ImError],
         on_outcome: Callable[[BaseException | None], None],
+        seconds: Callable[[], float],
     ) -> None:
         self._connections = connections
         self._threads = threads
         self._translate = translate
         self._on_outcome = on_outcome
-        self._jobs: SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = SimpleQueue()
-        self._waiting = 0
+        self._seconds = seconds
+        self._jobs: SimpleQueue[tuple[Work[Any], _Job] | None] = SimpleQueue()
+        #: Jobs that run or wait.
+        self.waiting = 0
+        self.calls = Calls(WRITE.bounds)
         self._running = 0
         self._ended: Deferred[None] = Deferred()
         if threads is not None:
@@ -58,22 +71,24 @@ class Lane:
                 threads.start(f"{name}-{number}", partial(self._serve, connection))
 
     def submit(self, work: Work[T]) -> Deferred[T]:
-        if self._waiting >= _MOST_QUEUED:
+        if self.waiting >= _MOST_QUEUED:
+            self.calls.failures += 1
             return fail(ServerBusy("the store has too much to do", retry_after_ms=1000))
         done: Deferred[T] = Deferred()
-        self._waiting += 1
+        job = _Job(done, self._seconds())
+        self.waiting += 1
         if self._threads is None:
-            self._finish(done, *self._run(work, self._connections[0]))
+            self._finish(job, *self._run(work, self._connections[0]))
         else:
-            self._jobs.put((work, done))
+            self._jobs.put((work, job))
         return done
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         assert self._threads is not None
         call_in_reactor = self._threads.call_in_reactor
-        while (job := self._jobs.get()) is not None:
-            work, done = job
-            call_in_reactor(self._finish, done, *self._run(work, connection))
+        while (taken := self._jobs.get()) is not None:
+            work, job = taken
+            call_in_reactor(self._finish, job, *self._run(work, connection))
         call_in_reactor(self._thread_ended)
 
     def _run(self, work: Work[T], connection: sqlite3.Connection) -> tuple[T | None, Exception | None]:
@@ -86,13 +101,14 @@ class Lane:
         except Exception as error:
             return None, error
 
-    def _finish(self, done: Deferred[Any], result: object, error: Exception | None) -> None:
-        self._waiting -= 1
+    def _finish(self, job: _Job, result: object, error: Exception | None) -> None:
+        self.waiting -= 1
+        self.calls.ended(self._seconds() - job.began_s, failed=error is not None)
         self._on_outcome(error)
         if error is None:
-            done.callback(result)
+            job.done.callback(result)
         else:
-            done.errback(error)
+            job.done.errback(error)
 
     def _thread_ended(self) -> None:
         self._running -= 1

@@ -14,7 +14,10 @@ from twisted.logger import Logger
 
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import OutcomeUnknown, ServerBusy, StartupError
+from imd.kernel.histogram import Calls
 from imd.kernel.timeouts import sleep
+from imd.ops.metrics.buckets import WRITE
+from imd.ops.metrics.of_stores import MONGO_OPERATIONS
 from imd.storage.mongo_link import LinkFailed, Login, MongoLink
 from imd.storage.mongo_pool import LinkPool
 from imd.storage.mongo_primary import EndpointFor, Members, MongoTrouble
@@ -80,6 +83,7 @@ class MongoDatabase:
         self._pool = LinkPool(
             members=self._members, login=self._login, clock=clock, size=pool_size, patience_s=timeout_s
         )
+        self.calls = {name: Calls(WRITE.bounds) for name in MONGO_OPERATIONS}
         self._write_concern = {"w": "majority", "j": True, "wtimeout": int(timeout_s * 1000)}
 
     async def start(self) -> None:
@@ -138,6 +142,16 @@ class MongoDatabase:
         await self._pool.close()
 
     @property
+    def connections(self) -> Mapping[str, int]:
+        """Idle, taken and connecting."""
+        return self._pool.connections
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return self._pool.waiting
+
+    @property
     def ready(self) -> bool:
         """Whether there is a primary, as far as is known."""
         return self._pool.ready
@@ -162,7 +176,7 @@ class MongoDatabase:
         for _ in range(tries):
             link = await self._pool.take()
             try:
-                reply = await self._call(link, body, self._timeout_s)
+                reply = await self._call("read", link, body, self._timeout_s)
             except LinkFailed as error:
                 cause = str(error)
                 continue
@@ -228,7 +242,7 @@ class MongoDatabase:
                     break
                 raise
             try:
-                reply = await self._call(link, body, self._timeout_s, section, items)
+                reply = await self._call("write", link, body, self._timeout_s, section, items)
             except LinkFailed as error:
                 in_doubt = True
                 self._logger.warn("a write to MongoDB is in doubt: {cause}", cause=str(error))
@@ -267,7 +281,7 @@ class MongoDatabase:
         """
         link = await self._pool.take()
         try:
-            reply = await self._call(link, {**command, "$db": self._name}, timeout_s)
+            reply = await self._call("administer", link, {**command, "$db": self._name}, timeout_s)
         except LinkFailed as error:
             raise OutcomeUnknown(f"MongoDB: {error}") from None
         if not reply["ok"]:
@@ -276,6 +290,7 @@ class MongoDatabase:
 
     async def _call(
         self,
+        operation: str,
         link: MongoLink,
         body: Mapping[str, Any],
         timeout_s: float,
@@ -283,15 +298,18 @@ class MongoDatabase:
         items: Sequence[bytes] = (),
     ) -> dict[str, Any]:
         """One call on a link that was taken; the link goes back, or is dropped, whatever happens."""
+        began_s, failed = self._clock.seconds(), True
         try:
             reply = await link.call(
                 body, timeout_s=timeout_s + ANSWER_GRACE_S, clock=self._clock, section=section, items=items
             )
+            failed = not reply["ok"] or "writeConcernError" in reply
             if not reply["ok"] and reply.get("code") in _NOT_PRIMARY:
                 self._pool.forget_primary()
         except LinkFailed:
             self._pool.suspect()
             raise
         finally:
+            self.calls[operation].ended(self._clock.seconds() - began_s, failed=failed)
             self._pool.give_back(link)
         return reply

@@ -73,6 +73,16 @@ class LinkPool:
         """Whether there is a primary that answers."""
         return self._open and not self._trouble
 
+    @property
+    def connections(self) -> dict[str, int]:
+        """Idle, taken and connecting."""
+        return {"idle": len(self._idle), "taken": len(self._taken), "connecting": self._connecting}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a link."""
+        return len(self._waiting)
+
     async def take(self) -> MongoLink:
         """A live link, for one call; it must be given back.
 

@@ -13,8 +13,10 @@ from twisted.python.failure import Failure
 
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ServerBusy, StartupError
+from imd.kernel.histogram import Histogram
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, sleep, with_timeout
+from imd.ops.metrics.buckets import CACHE
 from imd.storage.redis_line import Line, LineLost, Login, ResponseError, Unusable, open_line
 
 T = TypeVar("T")
@@ -102,6 +104,8 @@ class RedisStore:
         self._down = ""
         self._warned = ""
         self._counts = dict.fromkeys(("calls", "timeouts", "refused", "errors", "connects"), 0)
+        #: Of calls that were sent.
+        self.seconds = Histogram(CACHE.bounds)
 
     async def start(self) -> None:
         """Connect; a Redis that does not answer is warned of and looked for from then on.
@@ -128,6 +132,11 @@ class RedisStore:
             line.abort()
         for each in list(self._retired):
             self._bury(each)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without a reply."""
+        return self._calls
 
     def is_up(self) -> bool:
         """Whether Redis answered last."""
@@ -161,6 +170,7 @@ class RedisStore:
             self._counts["refused"] += 1
             raise ServerBusy("Redis cannot be asked now")
         used: list[Line] = []
+        began_s = self._clock.seconds()
         self._calls += 1
         try:
             if self._line is None:
@@ -184,6 +194,7 @@ class RedisStore:
             raise self._refusal(error, used) from None
         finally:
             self._calls -= 1
+            self.seconds.observe(self._clock.seconds() - began_s)
         self._failures = 0
         return reply
 

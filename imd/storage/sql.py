@@ -20,7 +20,9 @@ from twisted.logger import Logger
 
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import OutcomeUnknown, ServerBusy
+from imd.kernel.histogram import Calls
 from imd.kernel.timeouts import with_timeout
+from imd.ops.metrics import buckets
 from imd.storage.sql_faults import commit_is_in_doubt, is_conflict
 from imd.storage.switching import switch_often
 
@@ -126,6 +128,20 @@ class Database:
         #: (since when, what) has not begun, as far as was looked; oldest first.
         self._waiting: deque[tuple[float, _Call]] = deque()
         self._failing = False
+        #: By how the transaction begins.
+        self.calls = {READ: Calls(buckets.WRITE.bounds), WRITE: Calls(buckets.WRITE.bounds)}
+        #: Transactions that were run again.
+        self.conflicts = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that run or wait for a thread."""
+        return self._calls
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return sum(not call.has_begun for _, call in self._waiting)
 
     async def start(self) -> None:
         """Open it; ``connect`` raises ``StartupError`` if it cannot be used.
@@ -155,24 +171,29 @@ class Database:
     async def _run(self, work: Callable[[Connection], T], begin: str) -> T:
         if self._engine is None:
             raise ServerBusy("the database is not open", retry_after_ms=1000)
+        counted = self.calls[begin]
         if self._calls >= MAX_CALLS or self._is_slow():
+            counted.failures += 1
             raise ServerBusy("the database has too much to do", retry_after_ms=1000)
-        call = _Call(self._engine, work, begin)
+        call, began_s = _Call(self._engine, work, begin), self._clock.seconds()
         try:
             result: T = await with_timeout(self._submit(call), timeout_s=self._timeout_s, clock=self._clock)
         except TimeoutError:
-            self._note_failure(TimeoutError(f"no answer within {self._timeout_s} s"))
+            self._note_failure(counted, TimeoutError(f"no answer within {self._timeout_s} s"))
             if call.abandon() and begin == WRITE:
                 raise OutcomeUnknown("the database is slow; ask again") from None
             raise ServerBusy("the database is slow", retry_after_ms=1000) from None
         except IntegrityError:
             raise
         except _CommitInDoubt as doubt:
-            self._note_failure(doubt.__cause__)
+            self._note_failure(counted, doubt.__cause__)
             raise OutcomeUnknown("the database failed while it was writing; ask again") from None
         except (DBAPIError, PoolTimeout) as error:
-            self._note_failure(error)
+            self._note_failure(counted, error)
             raise ServerBusy("the database is not available", retry_after_ms=1000) from None
+        finally:
+            counted.seconds.observe(self._clock.seconds() - began_s)
+            self.conflicts += call.conflicts
         if self._failing and begin == WRITE:
             self._failing = False
             self._log.info("database can be written again")
@@ -185,7 +206,8 @@ class Database:
             return False
         return self._clock.seconds() - self._waiting[0][0] > SLOW_AFTER_S
 
-    def _note_failure(self, error: BaseException | None) -> None:
+    def _note_failure(self, counted: Calls, error: BaseException | None) -> None:
+        counted.failures += 1
         if not self._failing:
             self._failing = True
             # The statement and its parameters stay out of the log: they hold people's data.
@@ -221,6 +243,8 @@ class _Call:
         #: Taken by whichever comes first, in its own thread: the beginning or the giving up.
         self._decided = Lock()
         self._abandoned = False
+        #: How often another transaction stood in the way.
+        self.conflicts = 0
 
     @property
     def has_begun(self) -> bool:
@@ -241,6 +265,7 @@ class _Call:
             except DBAPIError as error:
                 if self._abandoned or not is_conflict(error):
                     raise
+                self.conflicts += 1
         return self._run_once()
 
     def _run_once(self) -> Any:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -137,17 +138,25 @@ class SqliteDatabase:
     :param application_id: 32 bits that tell our files from those of others.
     :param migrations: scripts in order; ``user_version`` counts those that are done.
     :param threads: None runs every job at once in the caller, for tests and tools.
+    :param seconds: by which jobs are timed, for the metrics.
     """
 
     _log = Logger()
 
     def __init__(
-        self, *, path: Path, application_id: int, migrations: Sequence[str], threads: Threads | None
+        self,
+        *,
+        path: Path,
+        application_id: int,
+        migrations: Sequence[str],
+        threads: Threads | None,
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._path = path
         self._application_id = application_id
         self._migrations = migrations
         self._threads = threads
+        self._seconds = seconds
         self._connections: list[sqlite3.Connection] = []
         self._writer: Lane | None = None
         self._reader: Lane | None = None
@@ -165,6 +174,12 @@ class SqliteDatabase:
         if self._reader is None:
             return fail(ServerBusy("the store is closed"))
         return self._reader.submit(work)
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """Those that run jobs, by what these do; none before the start and after the stop."""
+        lanes = {"read": self._reader, "write": self._writer}
+        return {name: lane for name, lane in lanes.items() if lane is not None}
 
     async def read_settled(self, work: Work[T]) -> T:
         """A read on which somebody's fate may rest: what it does not show will never come back.
@@ -197,6 +212,7 @@ class SqliteDatabase:
             threads=self._threads,
             translate=write_error,
             on_outcome=self._note_write,
+            seconds=self._seconds,
         )
         self._reader = Lane(
             f"{name}-read",
@@ -204,6 +220,7 @@ class SqliteDatabase:
             threads=self._threads,
             translate=read_error,
             on_outcome=lambda error: None,
+            seconds=self._seconds,
         )
 
     async def stop(self) -> None:

@@ -56,6 +56,8 @@ class PublishSettings:
         self._newest = 0
         #: When the bus took the newest version; None: it has not.
         self._told_at_s: float | None = None
+        #: How often the bus took one.
+        self.published = 0
 
     async def start(self) -> None:
         self._tasks.spawn("publish settings", self._keep_publishing())
@@ -118,6 +120,7 @@ class PublishSettings:
         try:
             if settings.version != NONE.version:
                 await self._bus.publish_durable(ADMIN_CONFIG, to_event(settings))
+                self.published += 1
         except CancelledError:
             raise
         except Exception as error:

@@ -51,6 +51,11 @@ class Passwords:
         right = await self._run(lambda: self._verify(password_hash or self._dummy, password))
         return right and password_hash is not None
 
+    @property
+    def free(self) -> int:
+        """How many more may run or wait now."""
+        return self._free
+
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with other costs than today's."""
         return self._hasher.check_needs_rehash(password_hash)

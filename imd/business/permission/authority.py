@@ -5,7 +5,9 @@ What is asked on somebody's behalf must come with their ticket; without, nothing
 
 from __future__ import annotations
 
-from imd.bus.answering import respond
+from functools import partial
+
+from imd.bus.answering import Answered, respond
 from imd.bus.audit import HIGH, REFUSED, AuditEntry
 from imd.bus.port import Bus
 from imd.bus.subjects import (
@@ -26,7 +28,7 @@ from imd.business.permission.check import CheckRights, Verdict
 from imd.business.permission.model import POLICY_VERSION, not_member
 from imd.business.permission.ports import Standings
 from imd.business.permission.tickets import TicketRefused, Tickets
-from imd.kernel.clocks import WallClock
+from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import Forbidden, ImError, PayloadInvalid
 from imd.kernel.ids import is_id
 from imd.ops.tracing import NO_TRACER, Tracer
@@ -73,6 +75,7 @@ class Authority:
         check: CheckRights,
         open_direct: OpenDirect,
         audit: Audit,
+        clock: Clock,
         wall_clock: WallClock,
         tracer: Tracer = NO_TRACER,
     ) -> None:
@@ -86,24 +89,18 @@ class Authority:
         self._audit = audit
         self._wall_clock = wall_clock
         self._tracer = tracer
+        self.answered = Answered(clock=clock)
 
     async def start(self) -> None:
         """From here on, core gets answers."""
-        bus, tracer = self._bus, self._tracer
-        respond(bus, AUTH_TOKEN, TokenCheck, TokenVerdict, self._token, tracer=tracer)
-        respond(bus, AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members, tracer=tracer)
-        respond(bus, AUTH_CHECK, CheckQuery, CheckAnswer, self._checks, tracer=tracer)
-        respond(bus, AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted, tracer=tracer)
-        respond(bus, AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct, tracer=tracer)
-        respond(
-            bus,
-            AUTH_CONVERSATIONS,
-            ConversationsQuery,
-            ConversationsAnswer,
-            self._conversations,
-            tracer=tracer,
-        )
-        respond(bus, AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible, tracer=tracer)
+        answer = partial(respond, self._bus, tracer=self._tracer, counted=self.answered)
+        answer(AUTH_TOKEN, TokenCheck, TokenVerdict, self._token)
+        answer(AUTH_MEMBERS, MembersQuery, MembersAnswer, self._members)
+        answer(AUTH_CHECK, CheckQuery, CheckAnswer, self._checks)
+        answer(AUTH_RESTRICTED, RestrictedQuery, RestrictedAnswer, self._restricted)
+        answer(AUTH_DIRECT, DirectQuery, DirectAnswer, self._direct)
+        answer(AUTH_CONVERSATIONS, ConversationsQuery, ConversationsAnswer, self._conversations)
+        answer(AUTH_VISIBLE, VisibleQuery, VisibleAnswer, self._visible)
 
     async def stop(self) -> None:
         """The bus stops asking when it stops."""

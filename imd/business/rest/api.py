@@ -25,8 +25,11 @@ from imd.business.rest.operation import NOBODY, Asked, Operation
 from imd.business.rest.parameters import is_number_id
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
+from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, ImError, InternalError, ServerBusy
+from imd.kernel.histogram import Histogram
 from imd.kernel.ids import is_id
+from imd.ops.metrics.buckets import HISTORY
 from imd.ops.operators import Act, Operator, require
 
 _NAME = re.compile(r"\{(\w+)\}")
@@ -57,6 +60,7 @@ class Api(Resource):
         audit: Audit,
         requests: Attempts,
         origins: Sequence[str],
+        clock: Clock,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._requests = requests
@@ -64,6 +68,10 @@ class Api(Resource):
         self._operators = operators
         self._audit = audit
         self._origins = frozenset(origins)
+        self._clock = clock
+        #: By the first digit of their status.
+        self.answered = {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0}
+        self.seconds = Histogram(HISTORY.bounds)
         self._running: set[Deferred[bytes]] = set()
         self._stopping = False
         #: What is routed.
@@ -85,9 +93,10 @@ class Api(Resource):
         decoder = msgspec.json.Decoder(operation.body) if operation.body is not None else None
 
         def view(request: Request, **path: str) -> Deferred[bytes]:
+            began_s = self._clock.seconds()
             running = Deferred.fromCoroutine(self._answer(operation, decoder, request, path))
             self._running.add(running)
-            running.addBoth(self._ended, running)
+            running.addBoth(self._ended, running, began_s)
             # klein cancels what it gets when the client goes away; what was begun is still finished,
             # or a change could be committed and never announced.
             result: Deferred[bytes] = Deferred()
@@ -96,8 +105,9 @@ class Api(Resource):
 
         return view
 
-    def _ended(self, result: bytes, running: Deferred[bytes]) -> bytes:
+    def _ended(self, result: bytes, running: Deferred[bytes], began_s: float) -> bytes:
         self._running.discard(running)
+        self.seconds.observe(self._clock.seconds() - began_s)
         return result
 
     async def start(self) -> None:
@@ -154,7 +164,7 @@ class Api(Resource):
         except Exception:
             self._log.failure("{name} failed", name=operation.name)
             return self._problem(request, InternalError("the server made a mistake"))
-        request.setResponseCode(operation.status)
+        self._answers_with(request, operation.status)
         return _sized(request, answer)
 
     async def _read(
@@ -200,13 +210,17 @@ class Api(Resource):
         return self._problem(request, InternalError("the server made a mistake"))
 
     def _problem(self, request: Request, error: ImError) -> bytes:
-        request.setResponseCode(status_of(error))
+        self._answers_with(request, status_of(error))
         if status_of(error) == 401:
             request.setHeader(b"www-authenticate", b"Bearer")
         if error.retryable:
             seconds = max(1, -(-error.retry_after_ms // 1000))
             request.setHeader(b"retry-after", str(seconds).encode())
         return _sized(request, problem_of(error))
+
+    def _answers_with(self, request: Request, status: int) -> None:
+        request.setResponseCode(status)
+        self.answered[f"{status // 100}xx"] += 1
 
     def _finish(self, request: Request, error: ImError) -> int:
         request.write(self._problem(request, error))

@@ -63,6 +63,10 @@ class ReviewRelay:
         self._tasks = tasks
         self._pause: Deferred[None] | None = None
         self._woken = False
+        #: Approved reviews, by what core did with them.
+        self.stored = 0
+        self.refused = 0
+        self.put_off = 0
 
     async def start(self) -> None:
         self._tasks.spawn("relay reviews", self._run())
@@ -123,6 +127,7 @@ class ReviewRelay:
             # answer says what the sender is to know.
             answer = await self._append(review)
             if answer is None:
+                self.put_off += 1
                 await self._reviews.put_off(review.review_id, self._wall_clock() + RETRY_MS)
                 return
             appended = answer
@@ -133,7 +138,9 @@ class ReviewRelay:
 
     async def _settled(self, review: Review, appended: SystemAppended) -> Review:
         if not appended.failure.code:
+            self.stored += 1
             return await self._happened(review, Input.STORED, seq=appended.seq)
+        self.refused += 1
         self._log.info(
             "review {id} was approved, and core refuses it: {reason}",
             id=review.review_id,

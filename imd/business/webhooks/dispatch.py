@@ -19,8 +19,10 @@ from imd.hooks.breaker import Breaker, State
 from imd.hooks.post import Answer, PostFailed
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import ImError
+from imd.kernel.histogram import Histogram
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import sleep
+from imd.ops.metrics.buckets import OUTSIDE
 
 #: What other nodes put in, and retries that are due, are noticed by then; one's own events at once.
 POLL_S = 1.0
@@ -77,6 +79,9 @@ class Dispatcher:
         self._random = random
         self._tasks = tasks
         self._busy = 0
+        #: Events, by how a post of them ended.
+        self.results = {"taken": 0, "failed": 0, "dead": 0}
+        self.seconds = Histogram(OUTSIDE.bounds)
         self._pause: Deferred[None] | None = None
         self._woken = False
 
@@ -89,6 +94,16 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ended with the background work, and the leases soon after, wherever it was."""
+
+    @property
+    def busy(self) -> int:
+        """Lines of events that are being sent."""
+        return self._busy
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nothing is sent, since nothing was taken."""
+        return self._breaker.state is not State.CLOSED
 
     def wake(self) -> None:
         """Something came in here, or a line is free."""
@@ -178,12 +193,15 @@ class Dispatcher:
         """Why it was not taken; empty: it was."""
         event = waiting.event
         headers = {EVENT_HEADER: event.kind, ID_HEADER: event.event_id}
+        began_s = self._clock.seconds()
         try:
             answer = await self._posts.post(event.payload.encode(), headers)
         except PostFailed as failed:
             error = str(failed)
         else:
             error = "" if answer.is_good else f"answered {answer.status}"
+        self.seconds.observe(self._clock.seconds() - began_s)
+        self.results["failed" if error else "taken"] += 1
         if error:
             was = self._breaker.state
             self._breaker.failed()
@@ -201,6 +219,7 @@ class Dispatcher:
             dead = tries >= self._max_tries
             retry_ms = retry_after_ms(tries, self._random)
             if dead:
+                self.results["dead"] += 1
                 self._log.error(
                     "event {id} was not taken {tries} times and is put aside: {error}",
                     id=failed.event.event_id,

@@ -8,8 +8,6 @@ from typing import NamedTuple
 #: Roles that export a metric, as ``twistd`` names them.
 IM, CORE, BUSINESS, ADMIN = "im", "im-core", "im-business", "im-admin"
 EVERY_ROLE = (IM, CORE, BUSINESS, ADMIN)
-#: What serves clients.
-SERVERS = (IM, CORE, BUSINESS)
 #: Where clients are connected.
 GATEWAYS = (IM, CORE)
 #: Where accounts and groups are kept.

@@ -35,7 +35,7 @@ METRICS: tuple[Metric, ...] = (
     counter("imd_recheck_revocations_total", "Of these: taken back.", roles=AUTHORITIES),
     counter(
         "imd_webhook_events_total",
-        "Events posted to the outside: taken, or to be tried again, or put aside.",
+        "Posts of events to the outside that were taken, or failed; and events put aside after too many.",
         Label("result", ("taken", "failed", "dead")),
         roles=AUTHORITIES,
     ),
@@ -45,10 +45,10 @@ METRICS: tuple[Metric, ...] = (
         "1 while events are not posted, since several failed in a row.",
         roles=AUTHORITIES,
     ),
-    gauge("imd_webhook_busy", "Posts under way.", roles=AUTHORITIES),
+    gauge("imd_webhook_busy", "Lines of events that are being posted.", roles=AUTHORITIES),
     counter(
         "imd_reviews_settled_total",
-        "Reviews that this node brought to an end: stored, or refused by core.",
+        "Approved reviews by what core did with them.",
         Label("result", ("stored", "refused")),
         roles=AUTHORITIES,
     ),
@@ -61,6 +61,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge("imd_content_waiting", "Messages that wait for a verdict.", roles=GATEWAYS),
     counter(
-        "imd_settings_published_total", "Versions of the settings published by this node.", roles=(IM, ADMIN)
+        "imd_settings_published_total",
+        "Times that the bus took settings from this node; old ones are told again now and then.",
+        roles=(IM, ADMIN),
     ),
 )

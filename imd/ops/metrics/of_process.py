@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imd.ops.metrics.buckets import LAG
-from imd.ops.metrics.model import EVERY_ROLE, SERVERS, Label, Metric, counter, gauge, histogram
+from imd.ops.metrics.model import CLUSTER, EVERY_ROLE, Label, Metric, counter, gauge, histogram
 
 METRICS: tuple[Metric, ...] = (
     gauge(
@@ -22,7 +22,7 @@ METRICS: tuple[Metric, ...] = (
         "imd_part_ready",
         "1 while this part of what /readyz asks for is well.",
         Label("part", at_most=8),
-        roles=EVERY_ROLE,
+        roles=CLUSTER,
     ),
     gauge(
         "imd_settings_version",
@@ -32,7 +32,7 @@ METRICS: tuple[Metric, ...] = (
     counter(
         "imd_settings_refused_total",
         "Versions of the settings that this node could not use, so that the last good one stays.",
-        roles=SERVERS,
+        roles=EVERY_ROLE,
     ),
     histogram(
         "imd_reactor_lag_seconds",
@@ -44,17 +44,17 @@ METRICS: tuple[Metric, ...] = (
     counter(
         "imd_audit_events_total",
         "Events that the bus has taken for the audit log.",
-        roles=SERVERS,
+        roles=EVERY_ROLE,
     ),
     counter(
         "imd_audit_lost_total",
         "Audit events that were given up: the bus was away for too long, or the process ended.",
-        roles=SERVERS,
+        roles=EVERY_ROLE,
     ),
     gauge(
         "imd_audit_waiting_events",
         "Audit events that the bus has not taken yet.",
-        roles=SERVERS,
+        roles=EVERY_ROLE,
     ),
     counter("imd_metrics_scrapes_total", "How often this page was made.", roles=EVERY_ROLE),
     counter(

@@ -8,6 +8,8 @@ from imd.ops.metrics.model import ADMIN, BUSINESS, CORE, IM, Label, Metric, coun
 _SQL = (IM, BUSINESS, ADMIN)
 _SQLITE, _NODES = (IM,), (CORE,)
 _READ_WRITE = Label("operation", ("read", "write"))
+MONGO_OPERATIONS = ("read", "write", "administer")
+_MONGO = Label("operation", MONGO_OPERATIONS)
 
 METRICS: tuple[Metric, ...] = (
     histogram(
@@ -29,13 +31,13 @@ METRICS: tuple[Metric, ...] = (
         "imd_mongo_seconds",
         "From the sending of a command to MongoDB to its answer.",
         WRITE,
-        Label("operation", ("read", "write", "administer")),
+        _MONGO,
         roles=_NODES,
     ),
     counter(
         "imd_mongo_failures_total",
         "Commands without an answer, or that the server refused or could not confirm.",
-        Label("operation", ("read", "write", "administer")),
+        _MONGO,
         roles=_NODES,
     ),
     gauge(
@@ -71,8 +73,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge("imd_sql_in_flight", "Calls that run or wait for a thread.", roles=_SQL),
     gauge("imd_sql_waiting", "Calls that wait for a thread.", roles=_SQL),
-    gauge("imd_sql_connections", "Connections of the pool that are in use.", roles=_SQL),
-    gauge("imd_sql_connections_limit", "Connections that the pool may have.", roles=_SQL),
+    gauge("imd_sql_connections", "Connections in use, by a transaction each.", roles=_SQL),
+    gauge("imd_sql_connections_limit", "Transactions that can run at a time.", roles=_SQL),
     counter(
         "imd_sql_conflicts_total",
         "Transactions that were run again, since another one stood in the way.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator
 from functools import partial
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -20,6 +19,7 @@ from imd.ops.metrics.lag import ReactorLag
 from imd.ops.metrics.page import MetricsPage, MetricsSite
 from imd.ops.metrics.port import MetricsPort
 from imd.ops.metrics.readings import Reading, Readings, Source
+from imd.ops.version import version
 
 #: Scrapers that the kernel keeps waiting.
 _BACKLOG = 20
@@ -69,15 +69,8 @@ def _open(listen: str, site: MetricsSite, reactor: Any) -> IListeningPort:
 
 
 def _process(identity: Identity, readiness: Readiness, lag: ReactorLag) -> Iterator[Reading]:
-    yield Reading("imd_build_info", 1, (identity.node, identity.role, _version(), platform.python_version()))
+    yield Reading("imd_build_info", 1, (identity.node, identity.role, version(), platform.python_version()))
     yield Reading("imd_reactor_lag_seconds", lag.lag)
     yield Reading("imd_ready", readiness.is_ready())
     for part, is_well in readiness.parts():
         yield Reading("imd_part_ready", is_well, (part,))
-
-
-def _version() -> str:
-    try:
-        return metadata.version("imd")
-    except metadata.PackageNotFoundError:
-        return "0"
