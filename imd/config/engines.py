@@ -23,7 +23,7 @@ class Nats(Section, frozen=True):
     ca_file: str = ""
     """PEM: trusted to sign the servers' certificates; switches TLS on. Empty with tls://: the system's."""
     allow_plaintext: bool = False
-    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
+    """Permit another machine without TLS, or without a password (on a network that nobody else is on)."""
     certificate_file: str = ""
     """PEM: this node's own certificate, where the servers ask for one."""
     private_key_file: str = ""
@@ -48,7 +48,7 @@ class Mongo(Section, frozen=True):
     ca_file: str = ""
     """PEM: trusted to sign the servers' certificates; switches TLS on."""
     allow_plaintext: bool = False
-    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
+    """Permit another machine without TLS, or without a password (on a network that nobody else is on)."""
     message_collections: int = 4
     """Over so many collections messages are spread; each takes one write of a node at a time. A command costs as
     much as thirty messages in it, so few of them are cheaper than many. Cannot be changed once there are messages."""
@@ -75,7 +75,7 @@ class Redis(Section, frozen=True):
     ca_file: str = ""
     """PEM: trusted to sign the server's certificate; switches TLS on."""
     allow_plaintext: bool = False
-    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
+    """Permit another machine without TLS, or without a password (on a network that nobody else is on)."""
     database: int = 0
     timeout_ms: float = 50.0
     """A question takes no longer; the node then goes on with what it knows."""
@@ -94,7 +94,7 @@ class Sql(Section, frozen=True):
     ca_file: str = ""
     """PEM: trusted to sign the server's certificate; switches TLS on."""
     allow_plaintext: bool = False
-    """Permit the password on its way to another machine without TLS (on a network that nobody else is on)."""
+    """Permit another machine without TLS, or without a password (on a network that nobody else is on)."""
     pool_size: int = 8
     """Connections of this node, each with a thread."""
     timeout_s: float = 10.0

@@ -79,6 +79,7 @@ class AllAtOnce(RoleCase):
                 "nats.servers[1]",
                 "nats.password_file",
                 "mongo.hosts[1]",
+                "mongo.hosts[0]",
                 "redis.address",
                 "redis.password_file",
             ],
@@ -132,8 +133,8 @@ class AllAtOnce(RoleCase):
 
     def test_environment(self) -> None:
         """The environment overrides, and its mistakes are told, in every role."""
-        config = load("", {"IM__NATS__SERVERS": "nats://a:1, nats://b:2", "IM__NODE_ID": "9"}, CoreConfig)
-        self.assertEqual((config.node_id, config.nats.servers), (9, ["nats://a:1", "nats://b:2"]))
+        config = load("", {"IM__NATS__SERVERS": "tls://a:1, nats://b:2", "IM__NODE_ID": "9"}, CoreConfig)
+        self.assertEqual((config.node_id, config.nats.servers), (9, ["tls://a:1", "nats://b:2"]))
         self.assertEqual(
             self.problems(AdminConfig, "", IM__GATEWAY__ORIGINS="x"),
             ["gateway.origins (IM__GATEWAY__ORIGINS): is not a key"],
@@ -203,7 +204,7 @@ class Relations(RoleCase):
             self.refused(kind, '[listen]\nhttp = "0.0.0.0:80"\n', "listen.https", "allow_public_plaintext")
 
     def test_engine_password_in_the_clear(self) -> None:
-        """No engine's password goes to another machine in the clear by accident."""
+        """No password goes to another machine in the clear by accident, and no engine there is taken without one."""
         secret, authority = self.file("hunter2"), self.file("PEM")
         for kind, section, address in (
             (CoreConfig, "nats", 'servers = ["nats://127.0.0.1:1", "nats://10.0.0.1:1"]\nuser = "u"'),
@@ -212,7 +213,9 @@ class Relations(RoleCase):
             (AdminConfig, "sql", 'address = "localhost.example.com:1"'),
         ):
             text = f"[{section}]\n{address}\n"
-            load(self.file(text if "user" not in text else text.partition("user")[0]), {}, kind)
+            nobody = text.partition("user")[0]
+            self.refused(kind, nobody, "there is no password", f"{section}.allow_plaintext")
+            load(self.file(nobody + "\nallow_plaintext = true\n"), {}, kind)
             text += f'password_file = "{secret}"\n'
             self.refused(kind, text, f"{section}.ca_file", f"{section}.allow_plaintext")
             self.assertEqual(len(self.problems(kind, text)), 1)
