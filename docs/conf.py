@@ -25,11 +25,12 @@ suppress_warnings: list[str] = []
 
 def setup(app: Sphinx) -> None:
     """Write the pages that come from the code."""
-    from docs.ext import configuration, rest, states
+    from docs.ext import configuration, rest, runtime, states
 
     pages: dict[str, Callable[[], str]] = {
         "configuration": configuration.page,
         "rest": rest.page,
+        "runtime": runtime.page,
         "states": states.page,
     }
     folder = Path(app.srcdir) / "generated"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from docs.ext import configuration, rest, states
+from docs.ext import configuration, rest, runtime, states
 from docs.ext.text import plain
+from imd.admin.settings.keys import runtime_keys
+from imd.admin.settings.model import Changeable
+from imd.config.bounds import BOUNDS
+from imd.config.load import keys
 from imd.config.reference import ROLES, parts
 from imd.roles.openapi import document
 
@@ -20,6 +24,14 @@ class PagesTests(SynchronousTestCase):
             for part in parts(role):
                 for key in part.keys:
                     self.assertIn(f"``{key.name}``", page)
+
+    def test_every_runtime_key(self) -> None:
+        """The page of what can be set at run time has each key that im-admin takes, with its range; and no other."""
+        page = runtime.page()
+        for path, _ in keys(Changeable):
+            self.assertIn(f"``{path}``", page)
+        self.assertEqual({key.key for key in runtime_keys()}, {path for path, _ in keys(Changeable)})
+        self.assertIn(str(BOUNDS["messages.hint_fanout_ms"]), page)
 
     def test_every_operation(self) -> None:
         """The REST page has each operation, and each record once."""
