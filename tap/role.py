@@ -94,7 +94,9 @@ def serve(build: Callable[..., Service], options: RoleOptions[Any]) -> Service:
     # After the reactor is in place, which some of what it imports would bring in another kind.
     from imd.roles.process import Process
 
-    process: Process[Any] = Process(log=options.log.log, load=options.read, reopen=options.log.reopen)
+    process: Process[Any] = Process(
+        options.settings, log=options.log.log, load=options.read, reopen=options.log.reopen
+    )
     # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
     reactor.seconds = time.monotonic
     # What was imported stays, and messages are freed by their counts: a full collection of all that

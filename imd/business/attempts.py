@@ -28,6 +28,10 @@ class Attempts:
         self._clock = clock
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Keys that are counted."""
+        return len(self._buckets)
+
     def check(self, key: str, *, cost: int = 1) -> None:
         """Count one attempt, or so many at once; RateLimited, with the time to wait, if that is too many."""
         if self._rate_per_s <= 0:

@@ -148,6 +148,8 @@ BOUNDS = {
     "mongo.archive_days": Range(0, 36_500),
     "redis.database": Range(0, 1023),
     "redis.timeout_ms": Range(1, 10_000),
+    "manhole.idle_timeout_s": Range(1, DAY_S),
+    "manhole.max_sessions": Range(1, 100),
     "log.lines_per_s": Range(0, 100_000),
     "sql.pool_size": Range(1, 100),
     "sql.timeout_s": Range(0.1, 60),

@@ -11,6 +11,7 @@ from imd.config.file_conflicts import private_key, readable
 from imd.config.listen_conflicts import AnyListen, listeners_of, of_listen, of_shared_ports
 from imd.config.log import of_log
 from imd.config.login_limits import EXPECTED_LIMIT, LOGIN_KINDS, parse_limit
+from imd.config.manhole import of_manhole
 from imd.config.metrics_conflicts import of_metrics
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_content, of_webhook
@@ -43,6 +44,8 @@ def conflicts(config: Section) -> Iterator[Conflict]:
         yield from of_log(config.log)
         listeners = {f"listen.{name}": text for name, text in listeners_of(config.listen).items()}
         yield from of_metrics(config.metrics, listeners)
+        shares_ports = isinstance(config, CoreConfig) and config.listen.reuse_port
+        yield from of_manhole(config.manhole, node_id=config.node_id, shares_ports=shares_ports)
         yield from _of_role(config)
     if isinstance(config, Config | CoreConfig | BusinessConfig):
         yield from of_tracing(config.tracing)

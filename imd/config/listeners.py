@@ -33,14 +33,16 @@ LISTENERS: tuple[Listener, ...] = (
     Listener(
         "metrics.listen", "HTTP/1.1; /metrics", "Prometheus", tls=False, permitted_by="metrics.allow_public"
     ),
+    # A port of this machine or a unix socket; SSH encrypts by itself.
+    Listener("manhole.listen", "SSH", "operators, by key", tls=True),
 )
 
 
 def listeners_of(config: Section) -> Iterator[tuple[Listener, str]]:
-    """Those that this configuration opens, each with its address as it is written there."""
+    """Those that this configuration opens at an address, each with that as it is written there."""
     for listener in LISTENERS:
         text = value_at(config, listener.path)
-        if text:
+        if text and "/" not in text:
             yield listener, text
 
 

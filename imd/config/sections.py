@@ -11,6 +11,7 @@ from msgspec import field
 
 from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.log import Log
+from imd.config.manhole import Manhole
 from imd.config.metrics import AdminMetrics, BusinessMetrics, CoreMetrics, Metrics
 from imd.config.permission import Permission
 from imd.config.policy import BusinessWebhook, Content, CoreWebhook, Webhook
@@ -296,6 +297,7 @@ class Config(Section, frozen=True):
     log: Log = Log()
     metrics: Metrics = Metrics()
     tracing: Tracing = Tracing()
+    manhole: Manhole = Manhole()
 
 
 class CoreConfig(Section, frozen=True):
@@ -323,6 +325,7 @@ class CoreConfig(Section, frozen=True):
     log: Log = Log()
     metrics: CoreMetrics = CoreMetrics()
     tracing: Tracing = Tracing()
+    manhole: Manhole = Manhole()
 
 
 class BusinessConfig(Section, frozen=True):
@@ -353,6 +356,7 @@ class BusinessConfig(Section, frozen=True):
     log: Log = Log()
     metrics: BusinessMetrics = BusinessMetrics()
     tracing: SpanExport = SpanExport()
+    manhole: Manhole = Manhole()
 
 
 class AdminConfig(Section, frozen=True):
@@ -371,3 +375,4 @@ class AdminConfig(Section, frozen=True):
     sql: Sql = Sql()
     log: Log = Log()
     metrics: AdminMetrics = AdminMetrics()
+    manhole: Manhole = Manhole()

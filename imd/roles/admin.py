@@ -21,6 +21,7 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.metrics.readings import Source
+from imd.roles.audit import audit_log
 from imd.roles.metrics.audit import audit_source
 from imd.roles.metrics.settings import publishing_source
 from imd.roles.stages import Background
@@ -35,6 +36,7 @@ class AdminRole(NamedTuple):
     api: AdminApi
     #: What is counted.
     sources: list[Source]
+    audit: AuditLog
 
 
 def build_admin(
@@ -52,7 +54,7 @@ def build_admin(
     :param bootstrap: the token that was made at the first start.
     """
     tasks = Tasks()
-    audit = AuditLog(bus=bus, node=node, clock=clock, wall_clock=wall_clock, random_hex=secrets.token_hex)
+    audit = audit_log(bus, node, clock=clock, wall_clock=wall_clock)
     board = NodeBoard(bus=bus, clock=clock)
     versions, people = SqlSettings(database), SqlOperators(database)
     publish = PublishSettings(
@@ -77,4 +79,4 @@ def build_admin(
         ("settings", publish),
         ("operators", operators),
     ]
-    return AdminRole(stages, api, [audit_source(audit), publishing_source(publish)])
+    return AdminRole(stages, api, [audit_source(audit), publishing_source(publish)], audit)

@@ -55,6 +55,7 @@ from imd.config.role_settings import BusinessSettings
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage
+from imd.kernel.slowest import Slowest
 from imd.kernel.tasks import Tasks
 from imd.ops.metrics.readings import Source
 from imd.ops.operator_token import OperatorToken
@@ -65,6 +66,8 @@ from imd.roles.business_groups import GroupParts, build_groups
 from imd.roles.business_in_force import BusinessInForce
 from imd.roles.business_people import PeopleBase, people_operations, profiles_of
 from imd.roles.business_policy import build_outbox, build_policy, webhook_posts
+from imd.roles.manhole.business import BusinessInside
+from imd.roles.manhole.timed import timed_threads
 from imd.roles.metrics.audit import audit_source
 from imd.roles.metrics.business import business_source
 from imd.roles.metrics.stores import sql_source
@@ -104,6 +107,9 @@ class BusinessRole(NamedTuple):
     in_force: BusinessInForce
     #: What is counted.
     sources: Sequence[Source]
+    #: For who looks into it.
+    inside: BusinessInside
+    audit: AuditLog
 
 
 class BusinessParts(NamedTuple):
@@ -134,13 +140,19 @@ def build_business(
     bus: Bus,
     stores: BusinessStores,
     tracer: Tracer = NO_TRACER,
+    slowest: Slowest | None = None,
 ) -> BusinessRole:
-    """Put the role together; nothing is opened or made before its stages start."""
+    """Put the role together; nothing is opened or made before its stages start.
+
+    :param slowest: is told how long calls of the database take.
+    """
     sql_pool = ThreadPool(minthreads=1, maxthreads=stores.sql_threads, name="business-sql")
     hash_pool = ThreadPool(minthreads=0, maxthreads=config.accounts.hash_threads, name="password-hash")
     database = Database(
         connect=stores.connect,
-        threads=partial(deferToThreadPool, reactor, sql_pool),
+        threads=timed_threads(
+            partial(deferToThreadPool, reactor, sql_pool), slowest=slowest, seconds=clock.seconds
+        ),
         clock=clock,
         timeout_s=stores.sql_timeout_s,
         slow_queue=stores.sql_slow_queue,
@@ -180,7 +192,16 @@ def build_business(
         ("REST API", parts.api),
     ]
     sources = [*parts.sources, sql_source(database, threads=stores.sql_threads)]
-    return BusinessRole(stages, parts.api, parts.request_factory, database, parts.in_force, sources)
+    inside = BusinessInside(
+        accounts=SqlAccounts(database),
+        sessions=parts.sessions,
+        passwords=parts.passwords,
+        database=database,
+        attempts=parts.in_force.attempts,
+    )
+    return BusinessRole(
+        stages, parts.api, parts.request_factory, database, parts.in_force, sources, inside, parts.audit
+    )
 
 
 def _among_nodes(

@@ -34,6 +34,11 @@ class BusinessInForce:
         )
         self._registration = config.accounts.registration
 
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """All that is counted, by what it is."""
+        return {"logins": self.logins, "registrations": self.registrations, "requests": self.requests}
+
     def is_open_to_all(self) -> bool:
         """Whether anybody may register."""
         return self._registration

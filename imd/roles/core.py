@@ -57,6 +57,7 @@ from imd.roles.audit import audit_log
 from imd.roles.core_in_force import CoreInForce, daily_limits, hint_thresholds, rates
 from imd.roles.core_parts import CoreRole, CoreStores
 from imd.roles.gateway_values import gateway_limits, greeting, idle_timeouts
+from imd.roles.manhole.core import CoreInside
 from imd.roles.metrics.audit import audit_source
 from imd.roles.metrics.gateway import content_source, gateway_source, presence_source
 from imd.roles.metrics.messages import messages_source
@@ -116,10 +117,9 @@ def build_core(
     # Those who are not alone are told by others, or have to look.
     listening = None if cluster is None else Listening()
     live = LiveConversations(members=members, log=log, sessions=registry, listening=listening)
-    neighbourhood = (
-        None
-        if cluster is None or listening is None
-        else Neighbourhood(
+    neighbourhood: Neighbourhood | None = None
+    if cluster is not None and listening is not None:
+        neighbourhood = Neighbourhood(
             cluster,
             node_id=config.node_id,
             max_devices_per_user=config.gateway.max_devices_per_user,
@@ -134,7 +134,6 @@ def build_core(
             record=record,
             tracer=tracer,
         )
-    )
     neighbours: Neighbours = NoNeighbours() if neighbourhood is None else neighbourhood.neighbours
     fanout = Fanout(
         live=live,
@@ -397,4 +396,5 @@ def build_core(
         *stores.sources,
         *(() if neighbourhood is None else neighbourhood.sources),
     ]
-    return CoreRole(stages, gateway, last_stages, neighbourhood, in_force, sources)
+    inside = CoreInside(gateway, registry, live, log, appender, standing.channel, drain, neighbourhood, tasks)
+    return CoreRole(stages, gateway, last_stages, neighbourhood, in_force, sources, inside, audit)

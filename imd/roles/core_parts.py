@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from imd.bus.audit import AuditLog
 from imd.core.explain.ports import Places
 from imd.core.explain.record import Kept
 from imd.core.gateway.gateway import Gateway
@@ -14,6 +15,7 @@ from imd.core.presence.ports import LastSeen
 from imd.kernel.lifecycle import Stage
 from imd.ops.metrics.readings import Source
 from imd.roles.core_in_force import CoreInForce
+from imd.roles.manhole.core import CoreInside
 from imd.roles.neighbourhood import Neighbourhood
 
 
@@ -52,3 +54,6 @@ class CoreRole(NamedTuple):
     in_force: CoreInForce
     #: What it counts.
     sources: Sequence[Source]
+    #: For who looks into it.
+    inside: CoreInside
+    audit: AuditLog

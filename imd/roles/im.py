@@ -20,6 +20,7 @@ from imd.core.gateway.tcp import TcpFactory
 from imd.core.nodes.report import NodeReports, offered
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.slowest import Slowest
 from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
 from imd.pb.bus_pb2 import NodeReport
@@ -37,6 +38,11 @@ from imd.roles.listeners import (
     trusted_proxies,
     websocket,
 )
+from imd.roles.manhole.business import BusinessCommands
+from imd.roles.manhole.core import CoreCommands
+from imd.roles.manhole.node import NodeCommands
+from imd.roles.manhole.stage import manhole_stages
+from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.bus import local_bus_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -73,6 +79,7 @@ def build(
     )
     record_pool = ThreadPool(minthreads=1, maxthreads=1, name="record")
     epoch = EpochFile(data_dir / "epoch", random_hex=secrets.token_hex)
+    slowest = Slowest(wall_clock=system_wall_clock) if config.manhole.listen else None
     stores = embedded_business(data_dir)
     business = build_business(
         config,
@@ -82,6 +89,13 @@ def build(
         bus=bus,
         stores=stores,
         tracer=tracing.tracer,
+        slowest=slowest,
+    )
+    kept = embedded_stores(
+        folder=data_dir,
+        threads=Threads(start=start_thread, call_in_reactor=reactor.callFromThread),
+        queue=partial(deferToThreadPool, reactor, record_pool),
+        wall_clock=system_wall_clock,
     )
     core = build_core(
         config,
@@ -89,12 +103,7 @@ def build(
         clock=reactor,
         wall_clock=system_wall_clock,
         bus=bus,
-        stores=embedded_stores(
-            folder=data_dir,
-            threads=Threads(start=start_thread, call_in_reactor=reactor.callFromThread),
-            queue=partial(deferToThreadPool, reactor, record_pool),
-            wall_clock=system_wall_clock,
-        ),
+        stores=kept._replace(log=timed_log(kept.log, slowest=slowest, seconds=reactor.seconds)),
         epoch=epoch.value,
         tracer=tracing.tracer,
     )
@@ -119,6 +128,18 @@ def build(
         reactor=reactor,
         proxies=proxies,
         request_factory=business.request_factory,
+    )
+    accounts = BusinessCommands(business.inside)
+    conversations = CoreCommands(core.inside, clock=reactor, id_of=accounts.id_of)
+    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
+    manhole = manhole_stages(
+        config.manhole,
+        about="imd, all in one process",
+        node_id=config.node_id,
+        commands=conversations.commands() | accounts.commands() | node.commands(),
+        objects={"core": core, "business": business, "bus": bus, "settings": settings.seen},
+        record=core.audit.record,
+        reactor=reactor,
     )
     reporting = Tasks()
     reports = NodeReports(
@@ -146,6 +167,7 @@ def build(
             readiness=readiness,
             reactor=reactor,
         ),
+        *manhole,
         ("data folder", FolderLock(folder=data_dir)),
         ("epoch", epoch),
         *tracing.stages,

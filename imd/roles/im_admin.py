@@ -16,12 +16,16 @@ from imd.config.engines import Sql
 from imd.config.sections import AdminConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.slowest import Slowest
 from imd.ops.health import Readiness
 from imd.ops.operator_token import OperatorToken
 from imd.ops.site import SmallRequest
 from imd.roles.admin import build_admin
 from imd.roles.bus import Answering, nats_bus
 from imd.roles.listeners import http_addresses, http_listeners, http_site
+from imd.roles.manhole.node import NodeCommands
+from imd.roles.manhole.stage import manhole_stages
+from imd.roles.manhole.timed import timed_threads
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -53,9 +57,12 @@ def build(
     name = f"admin-{config.node_id}"
     bus = nats_bus(config.nats, name=name, reactor=reactor)
     pool = ThreadPool(minthreads=1, maxthreads=config.sql.pool_size, name="admin-sql")
+    slowest = Slowest(wall_clock=system_wall_clock) if config.manhole.listen else None
     database = Database(
         connect=partial(_open, config.sql),
-        threads=partial(deferToThreadPool, reactor, pool),
+        threads=timed_threads(
+            partial(deferToThreadPool, reactor, pool), slowest=slowest, seconds=reactor.seconds
+        ),
         clock=reactor,
         timeout_s=config.sql.timeout_s,
     )
@@ -78,6 +85,16 @@ def build(
         reactor=reactor,
         request_factory=SmallRequest,
     )
+    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
+    manhole = manhole_stages(
+        config.manhole,
+        about=f"im-admin node {config.node_id}",
+        node_id=config.node_id,
+        commands=node.commands(),
+        objects={"admin": admin, "database": database, "bus": bus, "settings": settings.seen},
+        record=admin.audit.record,
+        reactor=reactor,
+    )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
         *metrics_stages(
@@ -92,6 +109,7 @@ def build(
             readiness=readiness,
             reactor=reactor,
         ),
+        *manhole,
         ("operators' token", token),
         ("bus", bus),
         ("SQL threads", Pool(pool)),

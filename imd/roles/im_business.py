@@ -8,11 +8,15 @@ from typing import Any
 from imd.config.sections import BusinessConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.slowest import Slowest
 from imd.ops.health import Readiness
 from imd.roles.bus import Answering, nats_bus
 from imd.roles.business import build_business
 from imd.roles.business_stores import cluster_business
 from imd.roles.listeners import http_addresses, http_listeners, http_site, trusted_proxies
+from imd.roles.manhole.business import BusinessCommands
+from imd.roles.manhole.node import NodeCommands
+from imd.roles.manhole.stage import manhole_stages
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -39,6 +43,7 @@ def build(
     name = f"business-{config.node_id}"
     tracing = build_tracing(config.tracing, service="im-business", node=name, reactor=reactor)
     bus = nats_bus(config.nats, name=name, reactor=reactor)
+    slowest = Slowest(wall_clock=system_wall_clock) if config.manhole.listen else None
     business = build_business(
         config,
         reactor=reactor,
@@ -47,6 +52,7 @@ def build(
         bus=bus,
         stores=cluster_business(config),
         tracer=tracing.tracer,
+        slowest=slowest,
     )
     settings = build_node_settings(config, bus=bus, node=name, folder=config.settings_dir, reactor=reactor)
     process.follow(settings.seen)
@@ -62,6 +68,17 @@ def build(
         proxies=trusted_proxies(config.listen),
         request_factory=business.request_factory,
     )
+    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
+    accounts = BusinessCommands(business.inside)
+    manhole = manhole_stages(
+        config.manhole,
+        about=f"im-business node {config.node_id}",
+        node_id=config.node_id,
+        commands=accounts.commands_alone() | node.commands(),
+        objects={"business": business, "bus": bus, "settings": settings.seen},
+        record=business.audit.record,
+        reactor=reactor,
+    )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
         *metrics_stages(
@@ -72,6 +89,7 @@ def build(
             reactor=reactor,
         ),
         *tracing.stages,
+        *manhole,
         ("bus", bus),
         *business.stages,
         ("answers", Answering(bus)),

@@ -12,6 +12,7 @@ from imd.core.gateway.tcp import TcpFactory
 from imd.core.nodes.report import NodeReports, offered
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
+from imd.kernel.slowest import Slowest
 from imd.kernel.tasks import Tasks
 from imd.ops.health import Readiness
 from imd.ops.site import SteadySite
@@ -29,6 +30,10 @@ from imd.roles.listeners import (
     trusted_proxies,
     websocket,
 )
+from imd.roles.manhole.core import CoreCommands
+from imd.roles.manhole.node import NodeCommands
+from imd.roles.manhole.stage import manhole_stages
+from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
@@ -57,13 +62,16 @@ def build(
     tracing = build_tracing(config.tracing, service="im-core", node=name, reactor=reactor)
     bus = nats_bus(config.nats, name=name, reactor=reactor)
     shared = cluster_stores(config, reactor=reactor)
+    slowest = Slowest(wall_clock=system_wall_clock) if config.manhole.listen else None
     core = build_core(
         config,
         reactor=reactor,
         clock=reactor,
         wall_clock=system_wall_clock,
         bus=bus,
-        stores=shared.stores,
+        stores=shared.stores._replace(
+            log=timed_log(shared.stores.log, slowest=slowest, seconds=reactor.seconds)
+        ),
         epoch=shared.epoch,
         cluster=shared.cluster,
         is_on_bus=bus.is_connected,
@@ -96,6 +104,16 @@ def build(
     settings.seen.on_check(core.in_force.wrong)
     settings.seen.on_gray(core.in_force.take_gray)
     settings.seen.on_changed(core.in_force.change)
+    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
+    manhole = manhole_stages(
+        config.manhole,
+        about=f"im-core node {config.node_id}",
+        node_id=config.node_id,
+        commands=CoreCommands(core.inside, clock=reactor).commands() | node.commands(),
+        objects={"core": core, "bus": bus, "settings": settings.seen},
+        record=core.audit.record,
+        reactor=reactor,
+    )
     reporting = Tasks()
     reports = NodeReports(
         about=_about(config, incarnation=shared.cluster.incarnation),
@@ -117,6 +135,7 @@ def build(
             reactor=reactor,
         ),
         *tracing.stages,
+        *manhole,
         ("bus", bus),
         *_with_listeners(config, core=core, settings=settings.seen, site=site, reactor=reactor),
         ("settings told", settings.reports),

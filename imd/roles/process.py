@@ -23,13 +23,17 @@ _LOG_KEYS = ("log.format", "log.file")
 class Process(Generic[C]):
     """One a process; ``hang_up`` is what SIGHUP does.
 
+    :param config: with which the process was started.
     :param load: the configuration as its file and the environment are now; raises ``ConfigError``.
     :param reopen: opens the log anew, as this configuration says.
     """
 
     _log = Logger()
 
-    def __init__(self, *, log: ProcessLog, load: Callable[[], C], reopen: Callable[[C], None]) -> None:
+    def __init__(
+        self, config: C, *, log: ProcessLog, load: Callable[[], C], reopen: Callable[[C], None]
+    ) -> None:
+        self._config = config
         self.log = log
         self._load = load
         self._reopen = reopen
@@ -48,24 +52,31 @@ class Process(Generic[C]):
     def hang_up(self) -> None:
         """Read the configuration again, take what may change, and open the log file anew.
 
-        A file with anything wrong changes nothing, and all that is wrong is told.
+        With anything wrong in it nothing is changed, and all that is wrong is told: in the log file as it was named
+        before, which is opened anew all the same, for somebody may have moved it.
         """
         for told in self._others:
             told()
+        settings = self._settings
         try:
-            config = self._load()
-            if self._settings is None:
-                self._reopen(config)
-                return
-            merged, found = changes(self._settings.file, config, changeable=_CHANGEABLE)
-            self._settings.take_file(merged)
+            merged, found = changes(self._file(), self._load(), changeable=_CHANGEABLE)
+            if settings is not None:
+                settings.take_file(merged)
         except ConfigError as error:
+            self._reopen(self._in_force())
             self._log.error("SIGHUP: nothing is changed, {error}", error=error)
             return
-        self._reopen(self._settings.config)
+        self._config = merged
+        self._reopen(self._in_force())
         self._log.info("SIGHUP: the log is opened anew; in force now: {taken}", taken=_listed(found.taken))
         if found.left:
             self._log.warn("SIGHUP: only a restart brings into force: {left}", left=_listed(found.left))
+
+    def _file(self) -> C:
+        return self._config if self._settings is None else self._settings.file
+
+    def _in_force(self) -> C:
+        return self._config if self._settings is None else self._settings.config
 
     def _settings_changed(self, config: Any, version: int) -> None:
         self.log.change(config.log)

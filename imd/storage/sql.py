@@ -247,6 +247,11 @@ class _Call:
         self.conflicts = 0
 
     @property
+    def name(self) -> str:
+        """Where its work is written."""
+        return str(getattr(self._work, "__qualname__", self._work)).replace(".<locals>", "")
+
+    @property
     def has_begun(self) -> bool:
         """Whether a thread has taken it, or it never will be."""
         return self._decided.locked()

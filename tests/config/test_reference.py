@@ -90,7 +90,7 @@ class Reference(SynchronousTestCase):
         }
         self.assertEqual(sections["core"] & {"sql", "accounts"}, set())
         self.assertEqual(sections["business"] & {"mongo", "messages", "presence", "node"}, set())
-        self.assertEqual(sections["admin"], {"listen", "tls", "nats", "sql", "log", "metrics"})
+        self.assertEqual(sections["admin"], {"listen", "tls", "nats", "sql", "log", "metrics", "manhole"})
         self.assertNotIn("logins_per_min", reference("core"))
         self.assertNotIn("user_text_per_min", reference("business"))
 

@@ -43,7 +43,7 @@ class HangUp(SynchronousTestCase):
         self.reopened: list[CoreConfig] = []
         self.log = FakeLog()
         log: Any = self.log
-        self.process = Process(log=log, load=self.load, reopen=self.reopened.append)
+        self.process = Process(self.file, log=log, load=self.load, reopen=self.reopened.append)
         self.seen = SettingsSeen(
             bus=self.bus,
             node="core-1",
@@ -100,10 +100,10 @@ class HangUp(SynchronousTestCase):
         self.assertEqual((self.told, self.log.seen[-1].level), ([9, 9, 7], "debug"))
 
     def test_wrong(self) -> None:
-        """A wrong file changes nothing; all that is wrong is told."""
+        """A wrong file changes nothing but that the log is opened anew; all that is wrong is told."""
         self.file = None  # type: ignore[assignment]
         self.process.hang_up()
-        self.assertEqual((self.told, self.reopened), ([], []))
+        self.assertEqual((self.told, self.reopened), ([], [CoreConfig()]))
         self.assertIn("nothing is changed", self.said())
         for problem in ("limits.user_burst: is bad", "log.level: is bad, too"):
             self.assertIn(problem, self.said())

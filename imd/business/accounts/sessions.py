@@ -33,6 +33,10 @@ class SessionCache:
         self._asking: set[int] = set()
         self._loading = False
 
+    def __len__(self) -> int:
+        """Users that are known."""
+        return len(self._known)
+
     async def of(self, user_id: int) -> Sessions | None:
         """What counts now; None if there is no such user."""
         known = self._known.get(user_id)

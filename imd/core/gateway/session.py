@@ -254,6 +254,11 @@ class Session:
         """
         return self._counted - sum(outbound.counted for outbound in self._queue)
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the next flush, or for a peer that does not read."""
+        return self._queued_bytes
+
     def hold(self, reason: int) -> None:
         """Read no more from the peer, for this reason."""
         if reason == BUSY and not self.held & BUSY:

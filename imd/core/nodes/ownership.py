@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -67,6 +67,11 @@ class Ownership:
     def mine(self) -> frozenset[int]:
         """The shards that are this node's."""
         return self._mine
+
+    @property
+    def owners(self) -> Sequence[int]:
+        """The node of each shard, as far as is known here."""
+        return self._owners
 
     def owner_of(self, conversation_id: str) -> int:
         """The node to which its messages go."""

@@ -16,6 +16,10 @@ _STDLIB = {
 }
 
 
+#: What is louder than it has to say; whoever asks for more of it gets it.
+QUIET = {"twisted.conch": "warn"}
+
+
 class Levels:
     """Floors by namespace. The nearest one above a namespace counts, and the default where there is none."""
 
@@ -33,7 +37,7 @@ class Levels:
         :param default: one of ``imd.config.log.LOG_LEVELS``, as are the values of ``by_namespace``.
         """
         predicate = LogLevelFilterPredicate(LogLevel.levelWithName(default))
-        for namespace, level in by_namespace.items():
+        for namespace, level in {**QUIET, **by_namespace}.items():
             predicate.setLogLevelForNamespace(namespace, LogLevel.levelWithName(level))
         self.default, self.by_namespace, self._predicate = default, dict(by_namespace), predicate
         self._tell_stdlib()

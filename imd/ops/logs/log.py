@@ -47,7 +47,7 @@ class ProcessLog:
     ) -> None:
         self._output = output
         self._redaction = redaction
-        self._levels = levels
+        self.levels = levels
         self._sampling = sampling
         self._clock = clock
         self._wall_clock = wall_clock
@@ -70,7 +70,7 @@ class ProcessLog:
 
     def __call__(self, event: LogEvent) -> None:
         """See ``ILogObserver``; never raises for a disk or a reader."""
-        if not self._levels.allow(event):
+        if not self.levels.allow(event):
             return
         self._summarise()
         if self._sampling.admit(event):
@@ -78,7 +78,7 @@ class ProcessLog:
 
     def change(self, settings: Log) -> None:
         """Have the values hold that may change at any time: levels, and how many lines of a kind are written."""
-        self._levels.change(settings.level, log_levels_of(settings.levels))
+        self.levels.change(settings.level, log_levels_of(settings.levels))
         self._sampling.change(settings.lines_per_s)
 
     def reopen(self, settings: Log, secrets: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ class Floors(SynchronousTestCase):
         config = configparser.ConfigParser(interpolation=None)
         config.read(ROOT / "setup.cfg", encoding="utf-8")
         found = re.findall(
-            r"^([\w-]+)(?:\[\w+\])? >= ([\d.]+)", config["options"]["install_requires"], re.MULTILINE
+            r"^([\w-]+)(?:\[[\w,]+\])? >= ([\d.]+)", config["options"]["install_requires"], re.MULTILINE
         )
         for name, floor in found:
             if name in floors.LIBRARIES:

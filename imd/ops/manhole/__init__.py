@@ -1,0 +1,1 @@
+"""A Python prompt inside of the running process, over SSH, for operators."""

@@ -1,0 +1,1 @@
+"""What operators find in the manhole of each role."""

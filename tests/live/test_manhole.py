@@ -1,0 +1,224 @@
+"""The manhole of a real server, with OpenSSH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.ctl.cluster.engine import free_port
+from tests.live.server import LiveServer
+from tests.live.standalone_client import Login, Rest
+from tests.live.standalone_wire import TcpWire
+
+PATIENCE_S = 60
+#: Connects the standard input and output with a unix socket, as ``nc -U`` does.
+_TO_SOCKET = """
+import os, socket, sys, threading
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+def back():
+    while data := peer.recv(65536):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    os._exit(0)
+threading.Thread(target=back, daemon=True).start()
+while data := sys.stdin.buffer.read1(65536):
+    peer.sendall(data)
+"""
+
+
+class ManholeCase(SynchronousTestCase):
+    """A server with a manhole, and two people with keys, one of whom may come in."""
+
+    timeout = 300
+
+    def setUp(self) -> None:
+        for program in ("ssh", "ssh-keygen"):
+            if shutil.which(program) is None:
+                if os.environ.get("CI"):
+                    self.fail(f"{program} is not installed: tools/servers")
+                raise SkipTest(f"{program} is not installed")
+
+    def serve(self, listen: str, **values: object) -> LiveServer:
+        server = LiveServer()
+        self.addCleanup(server.close)
+        self.folder = server.folder
+        for name in ("alice", "mallory"):
+            self.run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name)
+        authorized = self.folder / "authorized_keys"
+        shutil.copy(self.folder / "alice.pub", authorized)
+        authorized.chmod(0o600)
+        keys = {"listen": listen, "authorized_keys_file": str(authorized), **values}
+        lines = [
+            f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
+            for key, value in keys.items()
+        ]
+        with server.config_file.open("a") as file:
+            file.write("\n[manhole]\n" + "\n".join(lines) + "\n")
+        server.start()
+        return server
+
+    def run_program(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    def ssh(
+        self, *arguments: str, key: str = "alice", options: tuple[str, ...] = (), stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run_program(*self.command(*options, key=key), *arguments, stdin=stdin)
+
+    def command(self, *options: str, key: str = "alice") -> tuple[str, ...]:
+        """ssh, as far as the name of the host."""
+        return (
+            "ssh",
+            "-F/dev/null",
+            "-oStrictHostKeyChecking=accept-new",
+            f"-oUserKnownHostsFile={self.folder / 'known_hosts'}",
+            "-oIdentitiesOnly=yes",
+            "-oIdentityAgent=none",
+            "-oBatchMode=yes",
+            "-oLogLevel=ERROR",
+            f"-i{self.folder / key}",
+            *options,
+            "ops@127.0.0.1",
+        )
+
+    def connected(self, server: LiveServer) -> tuple[Login, TcpWire]:
+        """Somebody who is connected."""
+        login = Rest(server.http_url).register("carol", "correct horse battery", "carols-phone")
+        wire = TcpWire("127.0.0.1", server.tcp_port)
+        self.addCleanup(wire.close)
+        wire.send({"connect": {"token": login.token, "deviceId": login.device_id, "platform": "ios"}})
+        answer = wire.receive(PATIENCE_S)
+        assert answer is not None
+        self.assertIn("connected", answer)
+        return login, wire
+
+    def assert_answers(self, wire: TcpWire) -> None:
+        """Chat goes on for somebody who is connected."""
+        wire.send({"hb": {}})
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            answer = wire.receive(max(0.0, deadline_s - time.monotonic()))
+            assert answer is not None, "no answer"
+            if "hb" in answer:
+                return
+
+
+class Port(ManholeCase):
+    """On a port of this machine."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.port = free_port()
+        self.server = self.serve(f"127.0.0.1:{self.port}", max_sessions=2)
+        self.options = (f"-p{self.port}",)
+
+    def test_operator(self) -> None:
+        """An operator sees who is connected; what fails is told; everything is in the log and in the audit."""
+        login, wire = self.connected(self.server)
+        shown = self.ssh("sessions()", options=self.options)
+        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        self.assertIn("carols-phone", shown.stdout)
+        shown = self.ssh('who("carol")', options=self.options)
+        self.assertIn(f"user {login.user_id}", shown.stdout)
+        self.assertIn("carols-phone", shown.stdout)
+        failed = self.ssh("1/0", options=self.options)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("ZeroDivisionError", failed.stdout)
+        endless = self.ssh("while True: pass", options=self.options)
+        self.assertIn("nobody could chat", endless.stdout)
+        self.assert_answers(wire)
+        for words in ("alice is in, as ops with SHA256:", "alice typed: sessions()", "alice typed: 1/0"):
+            self.assertIn(words, self.server.log)
+        self.assert_kept("manhole.login", "manhole.line")
+
+    def assert_kept(self, *actions: str) -> None:
+        token = (self.server.data_dir / "secrets" / "operator.token").read_text().strip()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            kept = Rest(self.server.http_url).call("GET", "/operator/audit", token=token)["events"]
+            if set(actions) <= {event["action"] for event in kept}:
+                return
+            self.assertLess(time.monotonic(), deadline_s, kept)
+            time.sleep(0.1)
+
+    def test_terminal(self) -> None:
+        """At a terminal it is a prompt, which Ctrl-D ends."""
+        shown = self.ssh(options=("-tt", *self.options), stdin="shards()\rhelp()\r\x04")
+        self.assertEqual(shown.returncode, 0, shown.stdout)
+        for words in ("imd> ", "this one, alone", "conversation(conversation_id, limit=40)"):
+            self.assertIn(words, shown.stdout)
+
+    def test_refused(self) -> None:
+        """Another key, no key and a password are refused and told; so is what a shell would give; chat goes on."""
+        _, wire = self.connected(self.server)
+        refused = self.ssh("sessions()", key="mallory", options=self.options)
+        self.assertEqual(refused.returncode, 255)
+        self.assertIn("Permission denied (publickey)", refused.stderr)
+        self.assertIn("is not among the authorized keys", self.server.log)
+        password = self.ssh("1", options=("-oPreferredAuthentications=password", *self.options))
+        self.assertEqual(password.returncode, 255)
+        self.assertIn("Permission denied (publickey)", password.stderr)
+        forwarded = self.ssh(
+            "1", options=("-oExitOnForwardFailure=yes", f"-R{free_port()}:127.0.0.1:1", *self.options)
+        )
+        self.assertEqual(forwarded.returncode, 255)
+        self.assertEqual(self.ssh("-s", "sftp", options=self.options).returncode, 255)
+        (self.folder / "authorized_keys").chmod(0o666)
+        self.assertEqual(self.ssh("1", options=self.options).returncode, 255)
+        self.assertIn("chmod 0600", self.server.log)
+        self.assert_answers(wire)
+
+    def test_too_many(self) -> None:
+        """There are so many sessions at a time; one more is refused, and told."""
+        held = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(2)]
+        for each in held:
+            self.addCleanup(each.close)
+            self.assertTrue(each.recv(100).startswith(b"SSH-2.0-"))
+        self.assertEqual(self.ssh("1", options=self.options).returncode, 255)
+        self.assertIn("there are 2 sessions already", self.server.log)
+
+
+class Socket(ManholeCase):
+    """On a unix socket."""
+
+    def test_operator(self) -> None:
+        """By a unix socket, which is its owner's alone, also after the server was killed; an idle session ends."""
+        server = self.serve("./manhole-{node_id}", idle_timeout_s=2)
+        path = self.folder / "manhole-0"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        script = self.folder / "to_socket.py"
+        script.write_text(_TO_SOCKET)
+        options = (f"-oProxyCommand={sys.executable} {script} {path}",)
+        self.assertEqual(self.ssh("1 + 1", options=options).stdout, "2\n")
+        self.assertIn(f"of user {os.getuid()}", server.log)
+        first = Path(self.folder / "manhole_host_key").read_bytes()
+        server.kill()
+        server.start()
+        self.assertEqual(Path(self.folder / "manhole_host_key").read_bytes(), first)
+        self.assertEqual(self.ssh("1 + 1", options=options).stdout, "2\n")
+        with subprocess.Popen(
+            self.command("-tt", *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as idle:
+            # Its standard input stays open, and nothing comes.
+            self.assertEqual(idle.wait(PATIENCE_S), 255)
+        self.assertIn("nothing was typed for 2 s", server.log)
