@@ -48,9 +48,12 @@ class Figures(Struct, frozen=True, omit_defaults=True):
     breakers_open: tuple[str, ...] = ()
 
 
-def down(address: str, why: str) -> Figures:
-    """Of a node that does not answer."""
-    return Figures(address=address, down=why)
+def down(address: str, why: str, *, node: str = "") -> Figures:
+    """Of a node that does not answer.
+
+    :param node: what it is called, as far as is known.
+    """
+    return Figures(address=address, down=why, node=node)
 
 
 def figures(address: str, before: Samples | None, now: Samples, *, wall_s: float) -> Figures:

@@ -22,7 +22,11 @@ class Finding(NamedTuple):
 def findings(nodes: Sequence[Figures]) -> list[Finding]:
     """The worst first."""
     there = [node for node in nodes if not node.down]
-    found = [Finding(f"{node.address} is down: {node.down}", severe=True) for node in nodes if node.down]
+    found = [
+        Finding(f"{' at '.join(filter(None, (node.node, node.address)))} is down: {node.down}", severe=True)
+        for node in nodes
+        if node.down
+    ]
     for node in there:
         name = node.node or node.address
         if node.not_ready:

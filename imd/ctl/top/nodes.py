@@ -28,6 +28,8 @@ class Target(NamedTuple):
 
     host: str
     port: int
+    name: str = ""
+    """The node's, where it is known before it has said it."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -46,8 +48,8 @@ def named(*, metrics: Sequence[str], configs: Sequence[Path], cluster: Path | No
     found = [_address(text) for text in metrics]
     found += [_configured(file) for file in configs]
     if cluster is not None:
-        found += [_configured(file) for file in _files(cluster)]
-    return list(dict.fromkeys(found))
+        found += [_configured(file)._replace(name=file.stem) for file in _files(cluster)]
+    return list({str(target): target for target in found}.values())
 
 
 def _address(text: str) -> Target:

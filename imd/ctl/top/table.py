@@ -114,7 +114,8 @@ def _table(nodes: Sequence[Figures], columns: int) -> list[str]:
     table = [_row(row, widths) for row in cells]
     for index, node in enumerate(nodes, 1):
         if node.down:
-            table[index] = f"{cells[index][0]:<{widths[0]}}{_GAP}down: {harmless(node.down)[:_MAX_REASON]}"
+            why = f"down: {harmless(node.down)[:_MAX_REASON]}"
+            table[index] = f"{cells[index][0]:<{widths[0]}}{_GAP}{why}"
     return [row[:columns] for row in table]
 
 

@@ -36,6 +36,7 @@ class Watch:
         self._wall_seconds = wall_seconds
         self._ask = ask
         self._before: Samples | None = None
+        self._node = target.name
 
     def look(self) -> Figures:
         """What the node does now; blocks for an answer."""
@@ -47,6 +48,8 @@ class Watch:
         except NoAnswer as silence:
             # Rates over the time that it was away would mean nothing.
             self._before = None
-            return down(address, str(silence))
+            return down(address, str(silence), node=self._node)
         before, self._before = self._before, now
-        return figures(address, before, now, wall_s=self._wall_seconds())
+        seen = figures(address, before, now, wall_s=self._wall_seconds())
+        self._node = seen.node or self._node
+        return seen

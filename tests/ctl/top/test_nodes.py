@@ -79,6 +79,8 @@ class Named(SynchronousTestCase):
         write_layout(folder, layout)
         for number, name in enumerate(layout.names(), 1):
             (folder / f"{name}.toml").write_text(f'[metrics]\nlisten = "127.0.0.1:{number}"\n')
+        (core_1, *others) = named(metrics=["127.0.0.1:3"], configs=(), cluster=folder)
+        self.assertEqual((core_1.name, len(others)), ("core-1", 3), "it was named twice, and is one")
         # Business was started first, then admin.
         self.assertEqual(
             self.found(cluster=folder), ["127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:1", "127.0.0.1:2"]

@@ -102,6 +102,7 @@ class Watching(SynchronousTestCase):
         assert second.sends_per_s is not None
         self.assertGreater(second.sends_per_s, 10.0)
         self.assertIn("503", gone.down)
+        self.assertEqual(gone.node, "core-1", "what it was called is remembered")
         self.assertEqual((back.down, back.sends_per_s), ("", None))
         self.assertIsNotNone(again.sends_per_s)
 

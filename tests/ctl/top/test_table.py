@@ -96,6 +96,7 @@ class Judging(SynchronousTestCase):
         node = Figures(address="a:1", node="core-1", shards=200, settings_version=3)
         for other, words, severe in (
             (down("b:1", "connection refused"), "b:1 is down: connection refused", True),
+            (down("b:1", "connection refused", node="b"), "b at b:1 is down", True),
             (Figures(address="b:1", node="b", not_ready=("bus",)), "b takes no traffic: bus", True),
             (Figures(address="b:1", node="b", dead_letters=2), "2 events were given up", False),
             (Figures(address="b:1", node="b", reactor_lag_p99_s=0.3), "reactor answers late", False),
