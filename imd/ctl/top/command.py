@@ -45,6 +45,7 @@ _THREADS = 32
 _KEY_PAUSE_S = 0.05
 #: A file or a pipe is as wide as the lines are.
 _NO_WIDTH = 1000
+_FOOT = ("", "q quits")
 _QUIT = frozenset("qQ\x03\x04")
 
 
@@ -162,9 +163,9 @@ def _live(look: _Look, interval_s: float) -> int:
             nodes = [answer.result() for answer in answers]
             when = _now()
             while True:
-                columns, _ = terminal.size()
-                shown = lines(nodes, when=when, columns=columns, colours=colours)
-                terminal.show([*shown, "", "q quits"])
+                columns, rows = terminal.size()
+                shown = lines(nodes, when=when, columns=columns, colours=colours, rows=rows - len(_FOOT))
+                terminal.show([*shown, *_FOOT])
                 pressed = terminal.wait(due_s - time.monotonic())
                 if _quit(pressed):
                     return OK

@@ -12,6 +12,8 @@ from imd.ctl.top.judging import Finding, findings
 _NOTHING = "-"
 _GAP = "  "
 _RED = "\x1b[31m"
+#: The summary, the header and the empty lines between.
+_AROUND = 4
 #: Names and reasons come from elsewhere.
 _MAX_NAME = 24
 _MAX_REASON = 60
@@ -88,18 +90,33 @@ _COLUMNS = (
 )
 
 
-def lines(nodes: Sequence[Figures], *, when: str, columns: int, colours: bool) -> list[str]:
-    """The screen: what all together do, a line a node, what is wrong."""
+def lines(
+    nodes: Sequence[Figures], *, when: str, columns: int, colours: bool, rows: int | None = None
+) -> list[str]:
+    """What all together do, a line a node, what is wrong.
+
+    :param rows: how many there is room for: then of what is wrong a third at most is shown, and of the nodes
+        those that fit, the ones that are down first.
+    """
     paint = _painted if colours else _unpainted
-    shown = [_summary(nodes, when)[:columns], ""]
-    header, *rows = _table(nodes, columns)
-    shown.append(paint(header, BOLD))
-    for node, row in zip(nodes, rows, strict=True):
-        shown.append(paint(row, _RED) if node.down else row)
-    wrong = findings(nodes)
-    shown.append("")
-    shown += [paint(f"! {harmless(each.text)}"[:columns], _colour(each)) for each in wrong]
-    return shown
+    wrong = [paint(f"! {harmless(each.text)}"[:columns], _colour(each)) for each in findings(nodes)]
+    if rows is not None:
+        wrong = _cut(wrong, max(rows // 3, 1))
+    summary = _summary(nodes, when)[:columns]
+    if rows is not None and len(nodes) > rows - len(wrong) - _AROUND:
+        nodes = sorted(nodes, key=lambda node: not node.down)
+    header, *table = _table(nodes, columns)
+    table = [paint(row, _RED) if node.down else row for node, row in zip(nodes, table, strict=True)]
+    if rows is not None:
+        table = _cut(table, max(rows - len(wrong) - _AROUND, 1))
+    return [summary, "", paint(header, BOLD), *table, "", *wrong]
+
+
+def _cut(listed: list[str], room: int) -> list[str]:
+    """What fits, with a last line that says how much does not."""
+    if len(listed) <= room:
+        return listed
+    return [*listed[: room - 1], f"... and {len(listed) - room + 1} more"]
 
 
 def _table(nodes: Sequence[Figures], columns: int) -> list[str]:

@@ -66,6 +66,21 @@ class Showing(SynchronousTestCase):
         self.assertIn("CONN", shown(busy(), columns=20)[2])
         self.assertNotIn("SETTINGS", shown(busy(), columns=20)[2])
 
+    def test_low(self) -> None:
+        """Where there is no room for all, what is down and what is wrong is seen first, and how much is not seen."""
+        nodes = [*[busy()] * 30, *(down(f"10.0.0.{number}:9470", "no answer") for number in range(10))]
+        for rows in (6, 12, 24, 40):
+            text = lines(nodes, when="12:00:00", columns=200, colours=False, rows=rows)
+            self.assertLessEqual(len(text), max(rows, 8))
+            self.assertIn("30 of 40 nodes answer", text[0])
+            self.assertTrue(any(line.startswith("... and ") for line in text))
+            if rows > 6:
+                self.assertIn("10.0.0.0:9470  down", text[3])
+        self.assertEqual(
+            lines(nodes, when="", columns=200, colours=False, rows=100),
+            lines(nodes, when="", columns=200, colours=False),
+        )
+
     def test_nothing_drives_the_terminal(self) -> None:
         """Names and reasons come from elsewhere: a control character in one is shown, not obeyed."""
         for node in (
