@@ -68,6 +68,7 @@ class Talker:
         self.heard: list[dict[str, Any]] = []
         self.acks: list[dict[str, Any]] = []
         self._count = 0
+        self._last_name = ""
         self._wire = TcpWire(node.host, node.ports["tcp"])
         self._wire.send({"connect": {"token": self.token, "deviceId": "phone", "platform": "bot"}})
         answer = self._wire.receive(PATIENCE_S)
@@ -91,7 +92,7 @@ class Talker:
     def puts(self, conversation_id: str, kind: str = "text", *, recalls: int = 0, peer: int = 0) -> str:
         """Send it; its clientMsgId."""
         self._count += 1
-        name = f"{kind}.{self.user_id}.{self._count}"
+        name = self._last_name = f"{kind}.{self.user_id}.{self._count}"
         if kind == "control":
             self._wire.send(
                 {"recall": {"conversationId": conversation_id, "seq": recalls, "clientMsgId": name}}
@@ -106,6 +107,15 @@ class Talker:
             send |= {"type": "TEXT", "textContent": name}
         self._wire.send({"send": send})
         return name
+
+    @property
+    def last_name(self) -> str:
+        """The clientMsgId of the message that was put last."""
+        return self._last_name
+
+    def acknowledges(self, conversation_id: str, seq: int) -> None:
+        """Says that it has everything up to here."""
+        self._wire.send({"deliverAck": {"conversationId": conversation_id, "seq": seq}})
 
     def outcome(self, name: str, sent_s: float) -> Answer:
         """The last word on a message."""
