@@ -308,6 +308,9 @@ class CoreConfig(Section, frozen=True):
     settings_dir: str = "."
     """Where the node keeps the settings of im-admin that it took last, in a file of its own, for a start at which
     nobody can be asked."""
+    record_dir: str = "."
+    """Where the node remembers for about a day what it did with messages, for `imctl explain`: in a folder of its own,
+    at most 208 MB. Where that cannot be written, and with "", in memory, and a tenth of it."""
     listen: CoreListen = CoreListen()
     tls: Tls = Tls()
     gateway: Gateway = Gateway()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -11,11 +12,13 @@ from typing import Any, NamedTuple
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from imd.config.address import parse_host
 from imd.config.engines import Mongo, Redis
 from imd.config.sections import CoreConfig
-from imd.core.explain.record import in_memory
+from imd.core.explain.record import Kept, in_folder, in_memory
 from imd.core.gateway.budgets_redis import RedisBudgets
 from imd.core.gateway.quotas_redis import RedisDayCounts
 from imd.core.message.mongo import MongoMessageLog
@@ -34,6 +37,7 @@ from imd.roles.core_parts import CoreStores
 from imd.roles.metrics.stores import mongo_source, redis_source
 from imd.roles.neighbourhood import Cluster
 from imd.roles.secrets import password
+from imd.roles.stages import Pool
 from imd.storage.mongo import MongoDatabase
 from imd.storage.mongo_primary import tcp_endpoints
 from imd.storage.redis import RedisStore
@@ -73,8 +77,10 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
     redis = _redis(config.redis, reactor=reactor)
     second_level = RedisSecondLevel(redis=redis)
     node = config.node
+    record_pool, kept = _record(config, reactor=reactor)
     stores = CoreStores(
         stages=[
+            ("record thread", Pool(record_pool)),
             ("MongoDB", database),
             ("message store", log),
             ("epoch", epoch),
@@ -87,7 +93,7 @@ def cluster_stores(config: CoreConfig, *, reactor: Any) -> ClusterStores:
         places=log,
         cursors=MongoCursors(database=database),
         last_seen=RedisLastSeen(redis=redis),
-        kept=in_memory(system_wall_clock),
+        kept=kept,
         sources=[mongo_source(database), redis_source(redis)],
         partitions=log.partitions,
         partition_of=log.partition_of,
@@ -128,6 +134,16 @@ def _mongo(mongo: Mongo, *, reactor: Any) -> MongoDatabase:
         pool_size=mongo.pool_size,
         timeout_s=mongo.timeout_s,
     )
+
+
+def _record(config: CoreConfig, *, reactor: Any) -> tuple[ThreadPool, Kept]:
+    """What the node remembers, and the thread that writes it."""
+    pool = ThreadPool(minthreads=0, maxthreads=1, name="record")
+    if not config.record_dir:
+        return pool, in_memory(system_wall_clock)
+    folder = Path(config.record_dir) / f"core-{config.node_id}.record"
+    threads = partial(deferToThreadPool, reactor, pool)
+    return pool, in_folder(folder, threads=threads, wall_clock=system_wall_clock)
 
 
 def _tls(ca_file: str) -> Callable[[str], Any]:

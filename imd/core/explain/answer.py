@@ -143,7 +143,7 @@ class ExplainAnswers:
                 )
             elif one.what == Happened.STARTED:
                 for session in found.values():
-                    _end_session(session, one.at_ms, "the node was started anew")
+                    _end_session(session, one.at_ms, "its node died some time before, and was started anew")
             elif one.session_id in found:
                 known = found[one.session_id]
                 if one.what == Happened.GONE:

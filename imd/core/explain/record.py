@@ -11,8 +11,6 @@ from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
-from twisted.logger import Logger
-
 from imd.core.explain.model import (
     EVERYBODY,
     FANOUT,
@@ -54,7 +52,7 @@ class Sizes(NamedTuple):
 
 #: In files: 3.3 million fan-outs, which is 39 batches a second all day; 350,000 sessions a day; 290,000 refusals.
 ON_DISK = Sizes(fanouts=128 << 20, sessions=64 << 20, sends=16 << 20)
-#: In memory, for nodes without a folder: a day at a tenth of that.
+#: In memory, where there is no folder: about a tenth of that.
 IN_MEMORY = Sizes(fanouts=16 << 20, sessions=6 << 20, sends=2 << 20)
 
 
@@ -100,16 +98,15 @@ def in_folder(folder: Path, *, threads: Threads, wall_clock: WallClock) -> Kept:
 class NodeRecord:
     """A stage; ``FanoutRecord``, ``SessionRecord`` and ``SendRecord`` at once."""
 
-    _log = Logger()
-
     def __init__(self, *, kept: Kept, clock: Clock, wall_clock: WallClock, tasks: Tasks) -> None:
         self._clock = clock
         self._wall_clock = wall_clock
         self._tasks = tasks
-        names = ("fan-outs", "sessions", "sends")
         self.fanouts, self.sessions, self.sends = (
-            Ring(name=name, record=record, segments=segments, wall_clock=wall_clock)
-            for name, record, segments in zip(names, RECORDS, kept, strict=True)
+            Ring(name=name, record=record, segments=segments, spare=spare, wall_clock=wall_clock)
+            for name, record, segments, spare in zip(
+                Kept._fields, RECORDS, kept, in_memory(wall_clock), strict=True
+            )
         )
 
     @property
@@ -119,11 +116,7 @@ class NodeRecord:
 
     async def start(self) -> None:
         for ring in (self.fanouts, self.sessions, self.sends):
-            try:
-                await ring.start()
-            except OSError as error:
-                # People can talk without it.
-                self._log.error("what became of messages cannot be remembered: {error}", error=error)
+            await ring.start()
         self._happened(EVERYBODY, 0, Happened.STARTED, "")
         self._tasks.spawn("write what is remembered", self._run())
 

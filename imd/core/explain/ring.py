@@ -16,12 +16,18 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 
 class Ring:
-    """One kind of record. ``add`` costs an append; ``flush`` is called every second or so by whoever owns it."""
+    """One kind of record. ``add`` costs an append; ``flush`` is called every second or so by whoever owns it.
+
+    :param spare: where records are kept if ``segments`` cannot be started.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, name: str, record: Struct, segments: Segments, wall_clock: WallClock) -> None:
+    def __init__(
+        self, *, name: str, record: Struct, segments: Segments, spare: Segments, wall_clock: WallClock
+    ) -> None:
         self._name = name
+        self._spare = spare
         self._record = record
         self._segments = segments
         self._wall_clock = wall_clock
@@ -38,8 +44,18 @@ class Ring:
         return self._segments.since_ms
 
     async def start(self) -> None:
-        """See ``Segments``."""
-        await self._segments.start()
+        """Find what is left of before, or begin in the spare place."""
+        try:
+            await self._segments.start()
+        except OSError as error:
+            # People can talk without it.
+            self._log.error(
+                "{name}: what should explain later what became of messages is kept in memory only: {error}",
+                name=self._name,
+                error=error,
+            )
+            self._segments = self._spare
+            await self._segments.start()
 
     def add(self, packed: bytes) -> None:
         """Keep a record."""

@@ -107,6 +107,8 @@ class Configuration:
         }
         common[""]["settings_dir"] = str(self._folder)
         if node.role == "core":
+            common[""]["record_dir"] = str(self._folder)
+        if node.role == "core":
             return common | {
                 "gateway": {"drain_timeout_s": DRAIN_TIMEOUT_S},
                 "mongo": self._mongo_section(node),
