@@ -35,18 +35,19 @@ class KnownOperators:
 
     async def of(self, token: str) -> Operator:
         """:raises AuthFailed: nobody's. ServerBusy: whose it is cannot be looked up now."""
-        operator = await self._find(token_hash(token)) if token else None
+        operator = await self._find(token_hash(token), may_be_kept=token.startswith(TOKEN_PREFIX))
         if operator is None:
             raise AuthFailed(
                 "send an operator's token, or that of bootstrap_token_file, as Authorization: Bearer"
             )
         return operator
 
-    async def _find(self, hashed: bytes) -> Operator | None:
+    async def _find(self, hashed: bytes, *, may_be_kept: bool = True) -> Operator | None:
         bootstrap = self._bootstrap()
         if bootstrap and compare_digest(token_hash(bootstrap), hashed):
             return BOOTSTRAP
-        return await self._store.find(hashed)
+        # What cannot be one is not worth a look into the store.
+        return await self._store.find(hashed) if may_be_kept else None
 
     async def _answer(self, query: OperatorCheck) -> OperatorVerdict:
         if len(query.tokenHash) != _HASH_BYTES:

@@ -16,6 +16,7 @@ from imd.config.load import overlaid, problems_in
 from imd.config.log import Log, of_log
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_failure_mode, of_words
+from imd.config.quotas import Quotas
 from imd.config.section import Section
 from imd.config.sections import Limits
 
@@ -26,6 +27,8 @@ MAX_COMMENT = 200
 MAX_GRAY_USERS = 1000
 MAX_GRAY_NAMES = 100
 _MAX_NAME = 64
+#: More than there are. For each that is unknown the nearest one is looked for, which takes its time.
+MAX_KEYS = 150
 
 Document = Mapping[str, Any]
 
@@ -66,6 +69,7 @@ class Changeable(Section, frozen=True):
     """All keys that a document may hold; defaults here mean nothing, only what is named counts."""
 
     limits: Limits = Limits()
+    quotas: Quotas = Quotas()
     messages: MessageSettings = MessageSettings()
     accounts: AccountSettings = AccountSettings()
     permission: Permission = Permission()
@@ -129,6 +133,9 @@ def problems(document: object) -> list[str]:
     """Every reason why this cannot be published, each with its dotted path; empty: it can."""
     if not isinstance(document, dict):
         return ['settings: expected an object of sections, such as {"limits": {"user_burst": 60}}']
+    named = sum(len(section) if isinstance(section, dict) else 1 for section in document.values())
+    if named > MAX_KEYS or len(document) > MAX_KEYS:
+        return [f"settings: names {named} keys, which is more than there are"]
     if reasons := problems_in(document, Changeable):
         return reasons
     return list(conflicts_within(overlaid(Changeable(), document)))

@@ -27,6 +27,8 @@ RETRY_S = 5.0
 PATIENCE_S = 1.0
 #: The bus keeps events for a week; a node that comes later must find one.
 AGAIN_S = 24 * 3600.0
+#: Nodes may be so far ahead of a store that was restored from a backup; what claims more is no node of ours.
+MAX_AHEAD = 100_000
 #: A node that still runs an older one has missed the event, or the bus has lost it.
 AGAIN_WHEN_BEHIND_S = 30.0
 
@@ -77,7 +79,7 @@ class PublishSettings:
         :raises IdempotentConflict: that is not the current version any more.
         """
         # Nodes may know higher ones than a store that was restored from yesterday.
-        version = max(based_on, self._board.highest_version) + 1
+        version = max(based_on, min(self._board.highest_version, based_on + MAX_AHEAD)) + 1
         settings = settings._replace(version=version, changed_at_ms=self._wall_clock())
         if not await self._store.save(settings, based_on=based_on):
             current = await self._store.current()

@@ -219,6 +219,8 @@ def _why(asked: Asked, body: _Reasoned) -> Why:
         raise PayloadInvalid(
             "basedOn is missing: the version that you looked at, also as If-Match", field="basedOn"
         )
+    if not body.comment.isprintable():
+        raise PayloadInvalid("comment: is one line of text, without control characters", field="comment")
     operator = asked.operator
     return Why(based_on, body.comment, Author(operator.id, operator.name))
 

@@ -200,7 +200,8 @@ class Gateway:
         if tokens is None:
             user = session.user
             rate = self._device_frames_per_s if user is None else user.rates.rates.device_frames_per_s
-            tokens = session.device_bucket = bucket(rate, now_s)
+            if rate:
+                tokens = session.device_bucket = bucket(rate, now_s)
         if tokens is not None and not tokens.take(now_s):
             return tokens
         shared = session.from_address.frames

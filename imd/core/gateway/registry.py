@@ -142,6 +142,9 @@ class Registry:
 
         :param gray: what some users have instead.
         """
+        if (rates, gray) == (self._in_force.rates, self._in_force.gray):
+            # Most changes are about something else.
+            return
         self._in_force.rates, self._in_force.gray = rates, gray
         now_s = self._clock.seconds()
         for address in self._addresses.values():

@@ -7,6 +7,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from imd.admin.settings.model import MAX_DOCUMENT_BYTES
+from imd.admin.settings.publish import MAX_AHEAD
 from imd.kernel.errors import ServerBusy
 from imd.storage.sql import Database
 from tests.admin.house import NOW_MS, AdminCase
@@ -125,6 +126,7 @@ class Asking(AdminCase):
             (b'{"basedOn": 0, "settings": {}, "extra": 1}', "extra"),
             (b'{"basedOn": 0, "settings": [1]}', "sections"),
             (b'{"basedOn": 0, "settings": {}, "comment": "%s"}' % (b"x" * 201), "comment"),
+            (b'{"basedOn": 0, "settings": {}, "comment": "a\\nb"}', "comment"),
             (b"[" * 15_000, "body"),
             (b"x" * (3 * MAX_DOCUMENT_BYTES + 1), "over"),
         ):
@@ -254,6 +256,9 @@ class Nodes(AdminCase):
         put = self.put(BURST_9, based_on=0)
         self.assertEqual(put.body["version"], 8)
         self.assertEqual(self.put(BURST_8, based_on=8).body["version"], 9)
+        # No word of a node brings the numbers to their end.
+        self.report(node="core-666", version=(1 << 63) - 1)
+        self.assertEqual(self.put(BURST_9, based_on=9).body["version"], 9 + MAX_AHEAD + 1)
 
     def test_garbage(self) -> None:
         """What is no report is said in the log."""

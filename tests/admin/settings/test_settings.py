@@ -145,7 +145,8 @@ class Documents(SynchronousTestCase):
                 "accounts: is 7; expected a table, [accounts]",
             ],
         )
-        bad: list[object] = [None, [], "x", 1]
+        many = {str(number): number for number in range(5_000)}
+        bad: list[object] = [None, [], "x", 1, many, {"limits": many}]
         for document in bad:
             self.assertEqual(len(problems(document)), 1)
 
