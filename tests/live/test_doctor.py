@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from imd.bus.nats_streams import DEAD_LETTERS, STREAMS
 from imd.business.schema import MIGRATIONS
+from imd.config.engines import Mongo, Nats, Redis, Sql
 from imd.config.load import load
 from imd.config.section import Section
 from imd.config.sections import AdminConfig, BusinessConfig, CoreConfig
@@ -163,7 +165,7 @@ class OnACluster(TestCase):
             found = bad(redis.redis(replace(config, password_file=""), WORLD))
             self.assertEqual(found, {"redis.guarded": Level.WARN})
 
-    @contextmanager
+    @contextlib.contextmanager
     def _redis_set(self, name: str, value: str, before: str) -> Iterator[None]:
         config = config_of("core-1", CoreConfig).redis
         with redis.connected(config) as line:
@@ -308,6 +310,47 @@ class OnACluster(TestCase):
         file.touch(mode=0o600)
         file.write_text(text)
         return str(file)
+
+
+class Strangers(TestCase):
+    """Something else sits on the port of an engine."""
+
+    timeout = 120
+
+    def test_no_engine(self) -> Any:
+        """What answers nonsense, endlessly or not at all is told as not reached, and nothing breaks."""
+        return deferToThread(self._scene)
+
+    def _scene(self) -> None:
+        nonsense = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$100000000\r\n" + b"x" * 4_000_000, b""]
+        endless = b'INFO {"version": "2.15.0", "auth_required": true, "max_payload": 2000000}\r\n'
+        for said in [*nonsense, endless + b"MSG a 1 1\r\nx\r\n" * 50_000]:
+            address = self._saying(said)
+            for found, check in (
+                (redis.redis(Redis(address=address), WORLD), "redis.reached"),
+                (nats.nats("im-core", Nats(servers=[f"nats://{address}"]), WORLD), "nats.reached"),
+                (mysql.mysql(Sql(address=address), WORLD, roles=1), "mysql.reached"),
+            ):
+                self.assertEqual(bad(found), {check: Level.FAIL}, said[:30])
+        # Its driver asks again and again, until its time is over.
+        found = mongo.mongo(Mongo(hosts=[self._saying(nonsense[0])]), WORLD)
+        self.assertEqual(bad(found), {"mongo.reached": Level.FAIL})
+
+    def _saying(self, said: bytes) -> str:
+        """Where whoever connects is told this, and hung up on."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+
+        def serve() -> None:
+            # No name that trial looks for in a module, such as suppress.
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with contextlib.suppress(OSError), connection:
+                        connection.sendall(said)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 class MonitoredNats(OpenNats):

@@ -78,7 +78,7 @@ def mongo(config: Mongo, world: World) -> Iterator[Finding]:
     except PyMongoError as error:
         yield SET.fail(
             about,
-            f"has no primary: {str(error)[:300]}",
+            f"has no primary: {_said(error)}",
             "start enough members for a majority; the names in the set must be those in mongo.hosts",
         )
 
@@ -191,7 +191,7 @@ def failed(about: str, config: Mongo, error: OperationFailure) -> Finding:
         return LOGIN.fail(about, f"refuses {who}",
                           f"check mongo.user and mongo.password_file; the user is one of the database {config.database}, "
                           'made with mechanisms: ["SCRAM-SHA-1"]')  # fmt: skip
-    return LOGIN.fail(about, f"{who} may not: {str(error)[:300]}",
+    return LOGIN.fail(about, f"{who} may not: {_said(error)}",
                       f'db.grantRolesToUser("{config.user}", ["readWrite"]) in {config.database}')  # fmt: skip
 
 
@@ -222,7 +222,7 @@ def _majority_write(database: Any, world: World) -> str:
             }
         )
     except OperationFailure as error:
-        return str(error)[:300]
+        return _said(error)
     return str(reply.get("writeConcernError", {}).get("errmsg", ""))
 
 
@@ -302,7 +302,12 @@ def _member(address: str, config: Mongo, world: World) -> Member:
                 instant=instant,
             )
     except (PyMongoError, OSError, ValueError, KeyError) as error:
-        return Member(address, {}, error=str(error)[:300])
+        return Member(address, {}, error=_said(error))
+
+
+def _said(error: Exception) -> str:
+    """Without the driver's view of the set, which it adds to each error."""
+    return str(error).partition(", Timeout: ")[0][:300]
 
 
 def _version(client: MongoClient[Document]) -> tuple[int, ...]:

@@ -22,6 +22,8 @@ CALL_TIMEOUT_S = 3.0
 #: A server's INFO and -ERR are lines; 1 MiB and 16 KiB are the largest message (etc/nats.conf).
 _LINE_BYTES = 64 * 1024
 _MESSAGE_BYTES = 2 * 1024 * 1024
+#: Between a question and its answer; a few messages of others may come in between.
+_MOST_LINES = 10_000
 #: A message with this header is taken by no stream, whatever its subject: there is none of that name.
 _TAKEN_BY_NOBODY = b"NATS/1.0\r\nNats-Expected-Stream: imd-doctor\r\n\r\n"
 
@@ -74,7 +76,7 @@ class Line:
         """What the server refused of these."""
         self._send(commands + b"PING\r\n")
         said = []
-        while (line := self._line()) != "PONG":
+        for line in self._until_pong():
             if line.startswith("-ERR"):
                 said.append(line.removeprefix("-ERR").strip(" '"))
             elif line.startswith(("MSG", "HMSG")):
@@ -92,7 +94,7 @@ class Line:
             + b"\r\nPING\r\n"
         )
         refused = False
-        while True:
+        for _ in range(_MOST_LINES):
             line = self._line()
             if line.startswith("-ERR"):
                 refused = True
@@ -101,6 +103,16 @@ class Line:
             elif line.startswith(("MSG", "HMSG")):
                 body = self._payload(line)
                 return json.loads(body) if body else None
+        raise EOFError("what it says has no end")
+
+    def _until_pong(self) -> Iterator[str]:
+        """Lines up to the answer to our PING."""
+        for _ in range(_MOST_LINES):
+            line = self._line()
+            if line == "PONG":
+                return
+            yield line
+        raise EOFError("what it says has no end")
 
     def _payload(self, line: str) -> bytes:
         """Of a message; without its headers."""

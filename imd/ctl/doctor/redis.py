@@ -59,7 +59,7 @@ def redis(config: Redis, world: World) -> Iterator[Finding]:
             yield from told(about, info)
             yield speed(about, line.pings(world), config.timeout_ms)
             yield skew(about, line.time(world))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, hiredis.ProtocolError) as error:
         yield REACHED.fail(
             about, f"no answer: {error}", "start it, or check [redis] address, ca_file and the firewall"
         )
