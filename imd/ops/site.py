@@ -59,6 +59,8 @@ class SteadyChannel(HTTPChannel):
 class SteadySite(Site):
     """A site whose requests leave no line in the log: paths can hold what is nobody's business."""
 
+    #: Twisted would tell of it by its address in memory.
+    noisy = False
     protocol = SteadyChannel  # type: ignore[assignment]
 
     def __init__(self, *args: Any, proxies: TrustedProxies = NO_PROXIES, **kwargs: Any) -> None:

@@ -29,6 +29,7 @@ from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, ImError, InternalError, ServerBusy
 from imd.kernel.histogram import Histogram
 from imd.kernel.ids import is_id
+from imd.ops.logs.refused import log_refused
 from imd.ops.metrics.buckets import HISTORY
 from imd.ops.operators import Act, Operator, require
 
@@ -160,6 +161,7 @@ class Api(Resource):
         except ImError as error:
             if asked is not None and isinstance(error, Forbidden) and not error.is_recorded:
                 self._audit.record(_refused(operation, asked, error))
+            self._tell_refused(operation, asked, error, request)
             return self._problem(request, error)
         except Exception:
             self._log.failure("{name} failed", name=operation.name)
@@ -172,7 +174,7 @@ class Api(Resource):
     ) -> Asked:
         caller, operator = NOBODY, None
         # The peer's own address, or what a proxy of ours says; what others claim is anybody's invention.
-        address = getattr(request.getClientAddress(), "host", "")
+        address = _address(request)
         if operation.operator:
             operator = await self._operators.of(bearer_token(request), address)
             self._require(operator, operation, path)
@@ -195,6 +197,12 @@ class Api(Resource):
             self._audit.record(_refused(operation, asked, error))
             error.is_recorded = True
             raise
+
+    def _tell_refused(
+        self, operation: Operation, asked: Asked | None, error: ImError, request: Request
+    ) -> None:
+        user_id = 0 if asked is None else asked.caller.user_id
+        log_refused(self._log, operation.name, error, peer=_address(request), user_id=user_id)
 
     def _not_routed(self, request: Request, failure: Failure) -> bytes:
         error = failure.value
@@ -244,6 +252,10 @@ class Api(Resource):
             request.setHeader(b"access-control-allow-headers", b"Authorization, Content-Type")
             request.setHeader(b"access-control-expose-headers", b"Retry-After")
             request.setHeader(b"access-control-max-age", str(_PREFLIGHT_S).encode())
+
+
+def _address(request: Request) -> str:
+    return str(getattr(request.getClientAddress(), "host", ""))
 
 
 def _refused(operation: Operation, asked: Asked, error: Forbidden) -> AuditEntry:

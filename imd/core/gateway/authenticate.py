@@ -7,6 +7,7 @@ from sys import intern
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
 
 from imd.core.directory import Claims, Directory
 from imd.core.gateway.faults import Faults
@@ -20,6 +21,7 @@ from imd.core.message.live import LiveConversations
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.errors import AuthFailed, ImError, InternalError, PayloadInvalid
 from imd.kernel.ids import Snowflake, check_id
+from imd.ops.logs.refused import log_refused
 from imd.pb.connection_pb2 import ACK_FINAL_ONLY, Connect, Connected, Limits, TokenRefreshed
 from imd.pb.envelope_pb2 import Envelope
 from imd.pb.sync_pb2 import SyncReq
@@ -51,6 +53,8 @@ class Authenticator:
 
     :param second_look: if there are other nodes, which may hear of a session a moment late.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Authenticator:
             self._welcome(session, envelope, claims)
             await self._first_sync(session, connect)
         except ImError as error:
+            log_refused(self._log, "connect", error, peer=session.link.address, user_id=session.user_id)
             # Also without the first sync: the client would not know what it misses.
             self._replies.close(session, error, request_id)
         except CancelledError:

@@ -17,7 +17,7 @@ _STDLIB = {
 
 
 #: What is louder than it has to say; whoever asks for more of it gets it.
-QUIET = {"twisted.conch": "warn"}
+QUIET = {"twisted.conch": "warn", "twisted.web.client": "warn"}
 
 
 class Levels:
