@@ -20,14 +20,14 @@ WITHIN_S = 60.0
 class _Awaited:
     """A delivery to whoever is here."""
 
-    __slots__ = ("acks", "delivery", "sender", "seq", "since")
+    __slots__ = ("delivery", "heard", "seq", "since")
 
     def __init__(self, seq: int, delivery: TraceContext, sender: Recipient | None, since: Moment) -> None:
         self.seq = seq
         self.delivery = delivery
-        self.sender = sender
         self.since = since
-        self.acks = 0
+        #: Of whom nothing more is awaited: who sent it, and who has acknowledged it.
+        self.heard: list[Recipient | None] = [sender]
 
 
 class AwaitedAcks:
@@ -59,11 +59,11 @@ class AwaitedAcks:
         now = self._tracer.now()
         for each in list(awaited):
             late = now.steady_ns - each.since.steady_ns > WITHIN_S * 1e9
-            if each.seq <= seq and not late and by is not each.sender:
-                each.acks += 1
+            if each.seq <= seq and not late and by not in each.heard:
+                each.heard.append(by)
                 whose: Attributes = {"im.user_id": by.user_id, "im.device_id": by.device_id}
                 self._tracer.start("client.ack", each.delivery, since=each.since, attributes=whose).end()
-            if late or each.acks >= ACKS_EACH:
+            if late or len(each.heard) > ACKS_EACH:
                 awaited.remove(each)
         if not awaited:
             del self._awaited[conversation_id]

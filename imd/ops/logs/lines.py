@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from twisted.logger import LogEvent, formatEvent
 from twisted.python.failure import Failure
 
+from imd.kernel.trace_context import carried
 from imd.ops.logs.redaction import without_bodies
 
 #: A peer's text must not draw on the operator's terminal or forge a line.
@@ -53,6 +54,10 @@ def json_line(event: LogEvent, redact: Redact) -> str:
         value = event.get(name)
         if isinstance(value, int | float | str):
             line[name] = redact(value) if isinstance(value, str) else value
+    trace = carried()
+    if trace is not None:
+        # Said on behalf of a message that is traced, by whoever knows nothing of that.
+        line.setdefault("trace_id", trace.trace_id_hex())
     if traceback := _traceback(event, redact):
         line["traceback"] = traceback
     return json.dumps(line, ensure_ascii=False) + "\n"

@@ -25,6 +25,7 @@ class AwaitedAcksTests(SynchronousTestCase):
             steady_ns=lambda: self.now_ns,
         )
         self.acks = AwaitedAcks(tracer=tracer)
+        self.phone = Device(9, "phone")
 
     def expect(self, conversation_id: str, seq: int, sender: Device | None = None) -> None:
         self.acks.expect(conversation_id, seq, DELIVERY, sender=sender)
@@ -46,6 +47,13 @@ class AwaitedAcksTests(SynchronousTestCase):
         self.acks.acknowledged("g_1", 7, sender)
         self.assertEqual(self.spans, [])
         self.acks.acknowledged("g_1", 7, Device(1, "desk"))
+        self.assertEqual(len(self.spans), 1)
+
+    def test_once(self) -> None:
+        """A device that acknowledges again, or what came after, has acknowledged once."""
+        self.expect("g_1", 7)
+        for seq in (7, 7, 8):
+            self.acks.acknowledged("g_1", seq, self.phone)
         self.assertEqual(len(self.spans), 1)
 
     def test_first_are_enough(self) -> None:
