@@ -15,6 +15,7 @@ from imd.ctl.migrate.command import add as add_migrate
 from imd.ctl.operators import add as add_operators
 from imd.ctl.settings.command import add as add_settings
 from imd.ctl.top.command import add as add_top
+from imd.ctl.trace.command import add as add_trace
 
 EPILOG = """\
 Exit codes: 0 done, 1 a check found something wrong, 2 wrong usage or configuration, 3 the source
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add_operators(commands)
     add_settings(commands)
     add_top(commands)
+    add_trace(commands)
     return top
 
 

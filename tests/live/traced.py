@@ -85,13 +85,16 @@ def read_spans(folder: Path) -> list[Seen]:
             line.get("error", ""),
         )
         for file in sorted(folder.glob("*.jsonl"))
-        for line in map(json.loads, file.read_text().splitlines())
+        # The last line may be half written.
+        for line in map(json.loads, file.read_text().rpartition("\n")[0].splitlines())
     ]
 
 
-def wait_for(happened: Callable[[], bool], what: str) -> None:
-    """Return when it has happened."""
+def wait_for(happened: Callable[[], bool], what: str | Callable[[], str]) -> None:
+    """Return when it has happened; fails by saying what has not."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not happened():
-        assert time.monotonic() < deadline_s, f"no {what} within {PATIENCE_S:g} s"
+        if time.monotonic() > deadline_s:
+            missing = what if isinstance(what, str) else what()
+            raise AssertionError(f"no {missing} within {PATIENCE_S:g} s")
         time.sleep(_POLL_S)

@@ -1,0 +1,1 @@
+"""``imctl trace``: where did the time of a message go?"""
