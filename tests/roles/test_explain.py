@@ -8,7 +8,7 @@ from sqlalchemy import delete
 
 from imd.business.tables.groups import group_members
 from imd.config.permission import Permission
-from imd.config.sections import Config, Limits
+from imd.config.sections import Config, Limits, Messages
 from imd.pb.message_pb2 import FAILED, STORED
 from tests.roles.explained import ExplainedCase, Someone
 
@@ -189,6 +189,38 @@ class NotThere(ExplainedCase):
             f"{self.alice.with_(self.bob)}:{last.seq}", self.bob, "no", "queue_shed", "too slowly", "phone"
         )
         self.assertEqual(len(steps(story, "shed")), 1)
+
+    def test_cut_off(self) -> None:
+        """A device that did not read for so long that it was cut off."""
+        self.bob.comes()
+        self.alice.says("hello", to=self.bob)
+        chat = self.alice.with_(self.bob)
+        self.bob.session.blocked(self.ground.world.clock.seconds())
+        self.later(40)
+        self.bob.goes()
+        self.assert_told(f"{chat}:1", self.bob, "no", "connection_lost", "it did not read, and was cut off")
+
+    def test_kicked_session(self) -> None:
+        """A device that came again: its older session was ended for that, and how is told."""
+        self.bob.comes()
+        self.alice.says("hello", to=self.bob)
+        self.bob.comes()
+        story = self.assert_told(
+            f"{self.alice.with_(self.bob)}:1", self.bob, "no", "not_acknowledged", "phone"
+        )
+        self.assertEqual(steps(story, "disconnected"), ["device phone: kicked: same_device"])
+        self.assertEqual(len(steps(story, "connected")), 2)
+
+    def test_hinted(self) -> None:
+        """In a crowd people are told that there is something; who does not pull it is told from who was sent it."""
+        self.bob.comes()
+        body = {"title": "G", "memberIds": [str(self.bob.user_id)]}
+        group = self.alice.asks("POST", "/groups", body)["conversationId"]
+        messages = Messages(hint_members_online=1, small_group_members=1)
+        self.ground.in_force.change(Config(messages=messages), 1)
+        last = self.alice.says("to the crowd", to=group)
+        story = self.assert_told(f"{group}:{last.seq}", self.bob, "no", "not_acknowledged", "has to pull it")
+        self.assertIn("told that there is something", steps(story, "fan-out")[0])
 
     def test_not_member(self) -> None:
         """Somebody who never was in the group."""

@@ -22,6 +22,8 @@ from imd.pb.explain_pb2 import ExplainNodeAnswer, ExplainNodeQuery, ExplainStore
 
 #: Sessions are asked for from so long before the message on.
 _BEFORE_MS = 60_000
+#: Decisions on a message are looked for from so long before it was stored, or before now, on.
+_LOOK_BACK_MS = 25 * 3600 * 1000
 #: Decisions on one send, and acts on one person in one conversation, newest first.
 _MOST_EVENTS = 50
 
@@ -93,7 +95,7 @@ class ExplainMessage:
             stored=stored,
             standing=standing,
             review=review,
-            decisions=await self._decisions(send),
+            decisions=await self._decisions(send, since_ms),
             acts=await self._acts(send.conversation_id, receiver_id),
             nodes=nodes,
             gaps=gaps,
@@ -121,10 +123,12 @@ class ExplainMessage:
         asking = [Deferred.fromCoroutine(ask(node_id)) for node_id in self._nodes.node_ids()]
         return [answer for answer in await gatherResults(asking) if answer is not None]
 
-    async def _decisions(self, send: Send) -> Sequence[Kept]:
+    async def _decisions(self, send: Send, since_ms: int) -> Sequence[Kept]:
         if not send.client_msg_id:
             return ()
-        wanted = Wanted(conversation_id=send.conversation_id, request_id=send.client_msg_id)
+        # Bounded, for it is looked through by conversation and time.
+        from_ms = since_ms - _LOOK_BACK_MS
+        wanted = Wanted(conversation_id=send.conversation_id, request_id=send.client_msg_id, from_ms=from_ms)
         found = await self._events.find(wanted, after=None, limit=_MOST_EVENTS)
         # Of two people who used the same clientMsgId, what was decided about this one's.
         return [event for event in reversed(found) if send.sender_id in (event.actor_id, event.subject_id)]

@@ -80,9 +80,7 @@ class ExplainAnswers:
     async def stored(self, query: ExplainStoredQuery) -> ExplainStoredAnswer:
         """What any node can tell, for the stores are shared."""
         place = await self._place(query)
-        answer = ExplainStoredAnswer()
-        seen = await self._seen.of_users([query.userId])
-        answer.lastSeen = seen.get(query.userId, 0)
+        answer = ExplainStoredAnswer(lastSeen=await self._last_seen(query.userId))
         conversation_id = place.conversation_id if place is not None else query.conversationId
         if not conversation_id:
             return answer
@@ -94,6 +92,13 @@ class ExplainAnswers:
         if body is not None:
             answer.message.CopyFrom(_without_content(body))
         return answer
+
+    async def _last_seen(self, user_id: int) -> int:
+        try:
+            return (await self._seen.of_users([user_id])).get(user_id, 0)
+        except ServerBusy:
+            # It is kept elsewhere than messages, and the least of what is asked.
+            return 0
 
     async def _place(self, query: ExplainStoredQuery) -> Place | None:
         if query.serverMsgId:

@@ -170,7 +170,10 @@ class Gateway:
         session.connection.step(Input.LOST)
         session.gone()
         if self._registry.closed(session):
-            self._replies.retire(session, "the connection was lost")
+            unread = session.ending == "unread"
+            self._replies.retire(
+                session, "it did not read, and was cut off" if unread else "the connection was lost"
+            )
 
     # What the machine wants done
 

@@ -12,18 +12,22 @@ from imd.core.message.model import Place
 from imd.kernel.ids import snowflake_span
 from imd.storage.sqlite import SqliteDatabase
 
-#: An id is made when a message comes in; it is written so much earlier or later than its neighbours at most, as far as
-#: it is looked for: a message whose outcome was in doubt may be stored minutes later.
-SLACK_MS = 10 * 60 * 1000
-#: Rows looked through at most, which takes about a tenth of a second.
+#: An id is made when a message comes in, and written in a moment; of several nodes' clocks, or after a doubt, minutes
+#: before or after others that were made at the same time. So it is looked for from so long before it on, first near it.
+SLACKS_MS = (1_000, 10 * 60 * 1000)
+#: Rows looked through each time, which takes about a tenth of a second.
 MAX_ROWS = 200_000
+#: What was written late has an id that is too low where it stands; of so many rows in a row one is not late.
+_PROBED_ROWS = 5
 
 _ENDS = "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), 0) FROM messages"
-_PROBE = "SELECT rowid, server_msg_id FROM messages WHERE rowid >= ? ORDER BY rowid LIMIT 1"
+_PROBE = (
+    "SELECT min(rowid), max(server_msg_id) FROM ("
+    "SELECT rowid, server_msg_id FROM messages WHERE rowid >= ? ORDER BY rowid LIMIT ?)"
+)
 _LOOK = (
-    "SELECT conversation_id, seq FROM ("
-    "SELECT conversation, seq, server_msg_id FROM messages WHERE rowid >= ? ORDER BY rowid LIMIT ?"
-    ") JOIN conversations ON number = conversation WHERE server_msg_id = ?"
+    "SELECT conversation_id, seq FROM messages CROSS JOIN conversations ON number = conversation"
+    " WHERE messages.rowid BETWEEN ? AND ? AND server_msg_id = ? LIMIT 1"
 )
 
 
@@ -35,9 +39,12 @@ class SqlitePlaces:
 
     async def locate(self, server_msg_id: int) -> Place | None:
         def read(connection: sqlite3.Connection) -> Place | None:
-            first = _first_row(connection, server_msg_id - snowflake_span(SLACK_MS))
-            found = connection.execute(_LOOK, (first, MAX_ROWS, server_msg_id)).fetchone()
-            return None if found is None else Place(*found)
+            for slack_ms in SLACKS_MS:
+                first = _first_row(connection, server_msg_id - snowflake_span(slack_ms))
+                found = connection.execute(_LOOK, (first, first + MAX_ROWS, server_msg_id)).fetchone()
+                if found is not None:
+                    return Place(*found)
+            return None
 
         return await self._database.read(read)
 
@@ -47,9 +54,9 @@ def _first_row(connection: sqlite3.Connection, server_msg_id: int) -> int:
     low, high = connection.execute(_ENDS).fetchone()
     while low < high:
         middle = (low + high) // 2
-        row = connection.execute(_PROBE, (middle,)).fetchone()
-        if row is not None and row[1] < server_msg_id:
-            low = max(row[0], middle) + 1
+        row, newest = connection.execute(_PROBE, (middle, _PROBED_ROWS)).fetchone()
+        if row is not None and newest < server_msg_id:
+            low = row + 1
         else:
             high = middle
     return int(low)
