@@ -265,10 +265,11 @@ def _as_online(facts: Facts, message: Message) -> Verdict:
             "their line or client is slow or stopped: it gets the message when it syncs or connects again"
         )
         return _not(facts, "queue_shed", text, advice)
-    fanouts = [fanout for node in facts.nodes for fanout in node.fanouts]
-    if any(fanout.mode == FANOUT_FAILED for fanout in fanouts):
+    # What each node did last about it: after a failure comes the sweep.
+    modes = {node.fanouts[-1].mode for node in facts.nodes if node.fanouts}
+    if FANOUT_FAILED in modes:
         return _not(facts, "fanout_failed", "telling the members failed; the sweep repairs that within 30 s")
-    return _as_silent(facts, message, hinted=any(fanout.mode == HINTED for fanout in fanouts))
+    return _as_silent(facts, message, hinted=HINTED in modes)
 
 
 def _as_silent(facts: Facts, message: Message, *, hinted: bool) -> Verdict:

@@ -281,9 +281,10 @@ class Fanout:
         if live.audience is None:
             # Nobody would hear it, and it would count as told. The sweep finds out who is here first.
             return
+        first_seq = min(live.fanned_seq + 1, last_seq)
         live.fanned_seq = max(live.fanned_seq, last_seq)
         _push_to_others(live.audience, _hint(live, last_seq, Priority.NORMAL), None)
-        self._record.fanned(live, last_seq, last_seq, Mode.HINTED, len(live.audience))
+        self._record.fanned(live, first_seq, last_seq, Mode.HINTED, len(live.audience))
 
     def broadcast(self, live: LiveConversation, outbound: Outbound, besides: Recipient | None) -> None:
         """Something that is not stored (typing) to everybody here but one."""

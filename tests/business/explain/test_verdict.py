@@ -141,6 +141,11 @@ class Verdicts(SynchronousTestCase):
         session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
         failed = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=FANOUT_FAILED)
         self.assert_reason("fanout_failed", nodes=[node(sessions=[session], fanouts=[failed])])
+        swept = ExplainFanout(at=SENT_MS + 9, firstSeq=5, lastSeq=8, mode=HINTED, sessions=1)
+        text = self.assert_reason(
+            "not_acknowledged", nodes=[node(sessions=[session], fanouts=[failed, swept])]
+        )
+        self.assertIn("has to pull it", text)
 
 
 class Steps(SynchronousTestCase):

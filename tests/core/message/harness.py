@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.core.directory import Speaker
+from imd.core.explain.ports import NO_RECORD
 from imd.core.message.append import Appender
 from imd.core.message.catch_up import CatchUp
 from imd.core.message.content import Origin, content_hash, sent_body
@@ -82,6 +83,7 @@ class Pipeline:
             clock=case.clock,
             thresholds=options.pop("hint", case.thresholds),
             node_count=options.pop("node_count", lambda: 1),
+            record=options.pop("record", NO_RECORD),
         )
         self.first_words = FirstWords(
             live=self.live, fanout=self.fanout, neighbours=NoNeighbours(), clock=case.clock, tasks=self.tasks

@@ -5,6 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from imd.core.directory import Membership
+from imd.core.explain.model import Mode
+from imd.core.explain.record import NodeRecord, in_memory
 from imd.core.message.fanout import HINT_INTERVAL_S, HINT_PENALTY_S, MAX_RECENT, MAX_SENDERS
 from imd.core.message.sends import SYSTEM_SENDER_ID
 from imd.kernel.errors import ServerBusy
@@ -90,6 +92,58 @@ class DeliveryTests(PipelineCase):
         self.now.fanout.broadcast(live, typing, bob)
         self.assertEqual((bob.outbounds, cy.outbounds), ([], [typing]))
         self.assertEqual(self.stored(), [])
+
+
+class RecordTests(PipelineCase):
+    """What the node remembers of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.record = NodeRecord(
+            kept=in_memory(self.wall_clock),
+            clock=self.clock,
+            wall_clock=self.wall_clock,
+            tasks=self.now.tasks,
+        )
+
+    def remembered(self, seq: int) -> list[tuple[int, int, int, int]]:
+        """Mode, sessions, last seq and count of each."""
+        found = self.wait(self.record.fanouts_of(GROUP_ID, seq))
+        return [(one.mode, one.sessions, one.last_seq, one.messages) for one in found]
+
+    def test_pushed(self) -> None:
+        """One record a batch, with how many sessions were here; nobody is a number, too."""
+        self.start(record=self.record)
+        self.send("to nobody")
+        self.connect(ANN), self.connect(BOB)
+        self.send("warm")
+        self.log.hold()
+        self.send("first")
+        for number in range(3):
+            self.send(f"m{number}")
+        self.log.release()
+        self.assertEqual(self.remembered(1), [(Mode.PUSHED, 0, 1, 1)])
+        self.assertEqual(self.remembered(3), [(Mode.PUSHED, 2, 3, 1)])
+        for seq in (4, 5, 6):
+            self.assertEqual(self.remembered(seq), [(Mode.PUSHED, 2, 6, 3)])
+
+    def test_hinted(self) -> None:
+        """A hint in place of the message."""
+        self.start(record=self.record, hint=self.thresholds._replace(members_online=1))
+        self.connect(ANN), self.connect(BOB)
+        self.send("a")
+        self.assertEqual(self.remembered(1), [(Mode.HINTED, 2, 1, 1)])
+
+    def test_failed(self) -> None:
+        """A fan-out that broke, and the sweep that told it after all."""
+        self.start(record=self.record)
+        self.connect(BOB).breaks = True
+        self.send("a")
+        self.assertEqual(self.remembered(1), [(Mode.FAILED, 0, 1, 1)])
+        self.sessions.of_user(BOB)[0].breaks = False
+        self.wait(self.now.sweep.sweep())
+        self.assertEqual([one[0] for one in self.remembered(1)], [Mode.FAILED, Mode.HINTED])
+        self.flushLoggedErrors(RuntimeError)
 
 
 class HintTests(PipelineCase):
