@@ -89,8 +89,8 @@ class SettingsKept:
         """What went wrong."""
         try:
             await self._threads(partial(_replace, self._file, _text(payload)))
-        except OSError as error:
-            return f"{self._file}: {error.strerror or error}"
+        except (OSError, ValueError) as error:
+            return f"{self._file}: {getattr(error, 'strerror', None) or error}"
         return ""
 
 
@@ -100,15 +100,16 @@ def _text(payload: bytes) -> bytes:
     for part in (shown, shown.get("gray")):
         if part is not None:
             part["document"] = json.loads(part["document"])
-    return json.dumps(shown, indent=1, ensure_ascii=False).encode() + b"\n"
+    # What is no character in UTF-8 stands there as JSON escapes it.
+    return json.dumps(shown, indent=1, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def _event(shown: Any) -> bytes:
     for part in (shown, shown.get("gray")) if isinstance(shown, dict) else ():
         if isinstance(part, dict):
             part["document"] = json.dumps(part.get("document"))
-    # What is no object it refuses.
-    return ParseDict(shown, SettingsChanged()).SerializeToString()
+    # It refuses what is no object; a later release may have kept more than this one knows.
+    return ParseDict(shown, SettingsChanged(), ignore_unknown_fields=True).SerializeToString()
 
 
 def _replace(file: Path, text: bytes) -> None:

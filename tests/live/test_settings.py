@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +14,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.server import LiveServer
+from tests.live.server import ROOT, LiveServer
 
 
 class SettingsTests(SynchronousTestCase):
@@ -69,6 +72,42 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(self.call("GET", "/settings")[1]["settings"], closed)
         status, _ = self.call("PUT", "/settings", {"basedOn": 1, "settings": {}})
         self.assertEqual(status, 200)
+        self.assert_soon(201)
+
+    def imctl(self, *arguments: str) -> str:
+        """What an operator types, and is told."""
+        ended = subprocess.run(
+            [sys.executable, "-c", "from imd.ctl.cli import main; main()", "settings", *arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "IMCTL_SERVER": self.server.http_url,
+                "IMCTL_TOKEN_FILE": str(self.server.data_dir / "secrets" / "operator.token"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        return ended.stdout
+
+    def test_command_line(self) -> None:
+        """The one process is a node like any other; it goes on by what it ran last though all else is lost, and the
+        next version is above that."""
+        self.assertIn(
+            "runs on 1 of 1 nodes", self.imctl("set", "accounts.registration=false", "-m", "closed")
+        )
+        self.assert_soon(403)
+        self.server.kill()
+        for name in ("admin.db", "bus.db"):
+            for file in self.server.data_dir.glob(f"{name}*"):
+                file.unlink()
+        self.server.start()
+        self.assert_soon(403)
+        self.assertIn("version 0", self.imctl("get"))
+        self.imctl("rollback", "0")
+        self.assertIn("version 2", self.imctl("get"))
         self.assert_soon(201)
 
     def test_operators_only(self) -> None:

@@ -171,6 +171,21 @@ class SettingsSeenTests(SynchronousTestCase):
         self.assertIn("irectory", self.kept.problem)
         self.stop()
 
+    def test_kept_whatever_it_says(self) -> None:
+        """Words of any script are kept as they are, also what is half a character; what another release adds is
+        no reason to know nothing."""
+        words = ["坏词\treplace", "\ud800\treplace"]
+        self.publish(4, {"content": {"words": words}})
+        self.assertEqual(self.kept.problem, "")
+        text = self.kept_in.read_text()
+        self.assertIn("坏词", text)
+        self.kept_in.write_text(json.dumps({**json.loads(text), "later": 1}))
+        self.stop()
+        self.path = self.mktemp()
+        self.start()
+        self.assertEqual((self.seen.version, self.seen.config.content.words), (4, words))
+        self.stop()
+
     def test_refused_is_known(self) -> None:
         """What was refused, and why, can be asked until a good version comes."""
         self.publish(2, {"limits": {"user_burst": -1}})
