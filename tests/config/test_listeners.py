@@ -81,6 +81,12 @@ class Listeners(SynchronousTestCase):
                     permit = listener.permitted_by.partition(".")[2]
                     self.assertEqual(self.examined(kind, f"{text}{permit} = true\n"), [], kind)
 
+    def test_manhole_is_never_public(self) -> None:
+        """Whoever is in may do anything: no key permits an address that others can reach."""
+        for kind, _ in ROLES.values():
+            text = f'[manhole]\nlisten = "{PUBLIC}"\nauthorized_keys_file = "{__file__}"\n'
+            self.assertEqual(self.examined(kind, text), ["manhole.listen"], kind)
+
     def test_all_at_once(self) -> None:
         """Every public listener is told, not only the first."""
         kind = ROLES["im"][0]

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from imd.config.listeners import value_at
 from imd.ctl.doctor import disk, folder, listeners, mongo, mysql, nats, redis, sqlite
 from imd.ctl.doctor.certificates import certificates
 from imd.ctl.doctor.clocks import own_clock
@@ -21,6 +22,8 @@ from imd.ctl.doctor.world import World
 
 #: Of what asks nobody outside, or this machine only.
 _LOCAL_S = 15.0
+#: Where roles of the cluster write a little for themselves.
+_SMALL_FOLDERS = ("settings_dir", "record_dir")
 
 
 def examinations_of(
@@ -54,6 +57,11 @@ def _of_role(target: Target, world: World) -> Iterator[Examination]:
 
 
 def _of_folder(target: Target, world: World) -> Iterator[Examination]:
+    for key in _SMALL_FOLDERS:
+        place = value_at(target.config, key)
+        if place and Path(place).is_dir():
+            about = f"{key} of {target.name}, {place}"
+            yield Examination(about, partial(_space, about, Path(place)), _LOCAL_S)
     if target.role != "im" or "data_dir" in target.examined.broken:
         return
     path = Path(target.config.data_dir)
@@ -66,6 +74,10 @@ def _of_folder(target: Target, world: World) -> Iterator[Examination]:
             partial(sqlite.databases, path, seconds=world.seconds),
             files * sqlite.LOOK_TIMEOUT_S + _LOCAL_S,
         )
+
+
+def _space(about: str, folder: Path) -> Iterator[Finding]:
+    yield from disk.space(about, disk.space_of(folder))
 
 
 def _of_engines(targets: Sequence[Target], world: World) -> Iterator[Examination]:

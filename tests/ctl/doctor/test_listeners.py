@@ -115,7 +115,7 @@ class NotRunning(SynchronousTestCase):
         self.addCleanup(other.close)
         target = self.target(
             f'[listen]\ntcp = "127.0.0.1:{other.getsockname()[1]}"\nhttp = "127.0.0.1:0"\n'
-            "[gateway]\nmax_connections = 10\n"
+            '[gateway]\nmax_connections = 10\n[metrics]\nlisten = ""\n'
         )
         ((check, found),) = bad(*listeners.server(target, proc=PROC))
         self.assertEqual(check, "ports.taken")
