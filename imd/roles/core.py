@@ -391,7 +391,7 @@ def build_core(
         messages_source(appender, submit=submit, live=live, fanout=fanout, sweep=sweep),
         permission_source(standing, appender=appender, members=members, audit=audit, clock=clock),
         presence_source(presence),
-        content_source(screening.gate),
+        content_source(screening.gate, screening.hook),
         audit_source(audit),
         *stores.sources,
         *(() if neighbourhood is None else neighbourhood.sources),

@@ -44,6 +44,7 @@ from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.bus import local_bus_source
+from imd.roles.metrics.certificate import certificate_in_use
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -165,6 +166,7 @@ def build(
             ],
             identity=Identity("im", "im"),
             readiness=readiness,
+            certificate_file=certificate_in_use(config.listen, config.tls),
             reactor=reactor,
         ),
         *manhole,

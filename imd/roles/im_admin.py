@@ -27,6 +27,7 @@ from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_threads
 from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.certificate import certificate_in_use
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.metrics.stores import sql_source
@@ -107,6 +108,7 @@ def build(
             ],
             identity=Identity("im-admin", name),
             readiness=readiness,
+            certificate_file=certificate_in_use(config.listen, config.tls),
             reactor=reactor,
         ),
         *manhole,

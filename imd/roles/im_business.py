@@ -18,6 +18,7 @@ from imd.roles.manhole.business import BusinessCommands
 from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.certificate import certificate_in_use
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -86,6 +87,7 @@ def build(
             [*business.sources, nats_source(bus), settings_source(settings.seen)],
             identity=Identity("im-business", name),
             readiness=readiness,
+            certificate_file=certificate_in_use(config.listen, config.tls),
             reactor=reactor,
         ),
         *tracing.stages,

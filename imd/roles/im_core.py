@@ -35,6 +35,7 @@ from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.bus import nats_source
+from imd.roles.metrics.certificate import certificate_in_use
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -132,6 +133,7 @@ def build(
             [*core.sources, nats_source(bus), settings_source(settings.seen)],
             identity=Identity("im-core", name),
             readiness=readiness,
+            certificate_file=certificate_in_use(config.listen, config.tls),
             reactor=reactor,
         ),
         *tracing.stages,

@@ -78,6 +78,7 @@ class Screening(NamedTuple):
     gate: Gate
     checks: Checks
     lists: WordLists
+    hook: HttpHook | None
 
     def wrong(self, content: Content) -> Sequence[str]:
         """What the word filter would not take of these lines; files are looked at where they are read."""
@@ -140,7 +141,7 @@ def build_screening(
         ("word lists", lists),
         ("decisions", DecisionsHeard(bus=bus, sessions=sessions)),
     ]
-    return Screening(stages, gate, checks, lists)
+    return Screening(stages, gate, checks, lists, hook)
 
 
 def _hook(

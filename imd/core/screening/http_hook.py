@@ -10,7 +10,7 @@ from msgspec import Struct
 from twisted.internet.defer import CancelledError, Deferred
 
 from imd.core.screening.model import ALLOWED, Action, Draft, NoVerdict, Verdict
-from imd.hooks.breaker import Breaker
+from imd.hooks.breaker import Breaker, State
 from imd.hooks.post import Answer, PostFailed
 from imd.pb.message_pb2 import MediaRef, MessageType
 from imd.pb.sync_pb2 import ConversationKind
@@ -67,6 +67,13 @@ class HttpHook:
         self._queue: deque[Deferred[None]] = deque()
         self._dealing = False
         self._max_text_bytes = max_text_bytes
+        #: Calls without a verdict, those cut off at the deadline among them.
+        self.failures = 0
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is left alone, since it failed several times in a row."""
+        return self._breaker.state is not State.CLOSED
 
     def check(self, draft: Draft) -> Deferred[Verdict]:
         """See ``ContentCheck``."""
@@ -115,14 +122,18 @@ class HttpHook:
             if verdict.action is Action.REPLACE and not draft.text:
                 raise NoVerdict("it replaces the text of a message that has none")
         except (PostFailed, NoVerdict) as error:
-            self._breaker.failed()
+            self._failed()
             raise NoVerdict(str(error)) from None
         except BaseException:
             # Above all that the deadline is over, which cancels.
-            self._breaker.failed()
+            self._failed()
             raise
         self._breaker.succeeded()
         return verdict
+
+    def _failed(self) -> None:
+        self.failures += 1
+        self._breaker.failed()
 
     def _verdict(self, answer: Answer) -> Verdict:
         if not answer.is_good:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -91,7 +92,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The exit code."""
     asked = named(metrics=arguments.metrics, configs=arguments.config, cluster=arguments.cluster)
-    live = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    live = all(map(_is_terminal, (sys.stdin, sys.stdout))) and os.environ.get("TERM", "dumb") != "dumb"
     timeout_s = min(max(arguments.interval, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
     with _looking(asked or defaults(), timeout_s) as look:
         if not asked:
@@ -99,6 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
         if live and not (arguments.once or arguments.json):
             return _live(look, arguments.interval)
         return _picture(look, arguments.interval, as_json=arguments.json)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """A stream may have been closed, by ``<&-`` for one."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 class _Look:

@@ -46,6 +46,8 @@ class Figures(Struct, frozen=True, omit_defaults=True):
     dead_letters: int | None = None
     """Events given up since the node's start."""
     breakers_open: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    """Servers that it goes on without, worse than with them."""
 
 
 def down(address: str, why: str, *, node: str = "") -> Figures:
@@ -96,6 +98,7 @@ def figures(address: str, before: Samples | None, now: Samples, *, wall_s: float
             _sum(now.sum("imd_nats_dead_letters_total"), now.sum("imd_local_bus_dead_letters_total"))
         ),
         breakers_open=_breakers(now),
+        away=("Redis",) if now.sum("imd_redis_connected") == 0 else (),
     )
 
 
@@ -108,8 +111,9 @@ def _not_ready(now: Samples) -> tuple[str, ...]:
 
 def _breakers(now: Samples) -> tuple[str, ...]:
     named = {
-        "permission": now.sum("imd_auth_check_breaker_state", state="open"),
-        "webhook": now.sum("imd_webhook_breaker_open"),
+        "permission questions": now.sum("imd_auth_check_breaker_state", state="open"),
+        "the webhook": now.sum("imd_webhook_breaker_open"),
+        "the content hook": now.sum("imd_content_hook_breaker_open"),
     }
     return tuple(name for name, is_open in named.items() if is_open)
 

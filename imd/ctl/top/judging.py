@@ -33,6 +33,7 @@ def findings(nodes: Sequence[Figures]) -> list[Finding]:
             found.append(
                 Finding(f"{name} takes no traffic: {', '.join(node.not_ready)} unavailable", severe=True)
             )
+        found += [Finding(f"{name} has no {server}", severe=True) for server in node.away]
         if node.dead_letters:
             found.append(
                 Finding(f"{name}: {node.dead_letters} events were given up since its start", severe=False)

@@ -148,6 +148,16 @@ BOARD = Board(
                     (Query(chosen("imd_audit_waiting_events"), "{{instance}}"),),
                 ),
                 Panel(
+                    "Certificates",
+                    "How long each process's certificate for TLS still lasts.",
+                    "s",
+                    (
+                        Query(
+                            f"{chosen('imd_certificate_expiry_timestamp_seconds')} - time()", "{{instance}}"
+                        ),
+                    ),
+                ),
+                Panel(
                     "Settings refused",
                     "Versions that a node could not use; it stays with its last good one.",
                     "short",

@@ -148,6 +148,15 @@ BOARD = Board(
                     stack=True,
                 ),
                 Panel(
+                    "Content hook",
+                    "Calls without a verdict, a second; 1 while it is left alone for a while.",
+                    "short",
+                    (
+                        Query(rate("imd_content_hook_failures_total"), "{{instance}} failed"),
+                        Query(chosen("imd_content_hook_breaker_open"), "{{instance}} left alone"),
+                    ),
+                ),
+                Panel(
                     "Content and reviews that wait",
                     "Messages that wait for a verdict, and approved reviews that core could not take yet, a second.",
                     "short",

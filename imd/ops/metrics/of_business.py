@@ -61,6 +61,16 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge("imd_content_waiting", "Messages that wait for a verdict.", roles=GATEWAYS),
     counter(
+        "imd_content_hook_failures_total",
+        "Calls of the content hook without a verdict; there if hook_url is set.",
+        roles=GATEWAYS,
+    ),
+    gauge(
+        "imd_content_hook_breaker_open",
+        "1 while the content hook is not asked, since several calls in a row failed; there if hook_url is set.",
+        roles=GATEWAYS,
+    ),
+    counter(
         "imd_settings_published_total",
         "Times that the bus took settings from this node; old ones are told again now and then.",
         roles=(IM, ADMIN),

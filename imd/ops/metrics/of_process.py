@@ -25,6 +25,12 @@ METRICS: tuple[Metric, ...] = (
         roles=CLUSTER,
     ),
     gauge(
+        "imd_certificate_expiry_timestamp_seconds",
+        "Unix time at which the first certificate of the chain runs out that this process serves TLS with; there if it "
+        "does.",
+        roles=EVERY_ROLE,
+    ),
+    gauge(
         "imd_settings_version",
         "The version of the operators' settings that is in force here; 0: the node's own file alone.",
         roles=EVERY_ROLE,

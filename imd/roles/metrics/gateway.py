@@ -13,6 +13,7 @@ from imd.core.gateway.traffic import Traffic
 from imd.core.message.append import Appender
 from imd.core.presence.presence import Presence
 from imd.core.screening.gate import Gate
+from imd.core.screening.http_hook import HttpHook
 from imd.ops.metrics.of_business import VERDICTS
 from imd.ops.metrics.of_gateway import BACKPRESSURE, PRIORITIES, RATES
 from imd.ops.metrics.of_messages import OUTCOMES
@@ -90,11 +91,14 @@ def presence_source(presence: Presence) -> Source:
     return read
 
 
-def content_source(gate: Gate) -> Source:
+def content_source(gate: Gate, hook: HttpHook | None) -> Source:
     """What messages were found to hold."""
 
     def read() -> Iterator[Reading]:
         yield from by_label("imd_content_verdicts_total", dict(zip(VERDICTS, gate.verdicts, strict=True)))
         yield Reading("imd_content_waiting", gate.unsettled)
+        if hook is not None:
+            yield Reading("imd_content_hook_failures_total", hook.failures)
+            yield Reading("imd_content_hook_breaker_open", hook.is_resting)
 
     return read

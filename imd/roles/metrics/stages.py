@@ -20,6 +20,7 @@ from imd.ops.metrics.page import MetricsPage, MetricsSite
 from imd.ops.metrics.port import MetricsPort
 from imd.ops.metrics.readings import Reading, Readings, Source
 from imd.ops.version import version
+from imd.roles.metrics.certificate import certificate_source
 
 #: Scrapers that the kernel keeps waiting.
 _BACKLOG = 20
@@ -37,11 +38,23 @@ class Identity(NamedTuple):
 
 
 def metrics_stages(
-    listen: str, sources: Iterable[Source], *, identity: Identity, readiness: Readiness, reactor: Any
+    listen: str,
+    sources: Iterable[Source],
+    *,
+    identity: Identity,
+    readiness: Readiness,
+    certificate_file: str,
+    reactor: Any,
 ) -> list[tuple[str, Stage]]:
-    """Come first, so that one sees a node that cannot start, or does not end."""
+    """Come first, so that one sees a node that cannot start, or does not end.
+
+    :param certificate_file: what TLS is served with; empty: it is not.
+    """
     lag = ReactorLag(clock=reactor)
-    page = metrics_page([*sources, partial(_process, identity, readiness, lag)], clock=reactor)
+    own: list[Source] = [partial(_process, identity, readiness, lag)]
+    if certificate_file:
+        own.append(certificate_source(certificate_file))
+    page = metrics_page([*sources, *own], clock=reactor)
     stages: list[tuple[str, Stage]] = [("reactor lag", lag)]
     if listen:
         opened = partial(_open, listen, MetricsSite(page, reactor=reactor), reactor)

@@ -194,9 +194,12 @@ class HookTests(SynchronousTestCase):
         """After failures in a row it is not asked for a while; then one question decides."""
         self.judge.answer = (503, b"")
         for _ in range(FAILURES):
+            self.assertFalse(self.hook.is_resting)
             self.no_verdict("503")
         self.no_verdict("left alone")
         self.assertEqual(len(self.judge.requests), FAILURES)
+        self.assertTrue(self.hook.is_resting)
+        self.assertEqual(self.hook.failures, FAILURES, "what was not asked has not failed")
         self.clock.advance(REST_S)
         self.no_verdict("503")
         self.no_verdict("left alone")
@@ -204,3 +207,4 @@ class HookTests(SynchronousTestCase):
         self.judge.says(verdict="allow")
         self.assertEqual(self.verdict(), ALLOWED)
         self.assertEqual(self.verdict(), ALLOWED)
+        self.assertFalse(self.hook.is_resting)

@@ -115,7 +115,12 @@ class Judging(SynchronousTestCase):
             (Figures(address="b:1", node="b", not_ready=("bus",)), "b takes no traffic: bus", True),
             (Figures(address="b:1", node="b", dead_letters=2), "2 events were given up", False),
             (Figures(address="b:1", node="b", reactor_lag_p99_s=0.3), "reactor answers late", False),
-            (Figures(address="b:1", node="b", breakers_open=("webhook",)), "breaker of webhook", False),
+            (
+                Figures(address="b:1", node="b", breakers_open=("the webhook",)),
+                "breaker of the webhook",
+                False,
+            ),
+            (Figures(address="b:1", node="b", away=("Redis",)), "b has no Redis", True),
             (Figures(address="b:1", node="b", settings_version=4), "different versions", False),
             (Figures(address="b:1", node="b", shards=50), "6 of 256 shards", False),
             (Figures(address="b:1", node="b", shards=60), "4 shards have two owners", False),
@@ -124,6 +129,17 @@ class Judging(SynchronousTestCase):
             self.assertEqual([each.severe for each in found], [severe], words)
         every = findings([node, down("b:1", "x"), Figures(address="c:1", dead_letters=1)])
         self.assertEqual([each.severe for each in every], [True, False])
+
+    def test_gauges(self) -> None:
+        """What is open and away is read from the node's gauges; one that it does not have is neither."""
+        text = (
+            'imd_auth_check_breaker_state{state="open"} 1\nimd_auth_check_breaker_state{state="closed"} 0\n'
+            "imd_content_hook_breaker_open 0\nimd_redis_connected 0\nimd_local_bus_dead_letters_total 3\n"
+        )
+        node = figures("a:1", None, parsed(text, at_s=0.0), wall_s=0.0)
+        self.assertEqual(node.breakers_open, ("permission questions",))
+        self.assertEqual((node.away, node.dead_letters), (("Redis",), 3))
+        self.assertEqual(figures("a:1", None, parsed("imd_ready 1\n", at_s=0.0), wall_s=0.0).away, ())
 
     def test_not_ready(self) -> None:
         """A node that is not ready says which parts are away, or only that it is not."""
