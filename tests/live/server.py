@@ -26,7 +26,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -69,15 +69,26 @@ class LiveServer:
 
     :param settings: laid over the few keys that the fixture itself needs.
     :param tls: also listen with TLS, on ``tls_port`` and ``https_port``, with ``certificate_file``.
+    :param source: the checkout that runs.
+    :param through: a command that ends by becoming the one behind it; ``{folder}`` is the server's.
     """
 
-    def __init__(self, *, settings: Settings | None = None, tls: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        tls: bool = False,
+        source: Path = ROOT,
+        through: Sequence[str] = (),
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imd-live-"))
         self.tcp_port, self.http_port, self.tls_port, self.https_port, self.metrics_port = _free_ports(5)
         self.certificate_file = self.folder / "certificate.pem"
         self.log_file = self.folder / "server.log"
         self._config_file = self.folder / "im.toml"
         self._config_file.write_text(_toml(self._settings(settings or {}, tls)))
+        self._source = source
+        self._through = [word.replace("{folder}", str(self.folder)) for word in through]
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
@@ -155,9 +166,9 @@ class LiveServer:
         arguments = ["--nodaemon", "--pidfile=", "im", f"--config={self._config_file}"]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _TWISTD, *arguments],
+                [*self._through, sys.executable, "-c", _TWISTD, *arguments],
                 cwd=self.folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONPATH": str(self._source), "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

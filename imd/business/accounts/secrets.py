@@ -12,6 +12,10 @@ from imd.kernel.errors import StartupError
 #: HS256 is as strong as its key (RFC 8725 section 3.5).
 MIN_BYTES = 32
 _MAX_BYTES = 4096
+#: Bits of a mode that let in others than the owner.
+_OTHERS = 0o077
+#: Of a file that somebody gave: systemd and Kubernetes hand secrets over as root's, readable by a group that is ours.
+_NOT_GIVEN = 0o037
 #: What a person types to have one.
 _RECIPE = "umask 077; openssl rand -hex 32 > {}"
 
@@ -55,7 +59,8 @@ def load(path: Path) -> bytes:
     :raises StartupError: it is not there, too short, or others than its owner may read it.
     """
     try:
-        return _load(path, f"write another one ({_RECIPE.format(path)}), and give the same to all nodes")
+        advice = f"write another one ({_RECIPE.format(path)}), and give the same to all nodes"
+        return _load(path, advice, closed_to=_NOT_GIVEN)
     except FileNotFoundError:
         raise StartupError(
             f"there is no secret in {path}: write one ({_RECIPE.format(path)}), and give the same to all nodes"
@@ -66,17 +71,17 @@ def load(path: Path) -> bytes:
         ) from None
 
 
-def _load(path: Path, advice: str) -> bytes:
+def _load(path: Path, advice: str, *, closed_to: int = _OTHERS) -> bytes:
     with path.open("rb") as file:
-        _refuse_open_mode(path, os.fstat(file.fileno()).st_mode, "0600")
+        _refuse_open_mode(path, os.fstat(file.fileno()).st_mode, "0600", closed_to)
         secret = file.read(_MAX_BYTES).strip()
     if len(secret) < MIN_BYTES or len(set(secret)) < 8:
         raise StartupError(f"the secret in {path} is shorter than {MIN_BYTES} bytes or too regular: {advice}")
     return secret
 
 
-def _refuse_open_mode(path: Path, mode: int, wanted: str) -> None:
-    if stat.S_IMODE(mode) & 0o077:
+def _refuse_open_mode(path: Path, mode: int, wanted: str, closed_to: int = _OTHERS) -> None:
+    if stat.S_IMODE(mode) & closed_to:
         raise StartupError(
             f"{path} is open to others than its owner (mode {stat.S_IMODE(mode):04o}): chmod {wanted} {path}"
         )

@@ -17,7 +17,7 @@ from imd.ctl.backup.disk import writing_to
 from imd.ctl.backup.drill import drill
 from imd.ctl.backup.facts import MESSAGES
 from imd.ctl.backup.manifest import Manifest
-from imd.ctl.backup.place import alone_in, delete_oldest, own_name
+from imd.ctl.backup.place import alone_in, delete_oldest, newest_in, own_name
 from imd.ctl.backup.restore import restore
 from imd.ctl.backup.take import LAST_BACKUP, take
 from imd.ctl.exits import OK, USAGE, CommandFailed
@@ -80,8 +80,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--log-out-everybody", action="store_true", help="without the key that signed their tokens"
     )
     rehearse = _command(commands, "restore-drill", "prove that a backup can be restored", _DRILL, _drill)
-    rehearse.add_argument(
-        "--from", dest="backup", type=Path, required=True, metavar="FOLDER", help="the backup"
+    which = rehearse.add_mutually_exclusive_group(required=True)
+    which.add_argument("--from", dest="backup", type=Path, metavar="FOLDER", help="the backup")
+    which.add_argument(
+        "--newest-in", type=Path, metavar="PARENT", help="the newest that `imctl backup --into` named there"
     )
     rehearse.add_argument(
         "--scratch",
@@ -151,10 +153,9 @@ def _restore(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def _drill(arguments: argparse.Namespace, progress: Progress) -> None:
-    manifest = drill(arguments.backup, arguments.scratch, progress=progress, wall_clock=system_wall_clock)
-    progress.say(
-        f"{arguments.backup} can be restored: {_told(manifest)}; nothing was left in {arguments.scratch}"
-    )
+    backup = arguments.backup or newest_in(arguments.newest_in)
+    manifest = drill(backup, arguments.scratch, progress=progress, wall_clock=system_wall_clock)
+    progress.say(f"{backup} can be restored: {_told(manifest)}; nothing was left in {arguments.scratch}")
 
 
 def _told(manifest: Manifest) -> str:

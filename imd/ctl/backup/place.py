@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imd.ctl.backup.disk import settle_file, settle_folders
 from imd.ctl.backup.manifest import MANIFEST
-from imd.ctl.exits import TARGET, CommandFailed
+from imd.ctl.exits import SOURCE, TARGET, CommandFailed
 
 _LOCK = ".imd-backup.lock"
 #: The name of what is being written, or being deleted.
@@ -82,13 +82,28 @@ def refuse_present(target: Path) -> None:
 
 def delete_oldest(parent: Path, *, keep: int) -> list[Path]:
     """Leave so many of the backups that have names of ours; those that went. Only ``alone_in`` it."""
-    found = sorted(path for path in parent.iterdir() if _OWN_NAME.fullmatch(path.name) and _is_backup(path))
-    surplus = found[:-keep]
+    surplus = _named(parent)[:-keep]
     for path in surplus:
         # Under a name of its own first: what is half deleted does not pass for a backup.
         half = path.rename(parent / f".{path.name}{_HALF}")
         shutil.rmtree(half)
     return surplus
+
+
+def newest_in(parent: Path) -> Path:
+    """Of the backups that have names of ours.
+
+    :raises CommandFailed: there is none.
+    """
+    try:
+        return _named(parent)[-1]
+    except (IndexError, OSError):
+        raise CommandFailed(SOURCE, f"{parent} holds no backup that `imctl backup --into` named") from None
+
+
+def _named(parent: Path) -> list[Path]:
+    """The oldest first."""
+    return sorted(path for path in parent.iterdir() if _OWN_NAME.fullmatch(path.name) and _is_backup(path))
 
 
 def _is_backup(path: Path) -> bool:

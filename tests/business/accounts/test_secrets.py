@@ -88,10 +88,13 @@ class Secrets(SynchronousTestCase):
         self.assertIn(f"openssl rand -hex 32 > {given}", refused())
         self.assertFalse(given.exists())
         given.write_text("0123456789abcdef" * 4)
-        given.chmod(0o644)
-        self.assertIn("chmod 0600", refused())
-        given.chmod(0o400)
-        self.assertEqual(start().value(), b"0123456789abcdef" * 4)
+        for mode in (0o644, 0o604, 0o460, 0o450):
+            given.chmod(mode)
+            self.assertIn("chmod 0600", refused())
+        # As systemd and Kubernetes hand it over: readable for a group.
+        for mode in (0o440, 0o400):
+            given.chmod(mode)
+            self.assertEqual(start().value(), b"0123456789abcdef" * 4)
         given.chmod(0o600)
         given.write_text("too short")
         self.assertIn("give the same to all nodes", refused())

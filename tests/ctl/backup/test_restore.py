@@ -165,6 +165,16 @@ class Drill(Scene):
         self.assertEqual(self.names(self.scratch), [])
         self.assertEqual({path: path.stat().st_mtime_ns for path in self.backup.rglob("*")}, before)
 
+    def test_newest(self) -> None:
+        """Of a folder of backups the newest is taken; one without any is told."""
+        doing = ("restore-drill", "--newest-in", self.parent, "--scratch", self.scratch)
+        self.refused(SOURCE, "holds no backup", doing=doing)
+        self.does("backup", "--data", self.data.path, "--into", self.parent)
+        (newest,) = self.names(self.parent)
+        (self.parent / "imd-20200101T000000Z").mkdir()
+        (self.parent / "imd-20200101T000000Z" / "manifest.json").touch()
+        self.assertIn(f"{newest} can be restored", self.does(*doing))
+
     def test_weak_secret(self) -> None:
         """What the server would refuse at its start is found, and nothing is left then, either."""
         (self.data.path / "secrets" / "token.key").write_text("short")
