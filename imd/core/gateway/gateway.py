@@ -16,7 +16,7 @@ from imd.core.gateway.registry import Registry
 from imd.core.gateway.replies import Replies, same_request
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.session import BACKLOG, Link, QueueLimits, Session
-from imd.core.gateway.traffic import OTHER, Traffic
+from imd.core.gateway.traffic import Traffic
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid, RateLimited, ServerBusy
 from imd.kernel.tasks import Tasks
@@ -138,13 +138,16 @@ class Gateway:
     def _take(self, session: Session) -> None:
         now_s = self._clock.seconds()
         connection = session.connection
-        inbound = self.traffic.inbound
+        payload, frames, size_bytes = "", 0, 0
         heard = False
         for received in connection.take(FRAMES_PER_TURN, now_s):
             heard = True
-            came = inbound.get(received.payload) or inbound[OTHER]
-            came.frames += 1
-            came.size_bytes += received.size_bytes
+            if received.payload != payload:
+                # Most come in runs, and are counted so.
+                self.traffic.came(payload, frames, size_bytes)
+                payload, frames, size_bytes = received.payload, 0, 0
+            frames += 1
+            size_bytes += received.size_bytes
             if received.do is Do.SERVE:
                 if self._within_rates(session, now_s, received):
                     envelope = received.envelope
@@ -153,6 +156,7 @@ class Gateway:
             else:
                 self._act(session, received, now_s)
         if heard:
+            self.traffic.came(payload, frames, size_bytes)
             session.heard_at_s = now_s
         if not connection.partial:
             session.partial_since_s = None

@@ -171,7 +171,6 @@ class Session:
         """Queue for the next flush; a peer that does not read has its queue dropped instead."""
         if self.closing:
             return
-        self.traffic.frames_out[outbound.priority] += outbound.counted or 1
         queue = self._queue
         if self._blocked_since_s is None:
             if queue and outbound.priority < queue[-1].priority:
@@ -231,6 +230,9 @@ class Session:
         traffic = self.traffic
         traffic.writes += 1
         traffic.written_bytes += self._queued_bytes
+        frames = traffic.frames_out
+        for outbound in queue:
+            frames[outbound.priority] += outbound.counted or 1
         self._queued_bytes = 0
         if self._unsorted:
             self._unsorted = False

@@ -6,7 +6,7 @@ from imd.kernel.errors import Code
 from imd.ops.metrics.of_gateway import ENDINGS, FRAME_TYPES, NOT_LET_IN
 from imd.wire.outbound import Priority
 
-OTHER = "other"
+_OTHER = "other"
 
 
 class Inbound:
@@ -46,7 +46,7 @@ class Traffic:
         self.opened = 0
         self.not_let_in = dict.fromkeys(NOT_LET_IN, 0)
         self.ended = dict.fromkeys(ENDINGS, 0)
-        #: By payload; what no client may send is ``OTHER``.
+        #: By payload; what no client may send is ``other``.
         self.inbound = {name: Inbound() for name in FRAME_TYPES}
         self.heartbeats = 0
         #: By priority.
@@ -63,3 +63,9 @@ class Traffic:
         self.address_limited = 0
         self.user_limited = 0
         self.refusals = {int(code): 0 for code in Code if code}
+
+    def came(self, payload: str, frames: int, size_bytes: int) -> None:
+        """So many frames of a kind, whether they can be served or not."""
+        inbound = self.inbound.get(payload) or self.inbound[_OTHER]
+        inbound.frames += frames
+        inbound.size_bytes += size_bytes

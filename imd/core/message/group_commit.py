@@ -33,6 +33,8 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 #: Appends in a row that another owner outran, or whose id was taken, before the store counts as busy: no
 #: endless race.
 MAX_OUTRUN = 10
+#: So often it is noted since when a send waits; a batch has mostly more than that.
+STAMPED_ONE_IN = 16
 #: Known keys met one by one, an append each, before those of the whole batch are looked up at once.
 MAX_FOUND_SINGLY = 2
 
@@ -107,7 +109,8 @@ class GroupCommit:
 
     def submit(self, send: PendingSend) -> None:
         """Write it with the next batch; ``send.live`` is set, and pinned by ``in_use``."""
-        send.queued_at_s = self._clock.seconds()
+        if not len(self._queue) % STAMPED_ONE_IN:
+            send.queued_at_s = self._clock.seconds()
         self._queue.append(send)
         if not self._running:
             self._running = True
@@ -195,7 +198,8 @@ class GroupCommit:
 
     async def _append(self, batch: list[PendingSend]) -> AppendResult:
         began_s, counted = self._clock.seconds(), self._counted
-        counted.assign_seq_seconds.observe(began_s - batch[0].queued_at_s)
+        stamped = next((send.queued_at_s for send in batch if send.queued_at_s), began_s)
+        counted.assign_seq_seconds.observe(began_s - stamped)
         counted.batch_messages.observe(len(batch))
         rows = self._rows(batch)
         try:
@@ -203,7 +207,7 @@ class GroupCommit:
         finally:
             counted.write_seconds.observe(self._clock.seconds() - began_s)
         counted.stored += result.stored
-        counted.stored_bytes += sum(len(row.body) for row in rows[: result.stored])
+        counted.stored_bytes += sum([len(row.body) for row in rows[: result.stored]])
         return result
 
     async def _judge_anew(self, batch: list[PendingSend]) -> None:

@@ -74,7 +74,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     counter(
         "imd_outbound_frames_total",
-        "Frames queued for clients, by priority; control are answers and ACKs.",
+        "Frames handed to the transports, by priority; control are answers and ACKs.",
         Label("priority", PRIORITIES),
         roles=GATEWAYS,
         spec="outbound_qps",

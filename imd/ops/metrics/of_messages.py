@@ -18,7 +18,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     histogram(
         "imd_ack_seconds",
-        "From the taking in of a send to the STORED that answers it, at the node of its sender.",
+        "From the taking in of a send to the STORED that answers it, at the node of its sender; of one send in eight.",
         ACK,
         roles=GATEWAYS,
     ),
@@ -30,7 +30,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     histogram(
         "imd_assign_seq_seconds",
-        "How long the oldest send of a batch waited for its seq.",
+        "How long a send waited for its seq; one of the oldest of each batch.",
         ACK,
         roles=GATEWAYS,
         spec="assign_seq_latency",
