@@ -25,10 +25,11 @@ suppress_warnings: list[str] = []
 
 def setup(app: Sphinx) -> None:
     """Write the pages that come from the code."""
-    from docs.ext import configuration, rest, runtime, states
+    from docs.ext import configuration, metrics, rest, runtime, states
 
     pages: dict[str, Callable[[], str]] = {
         "configuration": configuration.page,
+        "metrics": metrics.page,
         "rest": rest.page,
         "runtime": runtime.page,
         "states": states.page,

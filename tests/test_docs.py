@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from docs.ext import configuration, rest, runtime, states
+from docs.ext import configuration, metrics, rest, runtime, states
 from docs.ext.text import plain
 from imd.admin.settings.keys import runtime_keys
 from imd.admin.settings.model import Changeable
 from imd.config.bounds import BOUNDS
 from imd.config.load import keys
 from imd.config.reference import ROLES, parts
+from imd.ops.metrics.catalogue import CATALOGUE
 from imd.roles.openapi import document
 
 
@@ -41,6 +42,16 @@ class PagesTests(SynchronousTestCase):
                 self.assertIn(f"\n{method.upper()} {path}\n~", page)
         for name in described["components"]["schemas"]:
             self.assertEqual(page.count(f"\n{name}\n~"), 1, name)
+
+    def test_every_metric(self) -> None:
+        """The page of metrics has each one with its meaning, each label's values, and each name of the specification."""
+        page = metrics.page()
+        for metric in CATALOGUE.values():
+            self.assertIn(f"- ``{metric.name}`` {metric.kind.value}\n", page)
+            self.assertIn(f"- {plain(metric.help)}\n", page)
+            self.assertIn(f"``{metric.spec}``" if metric.spec else "", page)
+            for label in metric.labels:
+                self.assertIn(plain(", ".join(label.values)), page)
 
     def test_arrows(self) -> None:
         """A picture has an arrow for each way from one state to another, with what happens and what is done."""
