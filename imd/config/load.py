@@ -92,11 +92,21 @@ def examine(file: str, environ: Mapping[str, str], kind: type[S]) -> Examined[S]
     return Examined(config, source, reading.problems, frozenset(reading.broken))
 
 
-def problems_in(given: dict[str, Any], kind: type[Section]) -> list[str]:
-    """What is wrong with these sections on their own: unknown keys, types, ranges; empty: nothing."""
+class Checked(NamedTuple, Generic[S]):
+    """Sections that were given on their own, and what is wrong with them: unknown keys, types, ranges."""
+
+    #: What is wrong has its default here.
+    sections: S
+    problems: list[str]
+    #: Dotted paths of what is wrong.
+    broken: set[str]
+
+
+def checked(given: dict[str, Any], kind: type[S]) -> Checked[S]:
+    """Look at all of it; other things that do not go together are for those who know them."""
     reading = _Reading(kind, {})
-    reading.section(kind, given, "")
-    return reading.problems
+    sections = reading.section(kind, given, "")
+    return Checked(sections, reading.problems, reading.broken)
 
 
 def overlaid(config: S, document: Mapping[str, Any]) -> S:
@@ -104,7 +114,7 @@ def overlaid(config: S, document: Mapping[str, Any]) -> S:
 
     What this role has no key for is for others.
 
-    :param document: without ``problems_in``.
+    :param document: in which ``checked`` found nothing wrong.
     """
     known = {field.name: field for field in fields(config)}
     changes: dict[str, Any] = {}

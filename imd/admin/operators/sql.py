@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateTable
 from imd.admin.operators.ports import Listed
 from imd.kernel.errors import ServerBusy
 from imd.ops.operators import BOOTSTRAP, MAX_OPERATOR_ID, Operator, Role
-from imd.storage.sql import MYSQL_TABLE, Database, Id, metadata
+from imd.storage.sql import MYSQL_TABLE, TRIES, Database, Id, metadata
 
 SCHEMA = metadata()
 
@@ -56,11 +56,13 @@ class SqlOperators:
             "revoked_at_ms": 0,
             "revoked_by": "",
         }
-        try:
-            return await self._database.write(lambda connection: _add(connection, values))
-        except IntegrityError:
-            # Another node has given the same id to somebody else.
-            raise ServerBusy("another operator was made just now; try again", retry_after_ms=100) from None
+        for _ in range(TRIES):
+            try:
+                return await self._database.write(lambda connection: _add(connection, values))
+            except IntegrityError:
+                # Somebody else has got the id.
+                continue
+        raise ServerBusy("others are made at the same time; try again", retry_after_ms=100)
 
     async def all(self) -> Sequence[Listed]:
         def rows(connection: Connection) -> list[Listed]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from msgspec import field
 
 from imd.config.gray import BY_USER, Target
-from imd.config.load import overlaid, problems_in
+from imd.config.load import checked
 from imd.config.log import Log, of_log
 from imd.config.permission import Permission, problems_of
 from imd.config.policy_conflicts import of_failure_mode, of_words
@@ -136,9 +136,14 @@ def problems(document: object) -> list[str]:
     named = sum(len(section) if isinstance(section, dict) else 1 for section in document.values())
     if named > MAX_KEYS or len(document) > MAX_KEYS:
         return [f"settings: names {named} keys, which is more than there are"]
-    if reasons := problems_in(document, Changeable):
-        return reasons
-    return list(conflicts_within(overlaid(Changeable(), document)))
+    found = checked(document, Changeable)
+    # What is wrong by itself is not told twice.
+    conflicts = (each for each in conflicts_within(found.sections) if _key_of(each) not in found.broken)
+    return [*found.problems, *conflicts]
+
+
+def _key_of(reason: str) -> str:
+    return reason.partition(":")[0].partition("[")[0]
 
 
 def conflicts_within(config: Any) -> Iterator[str]:

@@ -134,6 +134,8 @@ class Documents(SynchronousTestCase):
                     "limits": {"user_burts": 1, "user_burst": 0},
                     "messages": {"batch_size": 1, "recall_window_s": "1"},
                     "accounts": 7,
+                    "permission": {"degraded_above_ms": 400, "timed_out_above_ms": -1},
+                    "content": {"words": ["heck"], "hook_on_failure": "ajar"},
                 }
             ),
             [
@@ -143,6 +145,10 @@ class Documents(SynchronousTestCase):
                 "messages.batch_size: is not a key",
                 "messages.recall_window_s: is '1'; expected a number, 0 or more",
                 "accounts: is 7; expected a table, [accounts]",
+                "permission.timed_out_above_ms: -1 is out of range; expected a number, 1 to 60,000",
+                "permission.degraded_above_ms: is above timed_out_above_ms",
+                "content.hook_on_failure: is 'ajar'; expected one of open, closed, quarantine",
+                "content.words[0]: 'heck' is no line; expected a word, a tab, and replace, refuse, review or allow",
             ],
         )
         many = {str(number): number for number in range(5_000)}
