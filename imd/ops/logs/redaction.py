@@ -18,6 +18,7 @@ _NAMED = rf"(?i:{_NAME}[\\\"']{{0,2}}=[\\\"']{{0,2}}|{_NAME}[\\\"']{{1,2}}: ?[\\
 _PATTERNS = re.compile(
     r"eyJ[\w-]{5,}\.[\w-]+\.?[\w-]*"  # a JWT
     r"|\$argon2[\w$=,+/]+"
+    r"|imo_[0-9a-f]{16,}"  # an operator's token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?P<bearer>[Bb]earer )\S+"
     r"|(?P<login>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"  # nats://user:password@host

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ops.logs.lines import json_line, text_line
 from imd.ops.logs.redaction import Redaction
+from imd.ops.operators import TOKEN_PREFIX
 from imd.pb.message_pb2 import SendMessageReq
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"
@@ -29,6 +30,7 @@ class Hidden(SynchronousTestCase):
             (repr('{"webhookSecret":"abcdef"}'), "abcdef"),
             ("Login(user='x', password='hunter2', tls=True)", "hunter2"),
             ("connecting to nats://im:hunter2@host:4222", "hunter2"),
+            (f"somebody said {TOKEN_PREFIX}{'0a' * 32} aloud", "0a0a"),
             ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n", "b3Blbn"),
         ):
             said = {
