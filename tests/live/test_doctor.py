@@ -26,6 +26,8 @@ from imd.config.load import load
 from imd.config.section import Section
 from imd.config.sections import AdminConfig, BusinessConfig, CoreConfig
 from imd.ctl.cluster.cluster import Cluster
+from imd.ctl.cluster.engine import free_port
+from imd.ctl.cluster.engines import MariaDb, RedisServer
 from imd.ctl.doctor import mongo, mysql, nats, redis
 from imd.ctl.doctor.finding import Finding, Level
 from imd.ctl.doctor.nats_line import line_to, password_of
@@ -62,6 +64,14 @@ def doctor(*arguments: str) -> tuple[int, str]:
 
 def bad(findings: Iterable[Finding]) -> dict[str, Level]:
     return {each.check: each.level for each in findings if each.level > Level.NOTE}
+
+
+def secret_file(test: TestCase, text: str) -> str:
+    """Where this stands, for nobody else to read."""
+    file = Path(test.mktemp()).absolute()
+    file.touch(mode=0o600)
+    file.write_text(text)
+    return str(file)
 
 
 @cache
@@ -159,7 +169,7 @@ class OnACluster(TestCase):
         self.assertEqual(bad(redis.redis(config, WORLD)), {})
         with self._redis_set("maxmemory-policy", "allkeys-lru", "noeviction"):
             self.assertEqual(bad(redis.redis(config, WORLD)), {"redis.eviction": Level.FAIL})
-        wrong = replace(config, password_file=self._secret("not-the-password"))
+        wrong = replace(config, password_file=secret_file(self, "not-the-password"))
         self.assertEqual(bad(redis.redis(wrong, WORLD)), {"redis.login": Level.FAIL})
         with self._redis_set("requirepass", "", cluster().redis.password):
             found = bad(redis.redis(replace(config, password_file=""), WORLD))
@@ -188,7 +198,7 @@ class OnACluster(TestCase):
 
         self.assertEqual(found(), {})
         self.assertEqual(found(pool_size=200)["mysql.connections"], Level.WARN)
-        self.assertEqual(found(password_file=self._secret("wrong")), {"mysql.login": Level.FAIL})
+        self.assertEqual(found(password_file=secret_file(self, "wrong")), {"mysql.login": Level.FAIL})
         for plant, undo, expected in (
             ("SET GLOBAL innodb_flush_log_at_trx_commit = 2", "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
              {"mysql.durable": Level.FAIL}),
@@ -225,7 +235,7 @@ class OnACluster(TestCase):
         for change, expected in (
             ({"message_collections": 2}, "mongo.collections"),
             ({"replica_set": "other"}, "mongo.replica_set"),
-            ({"password_file": self._secret("wrong")}, "mongo.login"),
+            ({"password_file": secret_file(self, "wrong")}, "mongo.login"),
         ):
             self.assertIn(expected, bad(mongo.mongo(replace(config, **change), WORLD)), change)
 
@@ -236,7 +246,7 @@ class OnACluster(TestCase):
     def _nats(self) -> None:
         admin = config_of("admin-1", AdminConfig).nats
         self.assertEqual(bad(nats.nats("im-admin", admin, WORLD)), {})
-        wrong = replace(admin, password_file=self._secret("wrong"))
+        wrong = replace(admin, password_file=secret_file(self, "wrong"))
         self.assertEqual(bad(nats.nats("im-admin", wrong, WORLD)), {"nats.login": Level.FAIL})
         self.assertEqual(
             bad(nats.nats("im-admin", replace(admin, replicas=3), WORLD)),
@@ -259,7 +269,7 @@ class OnACluster(TestCase):
         config = replace(
             config_of("core-1", CoreConfig).nats,
             servers=[f"nats://{server.address}"],
-            password_file=self._secret(server.password),
+            password_file=secret_file(self, server.password),
         )
         found = bad(nats.nats("im-core", config, WORLD))
         self.assertEqual(found, {"nats.too_wide": Level.FAIL, "nats.max_payload": Level.FAIL})
@@ -305,11 +315,69 @@ class OnACluster(TestCase):
         failed = {each["check"] for each in found["findings"] if each["level"] == "fail"}
         self.assertEqual((code, failed), (2, {"redis.reached", "mongo.reached", "nats.reached"}), said)
 
-    def _secret(self, text: str) -> str:
-        file = Path(self.mktemp()).absolute()
-        file.touch(mode=0o600)
-        file.write_text(text)
-        return str(file)
+
+class Encrypted(TestCase):
+    """Engines with TLS, and certificates that are good for a day only."""
+
+    timeout = 200
+
+    def test_engines(self) -> Any:
+        """Each shows its certificate, and is not reached by who trusts another authority."""
+        return deferToThread(self._scene)
+
+    def _scene(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        for name in ("server", "other"):
+            write_certificate(folder / f"{name}.pem", folder / f"{name}.key")
+        trusted, other = str(folder / "server.pem"), str(folder / "other.pem")
+        for found in (self._redis(folder), self._mysql(folder), self._nats(folder)):
+            self.assertEqual(bad(found(trusted)).get("tls.engine"), Level.WARN)
+            self.assertEqual({check.partition(".")[2] for check in bad(found(other))}, {"reached"})
+
+    def _redis(self, folder: Path) -> Callable[[str], Iterable[Finding]]:
+        port = free_port()
+
+        class TlsRedis(RedisServer):
+            def _config(self) -> str:
+                tls = (
+                    f"tls-port {port}\ntls-cert-file {folder}/server.pem\ntls-key-file {folder}/server.key\n"
+                )
+                return (
+                    super()._config() + tls + f"tls-ca-cert-file {folder}/server.pem\ntls-auth-clients no\n"
+                )
+
+        password = secret_file(self, fresh_of(self, TlsRedis).password)
+        config = Redis(address=f"127.0.0.1:{port}", password_file=password)
+        return lambda ca_file: redis.redis(replace(config, ca_file=ca_file), WORLD)
+
+    def _mysql(self, folder: Path) -> Callable[[str], Iterable[Finding]]:
+        class TlsMariaDb(MariaDb):
+            def _options(self) -> list[str]:
+                return [
+                    *super()._options(),
+                    f"--ssl-cert={folder}/server.pem",
+                    f"--ssl-key={folder}/server.key",
+                ]
+
+        server = fresh_of(self, TlsMariaDb)
+        config = Sql(address=server.address, password_file=secret_file(self, server.password))
+        return lambda ca_file: mysql.mysql(replace(config, ca_file=ca_file), WORLD, roles=1)
+
+    def _nats(self, folder: Path) -> Callable[[str], Iterable[Finding]]:
+        class TlsNats(OpenNats):
+            def _config(self) -> str:
+                tls = f'tls {{ cert_file: "{folder}/server.pem", key_file: "{folder}/server.key" }}'
+                return f"{super()._config()}\n{tls}\n"
+
+            def _answers(self) -> bool:
+                # It would have to speak TLS; the log says when it listens.
+                return "Server is ready" in (self.folder / "nats.log").read_text()
+
+        server = fresh_of(self, TlsNats)
+        password = secret_file(self, server.password)
+        config = Nats(servers=[f"nats://{server.address}"], user=server.user, password_file=password)
+        return lambda ca_file: nats.nats("im-core", replace(config, ca_file=ca_file), WORLD)
 
 
 class Strangers(TestCase):

@@ -16,6 +16,7 @@ from imd.core.message.mongo_documents import ARCHIVE_PREFIX, CURSORS, HOT_PREFIX
 from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES, Index
 from imd.ctl.doctor import floors
 from imd.ctl.doctor.clocks import Instant, skew
+from imd.ctl.doctor.engine_tls import ends_at, engine_expiry
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.floors import dotted
 from imd.ctl.doctor.world import World
@@ -58,6 +59,8 @@ class Member(NamedTuple):
     is_open: bool = False
     #: Whether nobody else is on the way to it.
     local: bool = False
+    #: Of its certificate.
+    ends: str = ""
     instant: Instant | None = None
 
 
@@ -67,6 +70,7 @@ def mongo(config: Mongo, world: World) -> Iterator[Finding]:
     members = _members(config, world)
     for member in members:
         yield from of_member(member)
+        yield from engine_expiry(f"MongoDB {member.address}", member.ends, world)
     yield from of_set(about, config.replica_set, members)
     if not any(member.hello for member in members):
         return
@@ -286,6 +290,7 @@ def _members(config: Mongo, world: World) -> list[Member]:
 def _member(address: str, config: Mongo, world: World) -> Member:
     try:
         host, port = parse_host(address)
+        ends = ends_at(host, port, config.ca_file, timeout_s=CALL_TIMEOUT_MS / 1000) if config.ca_file else ""
         with MongoClient[Document](host, port, directConnection=True, **_options(config)) as client:
             # A hello of our own: the driver's have not this one's time.
             asked_ms = world.wall_clock()
@@ -300,6 +305,7 @@ def _member(address: str, config: Mongo, world: World) -> Member:
                 is_open=_lists_databases(client),
                 local=is_this_machine(host),
                 instant=instant,
+                ends=ends,
             )
     except (PyMongoError, OSError, ValueError, KeyError) as error:
         return Member(address, {}, error=_said(error))

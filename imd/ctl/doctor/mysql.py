@@ -16,6 +16,7 @@ from imd.config.engines import Sql
 from imd.config.secret import read_secret
 from imd.ctl.doctor import floors
 from imd.ctl.doctor.clocks import Instant, skew
+from imd.ctl.doctor.engine_tls import engine_expiry
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.floors import dotted, parsed
 from imd.ctl.doctor.sqlite import schema_step
@@ -63,6 +64,9 @@ def mysql(sql: Sql, world: World, *, roles: int) -> Iterator[Finding]:
     with closing(connection), connection.cursor() as cursor:
         yield REACHED.ok(about, "answers")
         yield LOGIN.ok(about, f"lets {sql.user} in, to the database {sql.database}")
+        if sql.ca_file:
+            cursor.execute("SHOW STATUS LIKE 'Ssl_server_not_after'")
+            yield from engine_expiry(about, (cursor.fetchone() or ("", ""))[1], world)
         yield from settings(about, _settings(cursor))
         yield charset(about, sql.database, str(_one(cursor, "SELECT @@character_set_database")))
         yield connections(about, int(_one(cursor, "SELECT @@max_connections")), roles * sql.pool_size)

@@ -13,6 +13,7 @@ from imd.bus.port import MAX_PAYLOAD_BYTES
 from imd.config.address import is_this_machine
 from imd.config.engines import Nats
 from imd.ctl.doctor import floors
+from imd.ctl.doctor.engine_tls import engine_expiry
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.floors import dotted, parsed
 from imd.ctl.doctor.nats_jetstream import jetstream
@@ -75,6 +76,7 @@ def nats(role: str, config: Nats, world: World) -> Iterator[Finding]:
         try:
             with line_to(server, config, inbox=inbox) as line:
                 yield REACHED.ok(about, "answers")
+                yield from engine_expiry(about, line.ends, world)
                 yield from told(about, line.info, local=is_this_machine(urlsplit(server).hostname or ""))
                 try:
                     line.log_in(config.user, password_of(config))

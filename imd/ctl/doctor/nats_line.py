@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from imd.config.engines import Nats
 from imd.config.secret import read_secret
+from imd.ctl.doctor.engine_tls import ends_of
 
 #: Connect, and each answer.
 CALL_TIMEOUT_S = 3.0
@@ -40,6 +41,7 @@ class Line:
 
     def __init__(self, sock: socket.socket, lines: BinaryIO, info: Mapping[str, Any], *, inbox: str) -> None:
         self._socket = sock
+        self.ends = ends_of(sock)
         self._lines = lines
         self.info = info
         self._inbox = inbox

@@ -16,6 +16,7 @@ from imd.config.engines import Redis
 from imd.config.secret import read_secret
 from imd.ctl.doctor import floors
 from imd.ctl.doctor.clocks import Instant, skew
+from imd.ctl.doctor.engine_tls import ends_of, engine_expiry
 from imd.ctl.doctor.finding import Check, Finding
 from imd.ctl.doctor.floors import dotted, parsed
 from imd.ctl.doctor.world import World
@@ -48,6 +49,7 @@ def redis(config: Redis, world: World) -> Iterator[Finding]:
     try:
         with connected(config) as line:
             yield REACHED.ok(about, "answers")
+            yield from engine_expiry(about, line.ends, world)
             yield guarded(about, line.stranger(), local=is_this_machine(parse_host(config.address)[0]))
             try:
                 log_in(line, config)
@@ -159,6 +161,7 @@ class Line:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.ends = ends_of(sock)
         self._reader = hiredis.Reader(encoding="utf-8", errors="replace")
 
     def ask(self, *words: str) -> Any:
