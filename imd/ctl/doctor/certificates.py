@@ -54,7 +54,7 @@ def certificates(target: Target, world: World) -> Iterator[Finding]:
         yield from names(target, chain[0])
         for key in ("listen.tls", "listen.https"):
             text = value_at(target.config, key)
-            if text and key not in target.examined.broken:
+            if text and not target.is_wrong(key):
                 yield from served(f"{key} = {text}", parse_address(text), chain[0])
 
 
@@ -217,7 +217,7 @@ def _shown(host: str, port: int, context: ssl.SSLContext) -> Certificate | None:
 
 
 def _file(target: Target, path: str) -> str:
-    return "" if path in target.examined.broken else value_at(target.config, path) or ""
+    return "" if target.is_wrong(path) else value_at(target.config, path) or ""
 
 
 def _loaded(file: str) -> list[Certificate]:
@@ -229,7 +229,7 @@ def _loaded(file: str) -> list[Certificate]:
 
 def _public_hosts(target: Target) -> Iterator[tuple[str, str]]:
     tls, ws = value_at(target.config, "node.public_tls"), value_at(target.config, "node.public_ws")
-    if tls and "node.public_tls" not in target.examined.broken:
+    if tls and not target.is_wrong("node.public_tls"):
         yield "node.public_tls", parse_host(tls)[0]
     if ws and ws.startswith("wss://") and value_at(target.config, "listen.https"):
         yield "node.public_ws", urlsplit(ws).hostname or ""

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from imd.ctl.doctor.examinations import examinations_of
-from imd.ctl.doctor.finding import Level
-from imd.ctl.doctor.report import as_json, lines, stderr_waiting, worst_of
+from imd.ctl.doctor.finding import Level, worst_of
+from imd.ctl.doctor.report import as_json, lines, stderr_waiting
 from imd.ctl.doctor.running import findings_of
 from imd.ctl.doctor.targets import targets_of
 from imd.ctl.doctor.world import World
@@ -17,10 +17,9 @@ from imd.ctl.exits import OK
 from imd.kernel.clocks import system_wall_clock
 
 DESCRIPTION = """\
-Look for what is wrong with an installation: configuration, versions, secrets, certificates, the data folder,
-NATS, MongoDB, MySQL, Redis, open ports, limits, clocks. It may run beside a running server, and changes nothing
-but a file of its own that it writes and removes in the data folder to time the disk. Run it as the server's user, or as root.
-docs/doctor.rst says what each check means.
+Look for what is wrong with an installation: configuration, versions, secrets, certificates, the data folder, NATS,
+MongoDB, MySQL, Redis, open ports, limits, clocks. It may run beside a running server, and disturbs nothing. Run it
+as the server's user, or as root, where the server is started. docs/doctor.rst says what each check means.
 """
 
 EPILOG = """\

@@ -59,10 +59,10 @@ def _of_role(target: Target, world: World) -> Iterator[Examination]:
 def _of_folder(target: Target, world: World) -> Iterator[Examination]:
     for key in _SMALL_FOLDERS:
         place = value_at(target.config, key)
-        if place and Path(place).is_dir():
+        if place and not target.is_wrong(key) and Path(place).is_dir():
             about = f"{key} of {target.name}, {place}"
             yield Examination(about, partial(_space, about, Path(place)), _LOCAL_S)
-    if target.role != "im" or "data_dir" in target.examined.broken:
+    if target.role != "im" or target.is_wrong("data_dir"):
         return
     path = Path(target.config.data_dir)
     yield Examination(f"the folder {path}", partial(folder.folder, path), _LOCAL_S)
@@ -81,7 +81,8 @@ def _space(about: str, folder: Path) -> Iterator[Finding]:
 
 
 def _of_engines(targets: Sequence[Target], world: World) -> Iterator[Examination]:
-    for role, config in _distinct(targets, "nats"):
+    # Roles are told apart there by their accounts, or should be.
+    for role, config in _distinct(targets, "nats", by_role=True):
         about = f"NATS {', '.join(config.servers)} as {config.user or 'nobody'}"
         yield Examination(
             about, partial(nats.nats, role, config, world), len(config.servers) * nats.TIMEOUT_S
@@ -98,11 +99,12 @@ def _of_engines(targets: Sequence[Target], world: World) -> Iterator[Examination
         )
 
 
-def _distinct(targets: Sequence[Target], section: str) -> Iterator[tuple[str, Any]]:
+def _distinct(targets: Sequence[Target], section: str, *, by_role: bool = False) -> Iterator[tuple[str, Any]]:
     """Each different section of that name that is right, with the role that it is of."""
     seen: list[Any] = []
     for target in targets:
         config = target.section(section)
-        if config is not None and config not in seen:
-            seen.append(config)
+        known = (target.role, config) if by_role else config
+        if config is not None and known not in seen:
+            seen.append(known)
             yield target.role, config

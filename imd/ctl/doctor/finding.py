@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -55,3 +56,8 @@ class Check(NamedTuple):
     def fail(self, about: str, found: str, do: str, *, means: str = "") -> Finding:
         """See ``Level``."""
         return Finding(Level.FAIL, self.name, about, found, means or self.means, do)
+
+
+def worst_of(findings: Iterable[Finding]) -> Level:
+    """The highest level; ``OK`` of none."""
+    return max((finding.level for finding in findings), default=Level.OK)

@@ -77,7 +77,7 @@ def wanted_of(target: Target, environ: Mapping[str, str]) -> list[Wanted]:
     node_id = environ.get(variable_of("node_id"), str(target.config.node_id))
     for listener in LISTENERS:
         text = value_at(target.config, listener.path)
-        if text is None or listener.path in target.examined.broken:
+        if text is None or target.is_wrong(listener.path):
             continue
         text = environ.get(variable_of(listener.path), text)
         if "/" in text:
@@ -101,7 +101,7 @@ def public(target: Target) -> Iterator[Finding]:
     """What others can reach in the clear, because the configuration permits it."""
     open_ones = []
     for listener, text in listeners_of(target.config):
-        if listener.path in target.examined.broken or listener.tls:
+        if target.is_wrong(listener.path) or listener.tls:
             continue
         if "/" not in text and parse_address(text).is_public:
             open_ones.append(f"{listener.path} = {text}")

@@ -17,7 +17,7 @@ from imd.core.message.mongo_indexes import CURSOR_INDEXES, MESSAGE_INDEXES, Inde
 from imd.ctl.doctor import floors
 from imd.ctl.doctor.clocks import Instant, skew
 from imd.ctl.doctor.engine_tls import ends_at, engine_expiry
-from imd.ctl.doctor.finding import Check, Finding
+from imd.ctl.doctor.finding import Check, Finding, Level, worst_of
 from imd.ctl.doctor.floors import dotted
 from imd.ctl.doctor.world import World
 from imd.storage.mongo_primary import MAX_HOSTS
@@ -71,8 +71,10 @@ def mongo(config: Mongo, world: World) -> Iterator[Finding]:
     for member in members:
         yield from of_member(member)
         yield from engine_expiry(f"MongoDB {member.address}", member.ends, world)
-    yield from of_set(about, config.replica_set, members)
-    if not any(member.hello for member in members):
+    found = list(of_set(about, config.replica_set, members))
+    yield from found
+    if not found or worst_of(found) == Level.FAIL:
+        # There is nobody to log in to.
         return
     try:
         with _client(config) as client:
@@ -202,7 +204,7 @@ def failed(about: str, config: Mongo, error: OperationFailure) -> Finding:
 def _as_user(about: str, config: Mongo, client: MongoClient[Document], world: World) -> Iterator[Finding]:
     database = client[config.database]
     names = set(database.list_collection_names())
-    yield LOGIN.ok(about, f"lets {config.user or 'whoever comes'} in")
+    yield LOGIN.ok(about, f"lets {config.user or 'whoever connects'} in")
     yield confirms(about, _majority_write(database, world))
     wanted: dict[str, tuple[Index, ...]] = {
         collection_of(partition): MESSAGE_INDEXES for partition in range(config.message_collections)

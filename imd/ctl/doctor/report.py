@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from imd.ctl.doctor.finding import Finding, Level
+from imd.ctl.doctor.finding import Finding, Level, worst_of
 
 WIDTH = 100
 #: Who waits for longer is told for what.
@@ -17,11 +17,6 @@ PATIENCE_S = 2.0
 _CONTROLS = dict.fromkeys([*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029], " ")
 
 _WORDS = {Level.OK: "ok", Level.NOTE: "note", Level.WARN: "WARN", Level.FAIL: "FAIL"}
-
-
-def worst_of(findings: Sequence[Finding]) -> Level:
-    """The level that decides how the command ends."""
-    return max((finding.level for finding in findings), default=Level.OK)
 
 
 def lines(findings: Sequence[Finding], *, verbose: bool) -> Iterator[str]:

@@ -91,7 +91,7 @@ def secrets_of(target: Target) -> Iterator[Secret]:
     """Those that are there; what the server makes at its first start may not be."""
     for path, _ in keys(ROLES[target.role]):
         file = value_at(target.config, path)
-        if path.endswith(_ENDINGS) and file and path not in target.examined.broken:
+        if path.endswith(_ENDINGS) and file and not target.is_wrong(path):
             section = path.rpartition(".")[0]
             user = value_at(target.config, f"{section}.user") if section else ""
             yield from _read(path, Path(file), user or "")

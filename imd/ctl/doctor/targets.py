@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imd.config.listeners import value_at
 from imd.config.load import ConfigError, Examined, examine, keys, variable_of
 from imd.config.section import Section
 from imd.config.sections import AdminConfig, BusinessConfig, Config, CoreConfig
@@ -45,6 +46,10 @@ class Target(NamedTuple):
     def config(self) -> Any:
         return self.examined.config
 
+    def is_wrong(self, path: str) -> bool:
+        """Whether what stands in a key cannot be used."""
+        return bool({path, path.partition(".")[0]} & self.examined.broken)
+
     def section(self, name: str) -> Any:
         """A section, or None if the role has none, or there is something wrong in it."""
         if any(path == name or path.startswith(f"{name}.") for path in self.examined.broken):
@@ -55,7 +60,7 @@ class Target(NamedTuple):
 def targets_of(wanted: Sequence[str], environ: Mapping[str, str]) -> Iterator[Target]:
     """For each ``[ROLE=]FILE``; for none, `twistd im` with its defaults.
 
-    :raises CommandFailed: it cannot be said whose file it is, or it cannot be read.
+    :raises CommandFailed: it cannot be said whose file it is, or it is not there.
     """
     if not wanted:
         yield Target("im", "im", examine("", environ, Config))
@@ -66,7 +71,13 @@ def targets_of(wanted: Sequence[str], environ: Mapping[str, str]) -> Iterator[Ta
         try:
             yield Target(role, file, examine(file, known, ROLES[role]))
         except ConfigError as error:
-            raise CommandFailed(USAGE, str(error)) from None
+            yield Target(role, file, _nothing_of(ROLES[role], file, error))
+
+
+def _nothing_of(kind: type[Section], file: str, error: ConfigError) -> Examined[Any]:
+    """Of a file that is no TOML: all is wrong."""
+    defaults = examine("", {}, kind).config
+    return Examined(defaults, file, error.problems, frozenset(kind.__struct_fields__))
 
 
 def valid(target: Target) -> Iterator[Finding]:
@@ -93,6 +104,8 @@ def agreement(targets: Sequence[Target]) -> Iterator[Finding]:
 def _same_ids(targets: Sequence[Target]) -> Iterator[Finding]:
     taken: dict[tuple[str, int], str] = {}
     for target in targets:
+        if target.is_wrong("node_id"):
+            continue
         place = (target.role, target.config.node_id)
         if place in taken:
             yield AGREEMENT.fail(
@@ -119,8 +132,8 @@ def _differences(targets: Sequence[Target]) -> Iterator[Finding]:
     for path, roles in _SHARED.items():
         values: dict[object, str] = {}
         for target in targets:
-            if target.role in roles:
-                values.setdefault(_compared(path, _value(target.config, path)), target.name)
+            if target.role in roles and not target.is_wrong(path):
+                values.setdefault(_compared(path, value_at(target.config, path)), target.name)
         if len(values) > 1:
             yield AGREEMENT.fail(
                 " and ".join(values.values()),
@@ -137,12 +150,6 @@ def _compared(path: str, value: Any) -> object:
         return Path(value).read_bytes().strip()
     except OSError:
         return value
-
-
-def _value(config: Any, path: str) -> Any:
-    for name in path.split("."):
-        config = getattr(config, name)
-    return config
 
 
 def _role_and_file(text: str) -> tuple[str, str]:

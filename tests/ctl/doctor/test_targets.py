@@ -92,6 +92,18 @@ class Problems(TargetCase):
         self.assertIsNone(target.section("redis"))
         self.assertIsNotNone(target.section("limits"))
 
+    def test_not_toml(self) -> None:
+        """A file that cannot be read as TOML is a finding, too: others are still looked at, and nothing is made of it."""
+        broken, good = self.targets(
+            self.file("im-core.toml", "node_id = = 1\n"), self.file("core-2.toml", "")
+        )
+        (found,) = self.failures(*valid(broken))
+        self.assertIn("line 1", found)
+        for section in ("listen", "nats", "mongo", "redis"):
+            self.assertIsNone(broken.section(section))
+        self.assertTrue(broken.is_wrong("listen.tcp"))
+        self.assertEqual(self.failures(*valid(good), *agreement([broken, good])), [])
+
     def test_same_node_id(self) -> None:
         """Two nodes of a role with one node_id, which would drive each other out."""
         targets = self.targets(*(self.file(f"core-{n}.toml", "node_id = 4\n") for n in (1, 2)))
