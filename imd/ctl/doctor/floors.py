@@ -61,6 +61,7 @@ LIBRARIES: Mapping[str, Floor] = {
     "txredisapi": Floor((1, 6, 0), "protocols that work without its own pool"),
     "hiredis": Floor((3, 3), "packs what is asked"),
     "ahocorasick_rs": Floor((1, 0, 3), "LeftmostLongest with offsets in characters"),
+    "prometheus_client": Floor((0, 26), "what was tested"),
     "rbloom": Floor((1, 5, 4), "128-bit hashes of one's own"),
 }
 
