@@ -43,6 +43,7 @@ from imd.roles.manhole.core import CoreCommands
 from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_log
+from imd.roles.metrics.backup import backup_source
 from imd.roles.metrics.bus import local_bus_source
 from imd.roles.metrics.certificate import certificate_in_use
 from imd.roles.metrics.settings import settings_source
@@ -163,6 +164,7 @@ def build(
                 *own.sources,
                 local_bus_source(bus),
                 settings_source(settings.seen),
+                backup_source(data_dir),
             ],
             identity=Identity("im", "im"),
             readiness=readiness,

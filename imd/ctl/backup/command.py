@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -19,11 +18,11 @@ from imd.ctl.backup.facts import MESSAGES
 from imd.ctl.backup.manifest import Manifest
 from imd.ctl.backup.place import alone_in, delete_oldest, newest_in, own_name
 from imd.ctl.backup.restore import restore
-from imd.ctl.backup.take import LAST_BACKUP, take
+from imd.ctl.backup.take import take
 from imd.ctl.exits import OK, USAGE, CommandFailed
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import system_wall_clock
-from imd.storage.whole_file import write_whole
+from imd.storage.last_backup import note_backup
 
 _BACKUP = """\
 Copy the data folder of `twistd im`, also while it runs: all its databases as of one moment, and its secrets. Whoever
@@ -131,18 +130,12 @@ def _backup(arguments: argparse.Namespace, progress: Progress) -> None:
         progress.say(
             f"{target}: {_told(manifest)}, written and checked in {time.monotonic() - begun_s:.1f} s"
         )
-        _note(arguments.data, target, manifest)
+        with writing_to(arguments.data):
+            note_backup(arguments.data, backup=target.resolve(), shows_ms=manifest.cut_at_ms)
         if arguments.keep:
             with writing_to(target.parent):
                 for gone in delete_oldest(target.parent, keep=arguments.keep):
                     progress.say(f"deleted {gone}")
-
-
-def _note(data: Path, target: Path, manifest: Manifest) -> None:
-    """For whoever watches the age of the last backup."""
-    note = {"backup": str(target.resolve()), "shows": manifest.cut_at, "finishedAtMs": system_wall_clock()}
-    with writing_to(data):
-        write_whole(data / LAST_BACKUP, json.dumps(note) + "\n")
 
 
 def _restore(arguments: argparse.Namespace, progress: Progress) -> None:

@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     begun_at: str
     #: The moment that the backup shows.
     cut_at: str
+    cut_at_ms: int
     #: Of the folder that was backed up; a restore makes another.
     epoch: str
     sqlite: str

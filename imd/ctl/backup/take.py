@@ -27,9 +27,8 @@ from imd.ctl.backup.place import refuse_present, whole_or_nothing
 from imd.ctl.exits import SOURCE, USAGE, CommandFailed
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import WallClock
+from imd.storage.last_backup import LAST_BACKUP
 
-#: In the data folder: when it was last backed up, and where to.
-LAST_BACKUP = "last-backup.json"
 #: Of the folder itself, and of no use elsewhere; nor is what explains the last day of a server that is gone.
 _LEFT_OUT = frozenset({"imd.lock", LAST_BACKUP})
 _LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".new", ".ring")
@@ -121,6 +120,7 @@ class _Writing(NamedTuple):
             format=FORMAT,
             begun_at=_iso(begun_ms),
             cut_at=_iso(cut_ms),
+            cut_at_ms=cut_ms,
             epoch=_epoch(self.half / DATA),
             sqlite=sqlite3.sqlite_version,
             databases=databases,

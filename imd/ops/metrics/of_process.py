@@ -31,6 +31,12 @@ METRICS: tuple[Metric, ...] = (
         roles=EVERY_ROLE,
     ),
     gauge(
+        "imd_backup_timestamp_seconds",
+        "Unix time of the moment that the last finished `imctl backup` of the data folder shows; there once one was "
+        "made.",
+        roles=("im",),
+    ),
+    gauge(
         "imd_settings_version",
         "The version of the operators' settings that is in force here; 0: the node's own file alone.",
         roles=EVERY_ROLE,
