@@ -39,20 +39,22 @@ class ExplainStoredQuery(_message.Message):
     def __init__(self, serverMsgId: _Optional[int] = ..., conversationId: _Optional[str] = ..., seq: _Optional[int] = ..., senderId: _Optional[int] = ..., clientMsgId: _Optional[str] = ..., userId: _Optional[int] = ...) -> None: ...
 
 class ExplainStoredAnswer(_message.Message):
-    __slots__ = ("failure", "message", "lastSeq", "deliveredSeq", "readSeq", "lastSeen")
+    __slots__ = ("failure", "message", "lastSeq", "deliveredSeq", "readSeq", "lastSeen", "recall")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     LASTSEQ_FIELD_NUMBER: _ClassVar[int]
     DELIVEREDSEQ_FIELD_NUMBER: _ClassVar[int]
     READSEQ_FIELD_NUMBER: _ClassVar[int]
     LASTSEEN_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
     failure: _bus_pb2.Failure
     message: _message_pb2.Message
     lastSeq: int
     deliveredSeq: int
     readSeq: int
     lastSeen: int
-    def __init__(self, failure: _Optional[_Union[_bus_pb2.Failure, _Mapping]] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., lastSeq: _Optional[int] = ..., deliveredSeq: _Optional[int] = ..., readSeq: _Optional[int] = ..., lastSeen: _Optional[int] = ...) -> None: ...
+    recall: _message_pb2.Message
+    def __init__(self, failure: _Optional[_Union[_bus_pb2.Failure, _Mapping]] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., lastSeq: _Optional[int] = ..., deliveredSeq: _Optional[int] = ..., readSeq: _Optional[int] = ..., lastSeen: _Optional[int] = ..., recall: _Optional[_Union[_message_pb2.Message, _Mapping]] = ...) -> None: ...
 
 class ExplainNodeQuery(_message.Message):
     __slots__ = ("conversationId", "seq", "senderId", "clientMsgId", "userId", "fromTime")

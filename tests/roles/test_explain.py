@@ -255,7 +255,27 @@ class NotThere(ExplainedCase):
         self.alice.says("oops", to=self.bob)
         chat = self.alice.with_(self.bob)
         self.alice.recalls(chat, 1)
-        self.assert_told(f"{chat}:1", self.bob, "no", "recalled")
+        taken_back = f"{self.alice.person.handle} took it back"
+        story = self.assert_told(f"{chat}:1", self.bob, "no", "recalled", taken_back)
+        self.assertIn(f"by {chat}:2", steps(story, "taken_back")[0])
+
+    def test_recalled_too_late(self) -> None:
+        """Taken back when the receiver had it; who was connected may have seen it, who came later has not."""
+        self.bob.comes()
+        self.alice.says("oops", to=self.bob)
+        chat = self.alice.with_(self.bob)
+        self.bob.has(chat, delivered=1)
+        self.later(1)
+        self.alice.recalls(chat, 1)
+        self.assert_told(f"{chat}:1", self.bob, "yes", "recalled", "may have seen it")
+        self.bob.goes()
+        self.later(1)
+        self.alice.says("again", to=self.bob)
+        self.alice.recalls(chat, 3)
+        self.later(1)
+        self.bob.comes()
+        self.bob.has(chat, delivered=4)
+        self.assert_told(f"{chat}:3", self.bob, "no", "recalled", "empty place")
 
     def test_frozen(self) -> None:
         """A receiver whose account was frozen."""

@@ -53,8 +53,10 @@ def _of_message(facts: Facts) -> Iterator[Step]:
     stored_ms = max(message.serverTime, min(fanned, default=0))
     text = f"{message.conversationId}:{message.seq}, server message id {message.serverMsgId}"
     yield Step(stored_ms, "", "stored", text)
-    if message.status == TAKEN_BACK:
-        yield Step(0, "", "taken_back", "its content is gone")
+    if message.status == TAKEN_BACK and facts.stored is not None:
+        recall = facts.stored.recall
+        by = f", by {recall.conversationId}:{recall.seq} of user {recall.senderId}" if recall.seq else ""
+        yield Step(recall.serverTime, "", "taken_back", f"its content is gone{by}")
 
 
 def _of_decision(event: Kept) -> Step:

@@ -21,7 +21,7 @@ from imd.business.accounts.model import ACTIVE, DELETED, FROZEN
 from imd.business.explain.model import Facts, Outcome, Stay, Verdict
 from imd.business.explain.words import at, name_of, told
 from imd.business.reviews.model import State
-from imd.pb.explain_pb2 import FANOUT_FAILED, HINTED, ExplainSession
+from imd.pb.explain_pb2 import FANOUT_FAILED, HINTED, PUSHED, ExplainNodeAnswer, ExplainSession
 from imd.pb.message_pb2 import REVOKED as TAKEN_BACK
 from imd.pb.message_pb2 import Message
 
@@ -29,6 +29,7 @@ from imd.pb.message_pb2 import Message
 CLOSE_MS = 5_000
 #: Until then a device that does not read is cut off; what comes for it meanwhile is dropped, too.
 SHED_LASTS_MS = 35_000
+_SWEEP = "the sweep repairs that within 30 s; if it is longer ago, look at that node's log and the bus at that time"
 
 
 def judge(facts: Facts) -> Verdict:
@@ -175,20 +176,29 @@ def _left(facts: Facts, left_at_ms: int) -> str:
 def _as_taken_back(facts: Facts, message: Message) -> Verdict | None:
     if message.status != TAKEN_BACK:
         return None
+    assert facts.stored is not None
     revoked = [event for event in facts.decisions if event.decision == REVOKED]
     reason = "revoked" if revoked else "recalled"
-    how = (
-        f"the server took it back at {at(revoked[-1].at_ms)}, since {told(facts, revoked[-1].reason)[0]}"
-        if revoked
-        else "it was taken back by its sender or an admin"
-    )
-    before_ms = revoked[-1].at_ms if revoked else facts.now_ms
+    before_ms = facts.stored.recall.serverTime or (revoked[-1].at_ms if revoked else facts.now_ms)
+    if revoked:
+        how = f"the server took it back at {at(before_ms)}, since {told(facts, revoked[-1].reason)[0]}"
+    elif facts.stored.HasField("recall"):
+        how = f"{_who(facts, facts.stored.recall.senderId)} took it back at {at(before_ms)}"
+    else:
+        how = "it was taken back"
     if not _is_told(facts, message):
         return _not(facts, reason, how)
     if any(_is_there(session, message.serverTime, before_ms) for session in sessions_of(facts)):
         text = f"but {how}; they were connected before that, and may have seen it"
         return _got(facts, reason, text)
     return _not(facts, reason, f"{how}; their devices have its empty place")
+
+
+def _who(facts: Facts, user_id: int) -> str:
+    for person in (facts.sender, facts.receiver):
+        if person is not None and person.account.user_id == user_id:
+            return name_of(person)
+    return f"user {user_id}" if user_id else "the server"
 
 
 def _is_told(facts: Facts, message: Message) -> bool:
@@ -266,24 +276,44 @@ def _as_online(facts: Facts, message: Message) -> Verdict:
         )
         return _not(facts, "queue_shed", text, advice)
     # What each node did last about it: after a failure comes the sweep.
-    modes = {node.fanouts[-1].mode for node in facts.nodes if node.fanouts}
-    if FANOUT_FAILED in modes:
-        return _not(facts, "fanout_failed", "telling the members failed; the sweep repairs that within 30 s")
-    return _as_silent(facts, message, hinted=HINTED in modes)
+    if any(node.fanouts and node.fanouts[-1].mode == FANOUT_FAILED for node in facts.nodes):
+        return _not(facts, "fanout_failed", "telling the members failed", _SWEEP)
+    return _as_silent(facts, message)
 
 
-def _as_silent(facts: Facts, message: Message, *, hinted: bool) -> Verdict:
-    sessions = [one for one in sessions_of(facts) if _is_there(one, message.serverTime, facts.now_ms)]
-    live = [session for session in sessions if not session.until]
+def _as_silent(facts: Facts, message: Message) -> Verdict:
+    there = [
+        (node, session)
+        for node in facts.nodes
+        for session in node.sessions
+        if _is_there(session, message.serverTime, facts.now_ms)
+    ]
+    live = [(node, session) for node, session in there if not session.until]
     if not live:
-        last = max(sessions, key=lambda session: session.until)
+        last = max((session for _, session in there), key=lambda session: session.until)
         text = (
             f"device {last.deviceId} was connected until {at(last.until)} ({last.ended}) and did not say that it "
             "has it; no device is connected now"
         )
         return _not(facts, "connection_lost", text, "they get it when a device of theirs connects again")
-    devices = ", ".join(sorted({session.deviceId for session in live}))
-    way = "was told that it is there, and has to pull it" if hinted else "was sent it"
-    text = f"device {devices} is connected and {way}, but has not said that it has it"
-    advice = "if that is seconds ago, ask again; else the client does not send deliverAck, or is stuck: look at its log"
-    return _not(facts, "not_acknowledged", text, advice)
+    node, session = max(live, key=lambda one: one[1].since)
+    where = f"device {session.deviceId} is connected to core-{node.nodeId} since {at(session.since)}"
+    way = _way(node, session, message)
+    if not way:
+        return _not(facts, "not_told", f"{where}, which has no record of having told it", _SWEEP)
+    advice = "if that is seconds ago, ask again; else its client does not send deliverAck, or is stuck: look at its log"
+    return _not(facts, "not_acknowledged", f"{where}, {way}, but has not said that it has it", advice)
+
+
+def _way(node: ExplainNodeAnswer, session: ExplainSession, message: Message) -> str:
+    """How the message came to a session, as far as its node remembers; empty: not at all."""
+    modes = {fanout.mode for fanout in node.fanouts if fanout.sessions}
+    if PUSHED in modes and session.since <= message.serverTime:
+        return "was sent it"
+    if HINTED in modes:
+        return "was told that it is there, and has to pull it"
+    if session.since > message.serverTime:
+        return "which is after it was stored: its first sync tells it to pull it"
+    if node.fanoutsSince > message.serverTime:
+        return f"which remembers no fan-outs before {at(node.fanoutsSince)}"
+    return ""

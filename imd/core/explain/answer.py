@@ -24,8 +24,11 @@ from imd.pb.explain_pb2 import (
     ExplainStoredAnswer,
     ExplainStoredQuery,
 )
-from imd.pb.message_pb2 import Message
+from imd.pb.message_pb2 import REVOKED, Message
 
+#: A recall is looked for among so many messages behind the one that is gone.
+MAX_BEHIND = 500
+MAX_BEHIND_BYTES = 2 * 1024 * 1024
 _ENDED_UNKNOWN = "how it ended is not recorded"
 
 
@@ -89,9 +92,26 @@ class ExplainAnswers:
         if cursor is not None:
             _tell_cursor(answer, cursor)
         body = await self._log.read_one(*place) if place is not None else None
-        if body is not None:
-            answer.message.CopyFrom(_without_content(body))
+        if place is None or body is None:
+            return answer
+        answer.message.CopyFrom(_without_content(Message.FromString(body)))
+        if answer.message.status == REVOKED:
+            recall = await self._recall_of(place)
+            if recall is not None:
+                answer.recall.CopyFrom(_without_content(recall))
         return answer
+
+    async def _recall_of(self, place: Place) -> Message | None:
+        """It stands behind what it takes back, mostly not far."""
+        page = await self._log.page(
+            place.conversation_id,
+            from_seq=place.seq + 1,
+            limit=MAX_BEHIND,
+            max_bytes=MAX_BEHIND_BYTES,
+            backward=False,
+        )
+        behind = (Message.FromString(stored.body) for stored in page.messages)
+        return next((one for one in behind if one.recall.seq == place.seq), None)
 
     async def _last_seen(self, user_id: int) -> int:
         try:
@@ -172,9 +192,8 @@ def _tell_cursor(answer: ExplainStoredAnswer, cursor: CursorRow) -> None:
     answer.deliveredSeq, answer.readSeq = cursor.delivered_seq, cursor.read_seq
 
 
-def _without_content(body: bytes) -> Message:
+def _without_content(message: Message) -> Message:
     """An operator need not read what people write to each other to find out where it went."""
-    message = Message.FromString(body)
     if message.WhichOneof("content") != "recall":
         message.ClearField("content")
     message.ClearField("meta")

@@ -124,7 +124,7 @@ class Verdicts(SynchronousTestCase):
         """A queue that was dropped long before has nothing to do with it."""
         session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 100_000)
         shed = ExplainEvent(at=SENT_MS - 60_000, what="shed", sessionId=1, deviceId="phone")
-        self.assert_reason("not_acknowledged", nodes=[node(sessions=[session], events=[shed])])
+        self.assert_reason("not_told", nodes=[node(sessions=[session], events=[shed])])
         shed.at = SENT_MS + 1
         self.assert_reason("queue_shed", nodes=[node(sessions=[session], events=[shed])])
 
@@ -135,6 +135,29 @@ class Verdicts(SynchronousTestCase):
         self.assertIn("has to pull it", self.assert_reason(
             "not_acknowledged", nodes=[node(sessions=[session], fanouts=[hint])]
         ))  # fmt: skip
+
+    def test_not_told(self) -> None:
+        """A node that has the device and no record of the message is named; that it was sent is not assumed."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
+        handed = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=HANDED_ON, nodeIds=[2], nodeCount=1)
+        owner, home = node(1, fanouts=[handed]), node(2, sessions=[session])
+        self.assertIn("core-2", self.assert_reason("not_told", nodes=[owner, home]))
+        home.fanouts.add(at=SENT_MS, firstSeq=5, lastSeq=5, mode=PUSHED, sessions=1)
+        self.assertIn("was sent it", self.assert_reason("not_acknowledged", nodes=[owner, home]))
+
+    def test_came_later(self) -> None:
+        """Who came after it was stored was not sent it, but told by the sync."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS + 5)
+        pushed = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=PUSHED, sessions=1)
+        text = self.assert_reason("not_acknowledged", nodes=[node(fanouts=[pushed], sessions=[session])])
+        self.assertIn("first sync", text)
+
+    def test_fanouts_forgotten(self) -> None:
+        """A node that remembers sessions longer than fan-outs says so."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
+        short = node(sessions=[session])
+        short.fanoutsSince = SENT_MS + 1
+        self.assertIn("remembers no fan-outs before", self.assert_reason("not_acknowledged", nodes=[short]))
 
     def test_fanout_failed(self) -> None:
         """A fan-out that failed is told before anybody's client is blamed."""
