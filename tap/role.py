@@ -94,6 +94,8 @@ def serve(build: Callable[..., Service], options: RoleOptions[Any]) -> Service:
     # After the reactor is in place, which some of what it imports would bring in another kind.
     from imd.roles.process import Process
 
+    # Until somebody listens to it: it would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     process: Process[Any] = Process(
         options.settings, log=options.log.log, load=options.read, reopen=options.log.reopen
     )

@@ -46,6 +46,7 @@ from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.backup import backup_source
 from imd.roles.metrics.bus import local_bus_source
 from imd.roles.metrics.certificate import certificate_in_use
+from imd.roles.metrics.log import log_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -165,6 +166,7 @@ def build(
                 local_bus_source(bus),
                 settings_source(settings.seen),
                 backup_source(data_dir),
+                log_source(process.log),
             ],
             identity=Identity("im", "im"),
             readiness=readiness,

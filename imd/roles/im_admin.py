@@ -28,6 +28,7 @@ from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_threads
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.certificate import certificate_in_use
+from imd.roles.metrics.log import log_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.metrics.stores import sql_source
@@ -105,6 +106,7 @@ def build(
                 sql_source(database, threads=config.sql.pool_size),
                 nats_source(bus),
                 settings_source(settings.seen),
+                log_source(process.log),
             ],
             identity=Identity("im-admin", name),
             readiness=readiness,

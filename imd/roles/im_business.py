@@ -19,6 +19,7 @@ from imd.roles.manhole.node import NodeCommands
 from imd.roles.manhole.stage import manhole_stages
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.certificate import certificate_in_use
+from imd.roles.metrics.log import log_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -84,7 +85,7 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [*business.sources, nats_source(bus), settings_source(settings.seen)],
+            [*business.sources, nats_source(bus), settings_source(settings.seen), log_source(process.log)],
             identity=Identity("im-business", name),
             readiness=readiness,
             certificate_file=certificate_in_use(config.listen, config.tls),

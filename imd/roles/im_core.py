@@ -36,6 +36,7 @@ from imd.roles.manhole.stage import manhole_stages
 from imd.roles.manhole.timed import timed_log
 from imd.roles.metrics.bus import nats_source
 from imd.roles.metrics.certificate import certificate_in_use
+from imd.roles.metrics.log import log_source
 from imd.roles.metrics.settings import settings_source
 from imd.roles.metrics.stages import Identity, metrics_stages
 from imd.roles.node_settings import build_node_settings
@@ -130,7 +131,7 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [*core.sources, nats_source(bus), settings_source(settings.seen)],
+            [*core.sources, nats_source(bus), settings_source(settings.seen), log_source(process.log)],
             identity=Identity("im-core", name),
             readiness=readiness,
             certificate_file=certificate_in_use(config.listen, config.tls),

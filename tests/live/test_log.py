@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class FullDisk(LogCase):
     """Where no line can be written."""
 
     def test_chat_goes_on(self) -> None:
-        """Nobody notices but the operator, who is told on the standard error, and in the log once there is room."""
+        """Nobody notices but the operator, who is told on the standard error, by a metric, and in the log once it works."""
         server = self.serve("/dev/full")
         login = Rest(server.http_url).register("carol", "correct horse battery", "phone")
         wire = TcpWire("127.0.0.1", server.tcp_port)
@@ -64,6 +65,10 @@ class FullDisk(LogCase):
         self.assertEqual(
             server.log.count("the log cannot be written to /dev/full: No space left on device"), 1
         )
+        with urllib.request.urlopen(server.metrics_url, timeout=PATIENCE_S) as page:
+            lost = re.search(r"^imd_log_lost_total (\S+)", page.read().decode(), re.MULTILINE)
+        assert lost is not None
+        self.assertGreater(float(lost[1]), 0)
         there = server.folder / "there.log"
         self.rewrite('file = "/dev/full"', f'file = "{there}"')
         self.until(

@@ -73,6 +73,11 @@ class Workers(TestCase):
         devices = await deferToThread(_devices, self.core, self.business)
         self.assertEqual({device.server_id for device in devices}, {"core-4", "core-5"})
         before = self.worker_pids()
+        os.kill(self.core.process.pid, signal.SIGHUP)
+        reloaded = "SIGHUP: the log is opened anew"
+        await deferToThread(
+            self.core.wait_for, lambda: self.core.log.count(reloaded) == 3, "all have reloaded"
+        )
         self.assertEqual(len(before), 2)
 
         killed = min(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imd.config.log import LOG_LEVELS
 from imd.ops.metrics.buckets import LAG
 from imd.ops.metrics.model import CLUSTER, EVERY_ROLE, Label, Metric, counter, gauge, histogram
 
@@ -66,6 +67,22 @@ METRICS: tuple[Metric, ...] = (
     gauge(
         "imd_audit_waiting_events",
         "Audit events that the bus has not taken yet.",
+        roles=EVERY_ROLE,
+    ),
+    counter(
+        "imd_log_lines_total",
+        "Lines for the log, those included that could not be written.",
+        Label("level", LOG_LEVELS),
+        roles=EVERY_ROLE,
+    ),
+    counter(
+        "imd_log_lost_total",
+        "Lines that could not be written: the disk was full, or nobody read the standard output.",
+        roles=EVERY_ROLE,
+    ),
+    counter(
+        "imd_log_held_back_total",
+        "Lines of a flood that others stand for.",
         roles=EVERY_ROLE,
     ),
     counter("imd_metrics_scrapes_total", "How often this page was made.", roles=EVERY_ROLE),

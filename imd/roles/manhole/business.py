@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from imd.business.accounts.model import Account, fold_handle
+from imd.business.accounts.model import ACTIVE, Account, fold_handle
 from imd.business.accounts.passwords import Passwords
 from imd.business.accounts.ports import Accounts
 from imd.business.accounts.sessions import SessionCache
@@ -35,13 +35,12 @@ class BusinessCommands:
     async def account(self, user: int | str) -> Table:
         """An account, by id or handle; nothing that is secret."""
         found = await self._account(user)
-        status = "active" if not found.status else f"status {found.status}"
         return facts(
             f"user {found.user_id}",
             [
                 ("handle", found.handle),
                 ("name", found.display_name),
-                ("status", status),
+                ("status", "active" if found.status == ACTIVE else found.status),
                 ("made", clock_time(found.created_at_ms)),
                 ("token version", found.token_version),
             ],

@@ -149,9 +149,7 @@ class CoreCommands:
                 ("hints only for", span(max(0.0, known.hint_until_s - self._clock.seconds()))),
             ]
             here = Counter(each.user_id for each in audience or ())
-            pairs += [
-                (f"user {user_id} here", f"{count} devices") for user_id, count in here.most_common(limit)
-            ]
+            pairs += [(f"connections of user {user_id}", count) for user_id, count in here.most_common(limit)]
         return facts(conversation_id, pairs)
 
     def shards(self) -> Table:

@@ -58,7 +58,7 @@ def timed_threads(threads: Threads, *, slowest: Slowest | None, seconds: Callabl
 
         def ended(result: T) -> T:
             call: Any = getattr(work, "__self__", work)
-            slowest.note("database", seconds() - began_s, lambda: str(getattr(call, "name", "")))
+            slowest.note("database", seconds() - began_s, lambda: str(getattr(call, "name", "open or close")))
             return result
 
         return threads(work).addBoth(ended)
