@@ -16,7 +16,8 @@ STEADY = Check("clock.steady", "a wall clock that jumps lets tokens end early, a
 #: Tokens are taken 30 s late and MongoDB is refused beyond that; before it people see times that are wrong.
 WARN_S, FAIL_S = 1.0, 20.0
 #: NTP slews by 0.5 ms a second at most.
-STEP_S = 0.05
+STEP_MS = 50.0
+_WATCHED_S = 1.0
 #: What adjtimex(2) says of a clock that nobody keeps right.
 _TIME_ERROR = 5
 _TIMEX_BYTES = 512
@@ -51,6 +52,15 @@ def skew(about: str, instant: Instant) -> Finding:
     return SKEW.ok(about, found)
 
 
+class Reading(NamedTuple):
+    """Both clocks of this machine at one moment, as far as they can be read at one."""
+
+    wall_ms: float
+    monotonic_ms: float
+    #: How far the two may be apart: whoever reads may be interrupted in between.
+    doubt_ms: float
+
+
 def own_clock(
     *, wall_clock: WallClock, seconds: Callable[[], float], wait: Callable[[float], object]
 ) -> Iterator[Finding]:
@@ -58,10 +68,15 @@ def own_clock(
 
     :param wait: for so many seconds, in which it is watched.
     """
+
+    def read() -> Reading:
+        before_ms, wall_ms, after_ms = seconds() * 1000, wall_clock(), seconds() * 1000
+        return Reading(wall_ms, (before_ms + after_ms) / 2, (after_ms - before_ms) / 2)
+
     yield synchronised(kernel_state())
-    wall_ms, monotonic_s = wall_clock(), seconds()
-    wait(1.0)
-    yield steady(wall_clock() - wall_ms, (seconds() - monotonic_s) * 1000)
+    first = read()
+    wait(_WATCHED_S)
+    yield steady(first, read())
 
 
 def kernel_state() -> int | None:
@@ -83,9 +98,10 @@ def synchronised(state: int | None) -> Finding:
     return SYNCHRONISED.ok("this machine", "its clock is kept right")
 
 
-def steady(wall_ms: float, monotonic_ms: float) -> Finding:
-    drift_s = (wall_ms - monotonic_ms) / 1000
-    if abs(drift_s) > STEP_S:
-        return STEADY.warn("this machine", f"its clock jumped by {drift_s:+.2f} s within a second",
+def steady(first: Reading, second: Reading) -> Finding:
+    """Whether as much time went by on both."""
+    jump_ms = (second.wall_ms - first.wall_ms) - (second.monotonic_ms - first.monotonic_ms)
+    if abs(jump_ms) - first.doubt_ms - second.doubt_ms > STEP_MS:
+        return STEADY.warn("this machine", f"its clock jumped by {jump_ms / 1000:+.2f} s while it was watched",
                            "find out who sets it: two who do, or a hypervisor; let one slew it")  # fmt: skip
     return STEADY.ok("this machine", "its clock runs steadily")

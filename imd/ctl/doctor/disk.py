@@ -25,8 +25,8 @@ _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.s3fs"}
 )
 
-#: A group commit an fsync: below 20 of them a second people notice.
-SLOW_S = 0.05
+#: A group commit an fsync: below ten of them a second people notice.
+SLOW_S = 0.1
 #: No disk syncs in less; it says so before it has.
 _NO_SYNC_S = 5e-6
 _TRIES = 12

@@ -50,6 +50,8 @@ def _configurations(targets: Sequence[Target]) -> Iterator[Finding]:
 
 
 def _of_role(target: Target, world: World) -> Iterator[Examination]:
+    if target.is_wrong("listen"):
+        return
     yield Examination(
         f"the server of {target.name}", partial(listeners.server, target, proc=world.proc), _LOCAL_S
     )

@@ -149,7 +149,7 @@ def persistence(about: str, info: Mapping[str, str]) -> Finding:
 def speed(about: str, times_ms: list[float], timeout_ms: float) -> Finding:
     typical = median(times_ms)
     found = f"answers in {typical:.2g} ms, at most {max(times_ms):.2g}"
-    if typical > timeout_ms / 5:
+    if typical > timeout_ms / 2:
         return SPEED.warn(
             about, found, f"bring it nearer, or raise redis.timeout_ms ({timeout_ms:g}) above ten times that"
         )

@@ -154,20 +154,24 @@ def _compared(path: str, value: Any) -> object:
 
 def _role_and_file(text: str) -> tuple[str, str]:
     role, equals, file = text.partition("=")
-    if equals and role in ROLES:
-        return role, file
-    if not Path(text).is_file():
-        raise CommandFailed(USAGE, f"{text}: cannot be read; give --config the file of a role")
-    named = [name for pattern, name in _NAMES if pattern.match(Path(text).stem.lower())]
+    said = role if equals and role in ROLES else ""
+    file = file if said else text
+    if not Path(file).is_file():
+        raise CommandFailed(USAGE, f"{file or text}: is not there; give --config the file of a role")
+    return said or _role_of(file), file
+
+
+def _role_of(file: str) -> str:
+    named = [name for pattern, name in _NAMES if pattern.match(Path(file).stem.lower())]
     if named:
-        return named[0], text
-    knowing = [name for name, kind in ROLES.items() if _keys_in(text) <= {path for path, _ in keys(kind)}]
+        return named[0]
+    knowing = [name for name, kind in ROLES.items() if _keys_in(file) <= {path for path, _ in keys(kind)}]
     if len(knowing) != 1:
         raise CommandFailed(
             USAGE,
-            f"{text}: it cannot be told whose file it is; say --config ROLE={text}, ROLE one of {', '.join(ROLES)}",
+            f"{file}: it cannot be told whose file it is; say --config ROLE={file}, ROLE one of {', '.join(ROLES)}",
         )
-    return knowing[0], text
+    return knowing[0]
 
 
 def _keys_in(file: str) -> set[str]:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.bus.nats_streams import DEAD_LETTERS, STREAMS
 from imd.core.message.mongo_indexes import MESSAGE_INDEXES
 from imd.ctl.doctor import clocks, mongo, mysql, nats, nats_jetstream, redis
-from imd.ctl.doctor.clocks import Instant
+from imd.ctl.doctor.clocks import Instant, Reading
 from imd.ctl.doctor.finding import Finding, Level
 from imd.ctl.doctor.mongo import Member
 
@@ -231,11 +231,14 @@ class Clocks(SynchronousTestCase):
 
     def test_own(self) -> None:
         """A step of the clock while it is watched."""
-        self.assertEqual(clocks.steady(1000, 1001).level, Level.OK)
-        self.assertEqual(clocks.steady(61_000, 1000).level, Level.WARN)
+        begin = Reading(10_000, 1000, 1)
+        self.assertEqual(clocks.steady(begin, Reading(11_001, 2000, 1)).level, Level.OK)
+        self.assertEqual(clocks.steady(begin, Reading(71_000, 2000, 1)).level, Level.WARN)
+        # Whoever reads them was interrupted for long in between.
+        self.assertEqual(clocks.steady(begin, Reading(11_200, 2000, 300)).level, Level.OK)
         self.assertEqual(clocks.synchronised(5).level, Level.NOTE)
         self.assertEqual(clocks.synchronised(0).level, Level.OK)
-        walls, ticks = iter([0, 1000]), iter([0.0, 1.0])
+        walls, ticks = iter([0, 1000]), iter([0.0, 0.0, 1.0, 1.0])
         found = clocks.own_clock(
             wall_clock=lambda: next(walls), seconds=lambda: next(ticks), wait=lambda seconds: None
         )

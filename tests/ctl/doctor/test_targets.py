@@ -55,7 +55,9 @@ class Roles(TargetCase):
         """Where several would do, the operator is asked to say it; a file that is not there is told."""
         for given, word in (
             (self.file("x.toml", "node_id = 1\n"), "--config ROLE="),
-            ("nowhere", "cannot be read"),
+            ("nowhere", "is not there"),
+            ("im=nowhere", "is not there"),
+            ("im=", "is not there"),
         ):
             failed = self.assertRaises(CommandFailed, self.targets, given)
             self.assertIn(word, str(failed))
