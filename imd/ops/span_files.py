@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import json
@@ -23,9 +24,8 @@ KEPT_FILES = 2
 def span_line(span: RecordedSpan, node: str) -> bytes:
     """A span as a line; its time is when it began, in UTC and to the microsecond."""
     seconds, rest_ns = divmod(span.started.wall_ns, _NS_PER_S)
-    moment = datetime.fromtimestamp(seconds, UTC)
     line: dict[str, object] = {
-        "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z",
+        "time": f"{_second(seconds)}.{rest_ns // 1000:06d}Z",
         "trace_id": span.context.trace_id_hex(),
         "span_id": f"{span.context.span_id:016x}",
         "parent_id": f"{span.parent_id:016x}" if span.parent_id else "",
@@ -38,6 +38,12 @@ def span_line(span: RecordedSpan, node: str) -> bytes:
     if span.error:
         line["error"] = span.error
     return json.encode(line) + b"\n"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Made once for all that began in it: a third of what a line costs."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class SpanFiles:

@@ -91,9 +91,8 @@ def build_core(
     """
     messages, tasks = config.messages, Tasks()
     ids = Snowflake(node_id=config.node_id, wall_clock=wall_clock, random=Random().random)
-    at_first = rates(config.limits)
     log, cursors = stores.log, stores.cursors
-    registry = Registry(rates=at_first, clock=clock)
+    registry = Registry(rates=rates(config.limits), clock=clock)
     audit = audit_log(bus, f"core-{config.node_id}", clock=clock, wall_clock=wall_clock)
     record = NodeRecord(kept=stores.kept, clock=clock, wall_clock=wall_clock, tasks=tasks)
     standing = Standing(config.permission, clock=clock)
@@ -178,7 +177,6 @@ def build_core(
         queue_size=messages.queue_size,
         conversation_per_s=config.limits.conversation_per_s,
     )
-    # Told by ``live`` from here on.
     FirstWords(live=live, fanout=fanout, neighbours=neighbours, clock=clock, tasks=tasks)
     presence = Presence(
         clock=clock,
@@ -262,6 +260,7 @@ def build_core(
         wall_clock=wall_clock,
         tasks=tasks,
     )
+    traces = build_traces(config.tracing, tracer=tracer, clock=clock)
     requests = Requests(
         submit=submit,
         gate=screening.gate,
@@ -284,11 +283,11 @@ def build_core(
         content_limits=ContentLimits(config.gateway.text_bytes, config.gateway.binary_bytes),
         trail=trail,
         quick=QuickRefusal(members=None if cluster is None else members, quotas=quotas, refusals=refusals),
-        traces=build_traces(config.tracing, tracer=tracer, clock=clock),
+        traces=traces,
     )
     gateway = Gateway(
         limits=gateway_limits(config.gateway),
-        rates=at_first,
+        rates=rates(config.limits),
         registry=registry,
         flush=FlushTick(clock=clock, interval_s=config.gateway.flush_interval_ms / 1000),
         replies=replies,
@@ -385,6 +384,7 @@ def build_core(
         quotas=quotas,
         standing=standing,
         screening=screening,
+        traces=traces,
     )
     sources = [
         gateway_source(gateway, registry, requests=requests, acks=acks, appender=appender, quotas=quotas),

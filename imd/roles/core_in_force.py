@@ -11,6 +11,7 @@ from imd.config.role_settings import CoreSettings
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.limits import GrayRates, Rates
 from imd.core.gateway.quotas import DailyLimits, Quotas
+from imd.core.gateway.traces import Traces
 from imd.core.message.append import Appender
 from imd.core.message.fanout import Fanout, HintThresholds
 from imd.core.message.recall import Recaller
@@ -33,6 +34,7 @@ class CoreInForce:
         quotas: Quotas,
         standing: Standing,
         screening: Screening,
+        traces: Traces | None,
     ) -> None:
         self._gateway = gateway
         self._appender = appender
@@ -42,6 +44,7 @@ class CoreInForce:
         self._quotas = quotas
         self._standing = standing
         self._screening = screening
+        self._traces = traces
         self._gray: GrayRates | None = None
 
     def wrong(self, config: CoreSettings) -> Sequence[str]:
@@ -66,6 +69,8 @@ class CoreInForce:
         self._fanout.thresholds = hint_thresholds(config.messages)
         self._recaller.window_ms = int(config.messages.recall_window_s * 1000)
         self._receipts.max_members = config.messages.receipts_max_members
+        if self._traces is not None:
+            self._traces.change(ratio=config.tracing.sample_ratio, chosen_per_s=config.tracing.chosen_per_s)
 
 
 def rates(limits: sections.CoreLimits) -> Rates:

@@ -167,6 +167,7 @@ def build(
                 settings_source(settings.seen),
                 backup_source(data_dir),
                 log_source(process.log),
+                tracing.source,
             ],
             identity=Identity("im", "im"),
             readiness=readiness,

@@ -85,7 +85,13 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [*business.sources, nats_source(bus), settings_source(settings.seen), log_source(process.log)],
+            [
+                *business.sources,
+                nats_source(bus),
+                settings_source(settings.seen),
+                log_source(process.log),
+                tracing.source,
+            ],
             identity=Identity("im-business", name),
             readiness=readiness,
             certificate_file=certificate_in_use(config.listen, config.tls),

@@ -131,7 +131,13 @@ def build(
         ("log", process.log),
         *metrics_stages(
             config.metrics.listen,
-            [*core.sources, nats_source(bus), settings_source(settings.seen), log_source(process.log)],
+            [
+                *core.sources,
+                nats_source(bus),
+                settings_source(settings.seen),
+                log_source(process.log),
+                tracing.source,
+            ],
             identity=Identity("im-core", name),
             readiness=readiness,
             certificate_file=certificate_in_use(config.listen, config.tls),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -17,6 +17,7 @@ from imd.core.gateway.traces import Traces
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import StartupError
 from imd.kernel.lifecycle import Stage
+from imd.ops.metrics.readings import Reading, Source, by_label
 from imd.ops.span_export import SpanExport, SpanSink
 from imd.ops.span_files import SpanFiles
 from imd.ops.tracing import NO_TRACER, RecordingTracer, Tracer
@@ -25,10 +26,11 @@ _MIB = 1024 * 1024
 
 
 class TracingRole(NamedTuple):
-    """What the role's parts take, and what is started before them."""
+    """What the role's parts take, what is started before them, and what is counted."""
 
     tracer: Tracer
     stages: list[tuple[str, Stage]]
+    source: Source
 
 
 def build_tracing(section: sections.SpanExport, *, service: str, node: str, reactor: Any) -> TracingRole:
@@ -38,7 +40,7 @@ def build_tracing(section: sections.SpanExport, *, service: str, node: str, reac
     :raises StartupError: what it needs is not installed.
     """
     if not section.enabled:
-        return TracingRole(NO_TRACER, [])
+        return TracingRole(NO_TRACER, [], spans_source(None))
     export = SpanExport(
         _sink(section, service=service, node=node),
         where=section.endpoint if section.exporter == "otlp" else section.folder,
@@ -49,7 +51,22 @@ def build_tracing(section: sections.SpanExport, *, service: str, node: str, reac
         interval_s=section.interval_s,
     )
     tracer = RecordingTracer(keep=export.keep, random_bits=Random().getrandbits)
-    return TracingRole(tracer, [("traces", export)])
+    return TracingRole(tracer, [("traces", export)], spans_source(export))
+
+
+def spans_source(export: SpanExport | None) -> Source:
+    """What became of spans; None: there are none."""
+
+    def read() -> Iterator[Reading]:
+        written, dropped, failed = (
+            (0, 0, 0) if export is None else (export.written, export.dropped, export.failed)
+        )
+        yield from by_label(
+            "imd_trace_spans_total", {"written": written, "dropped": dropped, "failed": failed}
+        )
+        yield Reading("imd_trace_waiting_spans", 0 if export is None else len(export))
+
+    return read
 
 
 def build_traces(section: sections.Tracing, *, tracer: Tracer, clock: Clock) -> Traces | None:

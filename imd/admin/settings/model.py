@@ -65,6 +65,13 @@ class LogSettings(Section, frozen=True):
     lines_per_s: float = 0
 
 
+class TracingSettings(Section, frozen=True):
+    """Of [tracing], what can change at any time."""
+
+    sample_ratio: float = 0
+    chosen_per_s: float = 0
+
+
 class Changeable(Section, frozen=True):
     """All keys that a document may hold; defaults here mean nothing, only what is named counts."""
 
@@ -75,6 +82,7 @@ class Changeable(Section, frozen=True):
     permission: Permission = Permission()
     content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 class GrayRelease(NamedTuple):

@@ -18,6 +18,10 @@ class Traces:
         self._tracer = tracer
         self._sampling = sampling
 
+    def change(self, *, ratio: float, chosen_per_s: float) -> None:
+        """See ``Sampling.change``."""
+        self._sampling.change(ratio=ratio, chosen_per_s=chosen_per_s)
+
     def look(self, send: PendingSend, session: Session, envelope: Envelope) -> None:
         """Sets ``send.traced`` if the message is sampled."""
         sampling = self._sampling

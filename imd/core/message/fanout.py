@@ -161,7 +161,11 @@ class Fanout:
         if not live.audience:
             self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, 0)
             return
-        spans = [(send, send.traced.delivering()) for send in sends if send.traced is not None]
+        spans: list[tuple[Deliverable, Span]] = []
+        for send in sends:
+            if send.traced is not None:
+                # Mostly there is one message, for which a comprehension is a call too many.
+                spans.append((send, send.traced.delivering()))  # noqa: PERF401
         is_hint = self._push(live, live.audience, sends)
         mode = Mode.HINTED if is_hint else Mode.PUSHED
         self._record.fanned(live, sends[0].seq, last_seq, mode, len(live.audience))

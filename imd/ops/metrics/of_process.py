@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from imd.config.log import LOG_LEVELS
 from imd.ops.metrics.buckets import LAG
-from imd.ops.metrics.model import CLUSTER, EVERY_ROLE, Label, Metric, counter, gauge, histogram
+from imd.ops.metrics.model import (
+    BUSINESS,
+    CLUSTER,
+    CORE,
+    EVERY_ROLE,
+    IM,
+    Label,
+    Metric,
+    counter,
+    gauge,
+    histogram,
+)
 
 METRICS: tuple[Metric, ...] = (
     gauge(
@@ -84,6 +95,17 @@ METRICS: tuple[Metric, ...] = (
         "imd_log_held_back_total",
         "Lines of a flood that others stand for.",
         roles=EVERY_ROLE,
+    ),
+    counter(
+        "imd_trace_spans_total",
+        "Spans of traced messages: written; dropped, since too many waited; or failed, since nobody took them.",
+        Label("outcome", ("written", "dropped", "failed")),
+        roles=(IM, CORE, BUSINESS),
+    ),
+    gauge(
+        "imd_trace_waiting_spans",
+        "Spans that wait to be written, of queue_spans of [tracing] at most.",
+        roles=(IM, CORE, BUSINESS),
     ),
     counter("imd_metrics_scrapes_total", "How often this page was made.", roles=EVERY_ROLE),
     counter(

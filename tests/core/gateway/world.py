@@ -24,6 +24,7 @@ from imd.core.gateway.replies import Replies
 from imd.core.gateway.requests import Requests
 from imd.core.gateway.second_look import SecondLook
 from imd.core.gateway.session import QueueLimits, Session
+from imd.core.gateway.traces import Traces
 from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.content import ContentLimits
 from imd.core.message.live import LiveConversation
@@ -261,6 +262,7 @@ class World:
         log: MessageLog | None = None,
         daily: DailyLimits = NO_QUOTAS,
         day_counts: DayCounts | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self.clock = TurnClock()
         self.now_ms = NOW_MS
@@ -324,6 +326,7 @@ class World:
             content_limits=ContentLimits(32 * 1024, 256 * 1024),
             trail=self.trail,
             quick=QuickRefusal(members=None, quotas=self.quotas, refusals=behind),
+            traces=traces,
         )
         self.gateway = Gateway(
             limits=GatewayLimits(max_connections, max_strangers, 260 * 1024, queue),

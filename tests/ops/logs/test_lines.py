@@ -12,6 +12,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.kernel.trace_context import TraceContext, carrying
 from imd.ops.logs import lines
 from imd.ops.logs.redaction import Redaction
 
@@ -95,6 +96,14 @@ class JsonLines(SynchronousTestCase):
         line = json_line(event("a\nb", log_failure=failure("broken")))
         self.assertEqual(line.count("\n"), 1)
         self.assertIn("RuntimeError: broken", json.loads(line)["traceback"])
+
+    def test_trace(self) -> None:
+        """What is said on behalf of a traced message has the trace; an event's own stays its own."""
+        trace = TraceContext(0xAB, 7)
+        with carrying(trace):
+            self.assertEqual(json.loads(json_line(event()))["trace_id"], f"{0xAB:032x}")
+            self.assertEqual(json.loads(json_line(event(trace_id="its own")))["trace_id"], "its own")
+        self.assertNotIn("trace_id", json.loads(json_line(event())))
 
     def test_worker(self) -> None:
         """Where several nodes share an output, each line says whose it is; an event's own node stays its own."""
