@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,46 +15,54 @@ from tests.ops.rules import PROMETHEUS, RULES, groups, rules
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(__file__).with_name("alerts")
-STEP = "30s"
+STEP_S = 30
 
 
 class Case(NamedTuple):
-    """One of an alert, as ``alerts/GROUP.yml`` has it."""
+    """One of an alert, as ``alerts/GROUP.yml`` has it; it has one of ``fires``, ``quiet``, ``over``."""
 
     group: str
     alert: str
     series: dict[str, str]
     at: str
-    fires: list[str]
-    quiet: str
+    fires: Sequence[str] = ()
+    quiet: str = ""
+    over: str = ""
 
 
 def cases() -> Iterator[Case]:
     for file in sorted(CASES.glob("*.yml")):
         for alert, listed in yaml.safe_load(file.read_text(encoding="utf-8")).items():
             for case in listed:
-                fires, quiet = case.get("fires", []), case.get("quiet", "")
-                yield Case(f"imd-{file.stem}", alert, case["series"], case["at"], fires, quiet)
+                yield Case(f"imd-{file.stem}", alert, **case)
 
 
-def as_promtool_has_it(case: Case, severity: str) -> dict[str, Any]:
+def as_promtool_has_it(case: Case, rule: dict[str, Any]) -> dict[str, Any]:
     """A test that looks at ALERTS, which is what an alertmanager would be told."""
-    own = f'alertname="{case.alert}",alertstate="firing",severity="{severity}"'
+    firing = f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}'
+    ever = f"count_over_time({firing}[1d])"
+    if case.fires:
+        own = f'alertname="{case.alert}",alertstate="firing",severity="{rule["labels"]["severity"]}"'
+        labels = [f"ALERTS{{{','.join(filter(None, (own, more)))}}}" for more in case.fires]
+        looks = [(firing, case.at, [{"labels": each, "value": 1} for each in labels])]
+        if "for" in rule:
+            # One step before it may.
+            looks.append((ever, f"{seconds(rule['for']) - STEP_S}s", []))
+    else:
+        looks = [(ever if case.quiet else firing, case.at, [])]
     return {
-        "name": f"{case.alert}: {case.quiet or 'fires'}",
-        "interval": STEP,
-        "input_series": [{"series": series, "values": str(values)} for series, values in case.series.items()],
+        "name": f"{case.alert}: {case.quiet or case.over or 'fires'}",
+        "interval": f"{STEP_S}s",
+        "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
         "promql_expr_test": [
-            {
-                "expr": f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}',
-                "eval_time": case.at,
-                "exp_samples": [
-                    {"labels": f"ALERTS{{{','.join(filter(None, (own, labels)))}}}", "value": 1}
-                    for labels in case.fires
-                ],
-            }
+            {"expr": expr, "eval_time": at, "exp_samples": samples} for expr, at, samples in looks
         ],
     }
+
+
+def seconds(duration: str) -> int:
+    """Of ``30s`` or ``5m``."""
+    return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
 class Alerts(SynchronousTestCase):
@@ -71,11 +79,7 @@ class Alerts(SynchronousTestCase):
         alerts = rules("alert")
         every = list(cases())
         for group, listed in groups().items():
-            tests = [
-                as_promtool_has_it(case, alerts[case.alert]["labels"]["severity"])
-                for case in every
-                if case.group == group
-            ]
+            tests = [as_promtool_has_it(case, alerts[case.alert]) for case in every if case.group == group]
             # With the rules of its own group only: all of them, for all cases, would take four times as long.
             wanted = {"imd-recorded": groups()["imd-recorded"], group: listed}
             with self.subTest(group):
@@ -86,7 +90,7 @@ class Alerts(SynchronousTestCase):
         folder.mkdir()
         documents = {
             "rules.yml": {"groups": [{"name": name, "rules": listed} for name, listed in wanted.items()]},
-            "cases.yml": {"rule_files": ["rules.yml"], "evaluation_interval": STEP, "tests": tests},
+            "cases.yml": {"rule_files": ["rules.yml"], "evaluation_interval": f"{STEP_S}s", "tests": tests},
         }
         for name, document in documents.items():
             (folder / name).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -99,14 +103,17 @@ class Alerts(SynchronousTestCase):
             (group, rule["alert"]) for group, listed in groups().items() for rule in listed if "alert" in rule
         }
         self.assertEqual({(case.group, case.alert) for case in cases() if case.fires}, wanted)
-        self.assertEqual({(case.group, case.alert) for case in cases() if case.quiet}, wanted)
-        self.assertEqual([case.alert for case in cases() if bool(case.fires) == bool(case.quiet)], [])
+        self.assertEqual({(case.group, case.alert) for case in cases() if not case.fires}, wanted)
+        for case in cases():
+            self.assertEqual(sum(map(bool, (case.fires, case.quiet, case.over))), 1, case.alert)
+            # YAML takes 0x20 for 32.
+            self.assertEqual({type(values) for values in case.series.values()}, {str}, case.alert)
 
     def test_quiet_cases_could_fire(self) -> None:
         """A quiet case has everything that its alert looks at: it is quiet because of the values."""
         recorded = {name: rule["expr"] for name, rule in rules("record").items()}
         for case in cases():
-            if case.quiet:
+            if not case.fires:
                 expr = rules("alert")[case.alert]["expr"]
                 for name, text in recorded.items():
                     expr = expr.replace(name, f"({text})")
