@@ -148,13 +148,15 @@ BOARD = Board(
                     (Query(chosen("imd_audit_waiting_events"), "{{instance}}"),),
                 ),
                 Panel(
-                    "Certificates",
-                    "How long each process's certificate for TLS still lasts.",
+                    "Certificates and backups",
+                    "How long each process's certificate for TLS still lasts, and how old the last backup is.",
                     "s",
                     (
                         Query(
-                            f"{chosen('imd_certificate_expiry_timestamp_seconds')} - time()", "{{instance}}"
+                            f"{chosen('imd_certificate_expiry_timestamp_seconds')} - time()",
+                            "{{instance}} certificate",
                         ),
+                        Query(f"time() - {chosen('imd_backup_timestamp_seconds')}", "{{instance}} backup"),
                     ),
                 ),
                 Panel(
