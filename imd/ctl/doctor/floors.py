@@ -55,7 +55,7 @@ LIBRARIES: Mapping[str, Floor] = {
     "Werkzeug": Floor((3, 1), "routing as klein 24.8 takes it"),
     "treq": Floor((26, 7, 0), "works with this Twisted"),
     "txmongo": Floor((26, 0, 0), "what was tested"),
-    "pymongo": Floor((4, 9), "typed BSON; CVE-2024-5629"),
+    "pymongo": Floor((4, 18, 2), "CVE-2024-5629 and PYSEC-2026-4296"),
     "nats-py": Floor((2, 16, 0), "private methods of 2.16 are overridden"),
     "PyMySQL": Floor((1, 1, 1), "CVE-2024-36039, injection through keys of dicts"),
     "txredisapi": Floor((1, 6, 0), "protocols that work without its own pool"),
