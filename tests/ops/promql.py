@@ -25,8 +25,10 @@ PROCESS = frozenset(
 )
 
 
-def promtool(*arguments: str, folder: Path) -> tuple[int, str]:
+def promtool(*arguments: str, folder: Path, text: str = "") -> tuple[int, str]:
     """Exit code, and all that it said; run in ``folder``, for files name others relative to it.
+
+    :param text: what it is given to read.
 
     :raises SkipTest: it is not installed, and $CI is not set.
     """
@@ -37,7 +39,13 @@ def promtool(*arguments: str, folder: Path) -> tuple[int, str]:
             raise AssertionError(missing)
         raise SkipTest(missing)
     done = subprocess.run(
-        [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [program, *arguments],
+        cwd=folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     return done.returncode, done.stdout + done.stderr
 

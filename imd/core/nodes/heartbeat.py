@@ -71,6 +71,8 @@ class Heartbeats:
         #: Nodes that were missed; who says goodbye is not.
         self.failures = 0
         self._leaving: set[int] = set()
+        #: When each node was last heard on the bus, the gone ones, too.
+        self.last_word_s: dict[int, float] = {}
         #: Another process has this node's id, or had: this one takes nobody in until it is started again.
         self.replaced = False
 
@@ -205,6 +207,7 @@ class Heartbeats:
                     "another process calls itself node {id}: every node needs its own node_id", id=said.nodeId
                 )
             return
+        self.last_word_s[said.nodeId] = self._clock.seconds()
         if said.left:
             known = self._alive.get(said.nodeId)
             if known is None or known.incarnation == said.incarnation:

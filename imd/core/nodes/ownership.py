@@ -58,7 +58,7 @@ class Ownership:
         #: Shards, ever.
         self.taken = 0
         self.given = 0
-        #: From the loss of a node until its shards are this one's.
+        #: From the last word of a node that is gone until its shards are this one's.
         self.failover_seconds = Histogram(FAILOVER.bounds)
         self._others = nodes.others
         self._lost_s: float | None = None
@@ -99,8 +99,9 @@ class Ownership:
     def look(self) -> None:
         """Somebody came or went, or another node writes what should be ours: claim now."""
         others, self._others = self._others, self._nodes.others
-        if others - self._others:
-            self._lost_s = self._clock.seconds()
+        if lost := others - self._others:
+            now_s = self._clock.seconds()
+            self._lost_s = min(self._nodes.last_word_s.get(node_id, now_s) for node_id in lost)
         if self._claiming:
             self._again = True
         elif not self._stopped:

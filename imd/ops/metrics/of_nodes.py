@@ -41,7 +41,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     histogram(
         "imd_failover_seconds",
-        "From the missing of a node to the taking over of its shards.",
+        "From the last word of a node that is gone to the taking over of its shards.",
         FAILOVER,
         roles=_NODES,
         spec="failover_time",

@@ -297,3 +297,39 @@ class StopTests(PipelineCase):
         failures = [Told("failed", name, code=Code.SERVER_BUSY) for name in "ab"]
         self.assertEqual(self.answers.told, failures)
         self.assertEqual(self.now.appender.unsettled, 0)
+
+
+class CountTests(PipelineCase):
+    """What is counted of writes."""
+
+    def test_counted(self) -> None:
+        """Batches, what became durable, tries again by why, and how long all of it took."""
+        counts = self.now.appender.writes
+        self.send("a")
+        self.assertEqual((counts.stored, counts.batch_messages.total, counts.write_seconds.count), (1, 1, 1))
+        self.log.hold()
+        for name in "bcd":
+            self.send(name)
+        self.clock.advance(0.25)
+        self.log.release()
+        self.pass_time(0.1)
+        # One was under way, two were gathered behind it, and waited for it.
+        self.assertEqual((counts.stored, counts.batch_messages.count, counts.batch_messages.total), (4, 3, 4))
+        self.assertAlmostEqual(counts.assign_seq_seconds.total, 0.25)
+        self.assertGreaterEqual(counts.write_seconds.total, 0.25)
+        self.assertGreater(counts.stored_bytes, 4)
+        self.log.faults.extend(["busy", "unknown_before", "foreign"])
+        self.send("e")
+        self.pass_time(LONG_S)
+        self.assertEqual(counts.retries, {"busy": 1, "unknown": 1, "outrun": 1})
+        self.assertEqual(counts.down, 0)
+
+    def test_down(self) -> None:
+        """A store that takes no writes counts as down until it takes one."""
+        self.log.down = "busy"
+        self.send("a")
+        self.pass_time(9.5)
+        self.assertEqual(self.now.appender.writes.down, 1)
+        self.log.down = ""
+        self.send("b")
+        self.assertEqual(self.now.appender.writes.down, 0)

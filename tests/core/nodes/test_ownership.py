@@ -37,6 +37,7 @@ class OwnershipTests(ClusterCase):
         self.wait(self.nodes[1].leave())
         self.pass_time(0.5)
         self.assert_shared(2)
+        self.assertEqual(self.nodes[2].heartbeats.failures, 0)
 
     def test_die(self) -> None:
         """One that dies is missed after three heartbeats, and the other takes over what it had."""
@@ -47,6 +48,13 @@ class OwnershipTests(ClusterCase):
         self.pass_time(4 * INTERVAL_S + 1)
         self.assert_shared(2)
         self.assertEqual(frozenset().union(*inherited), had)
+        survivor = self.nodes[2]
+        self.assertEqual(survivor.heartbeats.failures, 1)
+        # From its last heartbeat on, of which three are missed first.
+        failover = survivor.ownership.failover_seconds
+        self.assertEqual(failover.count, 1)
+        self.assertGreater(failover.total, 2 * INTERVAL_S)
+        self.assertLess(failover.total, 4 * INTERVAL_S + 1)
 
     def test_taken(self) -> None:
         """Whoever has to know hears of every shard that a node takes, also from one that gives it back."""
