@@ -99,6 +99,38 @@ class Modules(SynchronousTestCase):
         self.assertEqual(imported, ["from twisted.application.service import ServiceMaker"])
 
 
+#: What a field that nobody may see is called.
+SECRET_FIELDS = {"password", "oldPassword", "newPassword", "secret", "token", "password_hash", "signature"}
+#: Makes its own ``repr``, for all that is made from it.
+CAREFUL_BASES = {"Request"}
+RECORDS = {"NamedTuple", "Struct", "Section", *CAREFUL_BASES}
+
+
+def talkative(tree: ast.Module) -> Iterator[str]:
+    """Records of a module whose ``repr`` shows a field that nobody may see."""
+    for record in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        bases = {base.id for base in record.bases if isinstance(base, ast.Name)}
+        own = {item.name for item in record.body if isinstance(item, ast.FunctionDef)}
+        fields = {
+            item.target.id
+            for item in record.body
+            if isinstance(item, ast.AnnAssign)
+            and isinstance(item.target, ast.Name)
+            and ast.unparse(item.annotation) in ("str", "bytes", "Password", "str | None")
+        }
+        if bases & RECORDS and fields & SECRET_FIELDS and "__repr__" not in own and not bases & CAREFUL_BASES:
+            yield record.name
+
+
+class Secrets(SynchronousTestCase):
+    """What must not be printed."""
+
+    def test_reprs(self) -> None:
+        """A record that holds a password, a token or the like does not show it in its repr."""
+        found = [f"{name}: {record}" for name, tree, _ in modules("imd", "tap") for record in talkative(tree)]
+        self.assertEqual(found, [])
+
+
 class Tests(SynchronousTestCase):
     """What every test keeps to."""
 

@@ -62,6 +62,9 @@ class Login(NamedTuple):
     password: str
     tls: SSLContext | None
 
+    def __repr__(self) -> str:
+        return f"Login({self.name!r}, {self.user!r})"
+
 
 def client_tls(
     *, ca_file: Path, certificate_file: Path | None = None, key_file: Path | None = None

@@ -56,6 +56,9 @@ class Login(NamedTuple):
     refresh_after_ms: int
     login_expires_at_ms: int
 
+    def __repr__(self) -> str:
+        return f"Login({self.user_id}, {self.handle!r}, {self.device_id!r})"
+
 
 class Person(NamedTuple):
     """Somebody."""

@@ -32,7 +32,7 @@ class Manhole(Section, frozen=True):
     idle_timeout_s: float = 600.0
     """A session in which nothing was typed for so long ends."""
     max_sessions: int = 4
-    """Connections at a time, those included that have not logged in yet."""
+    """So many operators may be in at a time."""
 
 
 def manhole_path(listen: str, node_id: int) -> str:

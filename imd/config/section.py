@@ -12,3 +12,12 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     Each section says ``frozen`` again, for type checkers; msgspec inherits it.
     """
+
+    def __repr__(self) -> str:
+        # Secrets are in files; but some URLs hold a key.
+        shown = (
+            f"{name}={'[hidden]' if name.endswith('url') and value else repr(value)}"
+            for name in self.__struct_fields__
+            for value in (getattr(self, name),)
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"

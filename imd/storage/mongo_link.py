@@ -76,6 +76,9 @@ class Login(NamedTuple):
     user: str
     password: str
 
+    def __repr__(self) -> str:
+        return f"Login({self.database!r}, {self.user!r})"
+
 
 class MongoLink(MongoProtocol):  # type: ignore[misc]
     """One connection. One call at a time: the server answers in order, so a second one would wait behind."""

@@ -43,6 +43,9 @@ class Login(NamedTuple):
     password: str = ""
     database: int = 0
 
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, {self.database})"
+
 
 class Unusable(Exception):
     """This server cannot be used now; the message says why."""

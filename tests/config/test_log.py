@@ -10,6 +10,7 @@ from imd.admin.settings.model import problems
 from imd.config.changes import changes
 from imd.config.engines import Redis
 from imd.config.log import Log, log_levels_of, of_log
+from imd.config.policy import Content
 from imd.config.secrets import secrets_of
 from imd.config.sections import Config, CoreConfig, Gateway, Limits
 
@@ -67,3 +68,11 @@ class Secrets(SynchronousTestCase):
         config = CoreConfig(redis=Redis(password_file=str(path)))
         self.assertEqual(list(secrets_of(config)), ["hunter2hunter2"])
         self.assertEqual(list(secrets_of(CoreConfig(redis=Redis(password_file="/nowhere")))), [])
+
+    def test_repr(self) -> None:
+        """A section can be printed: a URL, which may hold a key, is not shown."""
+        shown = repr(Config(content=Content(hook_url="https://x/?key=abc"), node_id=3))
+        self.assertNotIn("abc", shown)
+        self.assertIn("node_id=3", shown)
+        self.assertIn("hook_url=[hidden]", shown)
+        self.assertIn("url=''", shown)

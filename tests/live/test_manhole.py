@@ -14,6 +14,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ctl.cluster.engine import free_port
+from imd.ops.manhole.server import MAX_STRANGERS
 from tests.live.server import LiveServer
 from tests.live.standalone_client import Login, Rest
 from tests.live.standalone_wire import TcpWire
@@ -186,13 +187,23 @@ class Port(ManholeCase):
         self.assert_answers(wire)
 
     def test_too_many(self) -> None:
-        """There are so many sessions at a time; one more is refused, and told."""
-        held = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(2)]
-        for each in held:
+        """There are so many operators in at a time; strangers who only hold connections keep nobody out."""
+        strangers = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(MAX_STRANGERS + 3)]
+        for each in strangers:
             self.addCleanup(each.close)
-            self.assertTrue(each.recv(100).startswith(b"SSH-2.0-"))
+        self.assertEqual(self.ssh("1 + 1", options=self.options).stdout, "2\n")
+        held = [
+            subprocess.Popen(
+                self.command("-tt", *self.options), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            for _ in range(2)
+        ]
+        for process in held:
+            self.addCleanup(process.communicate)
+            assert process.stdout is not None
+            self.assertIn(b"help() lists", process.stdout.readline())
         self.assertEqual(self.ssh("1", options=self.options).returncode, 255)
-        self.assertIn("there are 2 sessions already", self.server.log)
+        self.assertIn("there are enough sessions already", self.server.log)
 
 
 class Socket(ManholeCase):

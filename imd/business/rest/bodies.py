@@ -20,6 +20,10 @@ Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970.")]
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of all request bodies: an unknown field is an error, not a wish granted silently."""
 
+    def __repr__(self) -> str:
+        # What stands in them is people's own, passwords among it.
+        return f"{type(self).__name__}({', '.join(self.__struct_fields__)})"
+
 
 class RegisterBody(Request):
     """A new account, and the device it is made on."""

@@ -35,6 +35,9 @@ class Person(Struct, frozen=True):
     token: str
     device_id: str
 
+    def __repr__(self) -> str:
+        return f"Person({self.user_id}, {self.device_id!r})"
+
 
 class Crowd(Struct, frozen=True):
     """The answer to a wish: people and conversation ids, in the order of the wish."""

@@ -16,6 +16,9 @@ class DevicePlan(Struct, frozen=True):
     conversations: list[str]
     sends: bool = False
 
+    def __repr__(self) -> str:
+        return f"DevicePlan({self.index}, {self.device_id!r})"
+
 
 class WorkerPlan(Struct, frozen=True, kw_only=True):
     """The first line a worker reads."""

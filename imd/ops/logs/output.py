@@ -86,7 +86,9 @@ class Output:
     def _opened(self, path: str) -> int:
         if not path:
             return self._standard_fd
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
+        # Not blocking, for a named pipe that nobody reads must not hold up the start; files do not care.
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        return os.open(path, how, _MODE)
 
     def _put(self, data: bytes) -> None:
         if not self._may_block:

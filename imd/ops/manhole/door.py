@@ -27,12 +27,16 @@ MAX_ATTEMPTS = 10
 class Door:
     """As a ``Portal`` of Twisted, for one connection.
 
+    :param is_full: whether there are enough operators in.
     :param enter: makes the operator who was let in.
     """
 
-    def __init__(self, *, keys_file: str, trail: Trail, enter: Callable[[], Any]) -> None:
+    def __init__(
+        self, *, keys_file: str, trail: Trail, is_full: Callable[[], bool], enter: Callable[[], Any]
+    ) -> None:
         self._keys_file = keys_file
         self._trail = trail
+        self._is_full = is_full
         self._enter = enter
 
     def listCredentialsInterfaces(self) -> Sequence[Any]:
@@ -46,6 +50,8 @@ class Door:
                 raise ValidPublicKey
             if not _is_signed(found.key, credentials):
                 raise UnauthorizedLogin("the signature is not of this key")
+            if self._is_full():
+                raise UnauthorizedLogin("there are enough sessions already (manhole.max_sessions)")
         except Exception:
             return fail(Failure())
         self._trail.let_in(_readable(credentials.username), found.operator, fingerprint(found.key))

@@ -28,8 +28,9 @@ from imd.ops.manhole.keys import authorized_keys, fingerprint, host_key
 from imd.ops.manhole.session import Operator
 from imd.ops.manhole.trail import Record, Trail, quiet
 
-#: Once there are enough connections, so many more are told so at a time; the rest is closed without a word.
 _BACKLOG = 8
+#: Connections that have not logged in. The oldest makes room for one more, so that nobody keeps operators out.
+MAX_STRANGERS = 8
 
 
 class ManholeValues(NamedTuple):
@@ -133,9 +134,12 @@ class _Factory(SSHFactory):
         self.record = record
         self.clock = clock
         self.tasks = tasks
-        self.open: set[_Connection] = set()
+        #: In the order in which they came.
+        self.open: dict[_Connection, None] = {}
         # Asked only which ways to log in there are; each connection has its own.
-        self.portal = Door(keys_file="", trail=Trail(record, peer=""), enter=lambda: None)
+        self.portal = Door(
+            keys_file="", trail=Trail(record, peer=""), is_full=lambda: False, enter=lambda: None
+        )
         self.primes = None
 
     def use(self, key: Key) -> None:
@@ -176,19 +180,21 @@ class _Connection(SSHServerTransport):
         factory = self._own
         self.trail = Trail(factory.record, peer=_peer(self.transport))
         self.door = Door(
-            keys_file=factory.values.authorized_keys_file, trail=self.trail, enter=self._operator
+            keys_file=factory.values.authorized_keys_file,
+            trail=self.trail,
+            is_full=self._is_full,
+            enter=self._operator,
         )
-        if len(factory.open) >= factory.values.max_sessions:
-            self.trail.refused("somebody", "nothing yet", f"there are {len(factory.open)} sessions already")
-            self.transport.abortConnection()
-            return
-        factory.open.add(self)
+        strangers = [each for each in factory.open if not each.trail.operator]
+        if len(strangers) >= MAX_STRANGERS:
+            strangers[0].end("others came")
+        factory.open[self] = None
         self._timer = factory.clock.callLater(LOGIN_TIMEOUT_S, self.end, "nobody logged in")
         super().connectionMade()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         factory = self._own
-        factory.open.discard(self)
+        factory.open.pop(self, None)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self.trail.operator:
@@ -207,6 +213,10 @@ class _Connection(SSHServerTransport):
             self._timer.cancel()
         idle_s = self._own.values.idle_timeout_s
         self._timer = self._own.clock.callLater(idle_s, self.end, f"nothing was typed for {idle_s:g} s")
+
+    def _is_full(self) -> bool:
+        sessions = sum(bool(each.trail.operator) for each in self._own.open)
+        return sessions >= self._own.values.max_sessions
 
     def _operator(self) -> Operator:
         factory = self._own

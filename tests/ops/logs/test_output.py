@@ -93,6 +93,11 @@ class OutputTests(SynchronousTestCase):
         self.assertTrue(out.write("there\n"))
         self.assertTrue(os.read(reader, 1 << 20).endswith(b"there\n"))
 
+    def test_named_pipe(self) -> None:
+        """A pipe that nobody reads can be named, and does not hold up the start: it is told."""
+        os.mkfifo(self.path)
+        self.assertRaises(OSError, self.output)
+
     def test_half_a_line(self) -> None:
         """What follows on a line of which only a part was taken begins on its own."""
         self.patch(output, "STUCK_S", 0.01)

@@ -102,10 +102,14 @@ class Doors(KeyCase):
     def setUp(self) -> None:
         super().setUp()
         self.kept: list[AuditEntry] = []
+        self.full = False
         self.key = new_key()
         self.path = self.file(public_line(self.key))
         self.door = Door(
-            keys_file=self.path, trail=Trail(self.kept.append, peer="here"), enter=lambda: "operator"
+            keys_file=self.path,
+            trail=Trail(self.kept.append, peer="here"),
+            is_full=lambda: self.full,
+            enter=lambda: "operator",
         )
 
     def offer(self, key: Key, *, signed_by: Key | None = None) -> Any:
@@ -128,6 +132,13 @@ class Doors(KeyCase):
         self.failureResultOf(self.offer(other), UnauthorizedLogin)
         self.failureResultOf(self.offer(other, signed_by=other), UnauthorizedLogin)
         self.failureResultOf(self.offer(self.key, signed_by=other), UnauthorizedLogin)
+
+    def test_full(self) -> None:
+        """Where enough are in, one more is refused, and not taken for one who came in."""
+        self.full = True
+        failure = self.failureResultOf(self.offer(self.key, signed_by=self.key), UnauthorizedLogin)
+        self.assertIn("enough sessions", failure.getErrorMessage())
+        self.assertEqual(self.kept, [])
 
     def test_taken_back(self) -> None:
         """A key that was taken out of the file, or a file that others may write, lets nobody in any more."""
