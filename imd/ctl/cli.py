@@ -12,6 +12,7 @@ from imd.ctl.doctor.command import add as add_doctor
 from imd.ctl.exits import INTERRUPTED, OK, CommandFailed
 from imd.ctl.explain.command import add as add_explain
 from imd.ctl.migrate.command import add as add_migrate
+from imd.ctl.new_epoch import add as add_new_epoch
 from imd.ctl.operators import add as add_operators
 from imd.ctl.settings.command import add as add_settings
 from imd.ctl.top.command import add as add_top
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_explain(commands)
     add_migrate(commands)
+    add_new_epoch(commands)
     add_operators(commands)
     add_settings(commands)
     add_top(commands)

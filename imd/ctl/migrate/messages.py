@@ -14,18 +14,13 @@ from heapq import merge
 from typing import Any
 
 import bson
-from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import BulkWriteError
 
 from imd.config.engines import Mongo
-from imd.config.secret import read_secret
 from imd.core.message.model import NewMessage
 from imd.core.message.mongo_documents import (
     ARCHIVE_PREFIX,
@@ -43,6 +38,7 @@ from imd.ctl.migrate.compare import Sequences, Verdict, compare
 from imd.ctl.migrate.record import COPYING, DONE, Identity, refusal
 from imd.ctl.migrate.rows import CURSOR_KEY, MESSAGE_KEY, CursorRow, MovedMessage, Row
 from imd.ctl.migrate.source import Folder
+from imd.ctl.open_mongo import CODEC, open_mongo
 from imd.ctl.progress import Progress
 
 #: Messages read at a time; at most so many bytes of bodies, so that long ones do not fill the memory.
@@ -52,8 +48,6 @@ BATCH_BYTES = 8 * 1024 * 1024
 _INSERTS_AT_ONCE = 4
 #: Rows of one question when reading back.
 _PAGE_ROWS = 2000
-_SELECTION_TIMEOUT_MS = 15_000
-_SOCKET_TIMEOUT_MS = 60_000
 _DUPLICATE_KEY = 11000
 _DAY_MS = 24 * 3600 * 1000
 
@@ -62,11 +56,6 @@ _MIGRATION = "migration"
 _MOVE_ID = "imctl"
 
 _COLUMNS = (*MovedMessage._fields, "collection")
-#: Times as they are, also those that Python's datetime cannot hold.
-_CODEC: bson.CodecOptions[dict[str, Any]] = bson.CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_MS, tz_aware=True
-)
-
 Documents = Collection[dict[str, Any]]
 
 
@@ -76,36 +65,7 @@ def open_messages(mongo: Mongo) -> Iterator[MessageCopy]:
 
     :raises CommandFailed: it cannot be used.
     """
-    login: dict[str, Any] = {}
-    if mongo.user:
-        password = read_secret(mongo.password_file) if mongo.password_file else ""
-        login = {"username": mongo.user, "password": password, "authSource": mongo.database}
-    if mongo.ca_file:
-        login |= {"tls": True, "tlsCAFile": mongo.ca_file}
-    if mongo.replica_set:
-        login["replicaSet"] = mongo.replica_set
-    client: MongoClient[dict[str, Any]] = MongoClient(
-        mongo.hosts,
-        serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS,
-        connectTimeoutMS=_SELECTION_TIMEOUT_MS,
-        socketTimeoutMS=_SOCKET_TIMEOUT_MS,
-        **login,
-    )
-    place = f"{mongo.database} on {', '.join(mongo.hosts)}"
-    with client:
-        database = client.get_database(
-            mongo.database,
-            codec_options=_CODEC,
-            write_concern=WriteConcern(w="majority", j=True),
-            read_concern=ReadConcern("majority"),
-        )
-        try:
-            database[_MIGRATION].find_one({"_id": _MOVE_ID})
-        except PyMongoError as error:
-            raise CommandFailed(
-                TARGET,
-                f"cannot use MongoDB {place} ({error}): check that it runs, and [mongo] in im-core.toml",
-            ) from None
+    with open_mongo(mongo) as (database, place):
         yield MessageCopy(
             database=database,
             collections=mongo.message_collections,
@@ -291,7 +251,7 @@ class MessageCopy:
 def _document(message: MovedMessage) -> bytes:
     """As im-core would have stored it."""
     raw = encoded(NewMessage(*message[:7], body=message.body))
-    return bson.encode({**bson.decode(raw, _CODEC), "r": True}) if message.revoked else raw
+    return bson.encode({**bson.decode(raw, CODEC), "r": True}) if message.revoked else raw
 
 
 def _cursor_put(row: CursorRow) -> dict[str, Any]:
