@@ -64,14 +64,21 @@ class NodeBoard:
         self._clock = clock
         self._nodes: dict[str, _Heard] = {}
         self._published_s: dict[int, float] = {}
+        self._began_s: float | None = None
         #: Of any node since this process began.
         self.highest_version = 0
 
     async def start(self) -> None:
+        self._began_s = self._clock.seconds()
         self._bus.subscribe(ADMIN_MONITOR, self._hear)
 
     async def stop(self) -> None:
         """Ended with the bus."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has listened for long enough that each node has spoken."""
+        return self._began_s is not None and self._clock.seconds() - self._began_s > 1.2 * REPORT_INTERVAL_S
 
     def publishing(self, version: int) -> None:
         """It is handed to the bus now."""

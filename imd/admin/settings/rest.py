@@ -132,6 +132,7 @@ class SettingsApi:
         return {
             "version": current.version,
             "published": self._publish.is_published,
+            "isComplete": self._board.is_complete,
             "nodes": [_node(state, current.version) for state in self._board.nodes()],
         }
 

@@ -29,13 +29,16 @@ def settle(
         return CHECK_FAILED, [told]
     deadline_s = seconds() + patience_s
     while True:
-        nodes = [node for node in server.get("/settings/nodes")["nodes"] if not node["isSilent"]]
+        board = server.get("/settings/nodes")
+        nodes = [node for node in board["nodes"] if not node["isSilent"]]
         behind = [node for node in nodes if node["version"] < version and not _has_refused(node, version)]
-        if not behind or seconds() >= deadline_s:
+        if (board["isComplete"] and not behind) or seconds() >= deadline_s:
             break
         sleep(_POLL_S)
     refused = [node for node in nodes if _has_refused(node, version)]
     lines = list(_told(version, nodes, behind, refused))
+    if not board["isComplete"]:
+        lines.append("  im-admin has just started: a node that has not reported yet is not counted")
     return (OK if not behind and not refused else CHECK_FAILED), lines
 
 

@@ -82,6 +82,8 @@ def node_lines(board: Mapping[str, Any]) -> Iterator[str]:
     """Which node runs which version."""
     yield f"current: version {board['version']}{'' if board['published'] else ' (NOT PUBLISHED YET)'}"
     nodes = board["nodes"]
+    if not board["isComplete"]:
+        yield "im-admin has just started: a node that has not reported yet is missing here for some seconds"
     if not nodes:
         yield "no node has reported yet; each does every few seconds"
         return

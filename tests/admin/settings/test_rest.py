@@ -260,6 +260,12 @@ class Nodes(AdminCase):
         self.report(node="core-666", version=(1 << 63) - 1)
         self.assertEqual(self.put(BURST_9, based_on=9).body["version"], 9 + MAX_AHEAD + 1)
 
+    def test_complete(self) -> None:
+        """Until each node has had time to speak, it is said that some may be missing."""
+        self.assertFalse(self.ask("GET", "/settings/nodes").body["isComplete"])
+        self.clock.advance(6.5)
+        self.assertTrue(self.ask("GET", "/settings/nodes").body["isComplete"])
+
     def test_garbage(self) -> None:
         """What is no report is said in the log."""
         self.bus.publish("im.admin.monitor", b"\xff\xff")

@@ -135,23 +135,28 @@ class Boards(Server):
     def __init__(self, *boards: list[dict[str, Any]]) -> None:
         super().__init__(url="http://127.0.0.1:1", token="", token_from="", ca_file="")
         self.boards = list(boards)
+        self.is_complete = True
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
         nodes = self.boards.pop(0) if len(self.boards) > 1 else self.boards[0]
-        return {"version": 0, "published": True, "nodes": nodes}
+        return {"version": 0, "published": True, "isComplete": self.is_complete, "nodes": nodes}
 
 
 class Settling(SynchronousTestCase):
     """What is said after a change."""
 
-    def settle(self, *boards: list[dict[str, Any]], published: bool = True) -> tuple[int, str]:
+    def settle(
+        self, *boards: list[dict[str, Any]], published: bool = True, is_complete: bool = True
+    ) -> tuple[int, str]:
         now_s = [0.0]
+        server = Boards(*boards)
+        server.is_complete = is_complete
 
         def sleep(seconds: float) -> None:
             now_s[0] += seconds
 
         code, lines = settle(
-            Boards(*boards),
+            server,
             {"version": 7, "published": published},
             patience_s=1.0,
             seconds=lambda: now_s[0],
@@ -179,6 +184,13 @@ class Settling(SynchronousTestCase):
         code, told = self.settle([node("core-1", 6), node("core-2", 7)])
         self.assertEqual(code, CHECK_FAILED)
         self.assertIn("core-1 is still at version 6", told)
+
+    def test_just_started(self) -> None:
+        """An im-admin that does not know all nodes yet is waited for, and that it does not is told."""
+        code, told = self.settle([node("core-1", 7)], is_complete=False)
+        self.assertEqual(code, OK)
+        self.assertIn("runs on 1 of 1", told)
+        self.assertIn("has just started", told)
 
     def test_not_published(self) -> None:
         """That nobody runs it yet is no success."""
@@ -234,7 +246,7 @@ class Shown(SynchronousTestCase):
             node("core-3", 7, notKept="/x: Read-only file system"),
             node("core-4", 7, isSilent=True, heardSAgo=40.0),
         ]
-        told = "\n".join(node_lines({"version": 7, "published": False, "nodes": nodes}))
+        told = "\n".join(node_lines({"version": 7, "published": False, "isComplete": True, "nodes": nodes}))
         for words in (
             "NOT PUBLISHED",
             "12 ms",
@@ -245,7 +257,8 @@ class Shown(SynchronousTestCase):
         ):
             self.assertIn(words, told)
         self.assertIn(
-            "no node has reported", "\n".join(node_lines({"version": 0, "published": True, "nodes": []}))
+            "no node has reported",
+            "\n".join(node_lines({"version": 0, "published": True, "isComplete": False, "nodes": []})),
         )
 
 
