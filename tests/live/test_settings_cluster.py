@@ -68,6 +68,8 @@ class SettingsOfACluster(SynchronousTestCase):
         self.cluster, self.town = self._shared[0]
         self.cluster.up()
         self.people = [self.person(), self.person()]
+        # Of a node that is heard of for the first time nobody knows how long it took.
+        self.until(self.all_report, "all nodes report")
         self.direct = direct_conversation_id(self.people[0].user_id, self.people[1].user_id)
         body = {"userId": str(self.people[1].user_id)}
         self.rest("business", "/conversations/direct", self.people[0].token, body)
@@ -155,6 +157,10 @@ class SettingsOfACluster(SynchronousTestCase):
             self.assertLess(time.monotonic(), deadline_s, f"it never came to be: {what}")
             time.sleep(_POLL_S)
 
+    def all_report(self) -> bool:
+        board = self.rest("admin", "/settings/nodes")
+        return bool(board["isComplete"]) and len(board["nodes"]) == 5
+
     def nodes(self) -> dict[str, dict[str, Any]]:
         return {each["node"]: each for each in self.rest("admin", "/settings/nodes")["nodes"]}
 
@@ -230,7 +236,7 @@ class SettingsOfACluster(SynchronousTestCase):
         self.until(
             lambda: all(not self.taken(number)[2] for number in (0, 1)), "the limit bites at both nodes"
         )
-        self.until(lambda: len(self.nodes()) == 5, "all nodes report")
+        self.until(self.all_report, "all nodes report")
         self.assertTrue(all(node["isCurrent"] for node in self.nodes().values()))
 
     def test_kept(self) -> None:
@@ -247,6 +253,6 @@ class SettingsOfACluster(SynchronousTestCase):
             node.start()
         self.assert_bites(at=[True, True])
         admin.start()
-        self.until(lambda: len(self.nodes()) == 5, "all nodes report")
+        self.until(self.all_report, "all nodes report")
         self.imctl("settings", "rollback", "0")
         self.assert_bites(at=[False, False])
