@@ -33,7 +33,8 @@ On a terminal it is refreshed until q or ^C. Elsewhere, and with --once or --jso
 """
 
 EPILOG = """\
-Exit codes: 0 all nodes answered; 1 a node was down or not ready (--once, --json); 2 wrong usage or configuration.
+Exit codes: 0 all nodes answered; 1 a node was down or not ready (--once, --json); 2 wrong usage or configuration;
+4 none was named, and none answers at the default ports.
 """
 
 DEFAULT_INTERVAL_S = 2.0
@@ -72,7 +73,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a node's configuration, which names its metrics port; may be repeated",
+        help="a node's configuration, which names its metrics port; of --workers N the first one's, and --metrics "
+        "names the others; may be repeated",
     )
     command.add_argument(
         "--cluster", type=Path, metavar="FOLDER", help="all nodes of a folder of tools/cluster"
@@ -157,7 +159,7 @@ def _picture(look: _Look, interval_s: float, *, as_json: bool) -> int:
 
 
 def _live(look: _Look, interval_s: float) -> int:
-    colours = "NO_COLOR" not in os.environ
+    colours = not os.environ.get("NO_COLOR")
     with whole_terminal(keys_fd=sys.stdin.fileno(), screen_fd=sys.stdout.fileno()) as terminal:
         terminal.show(["imctl top: asking"])
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from msgspec import Struct
 
 from imd.ctl.top.samples import Change, Samples
@@ -124,4 +126,4 @@ def _sum(*values: float | None) -> float | None:
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None or not isfinite(value) else int(value)

@@ -50,8 +50,8 @@ class Samples:
         """Upper bound -> observations up to it, of a histogram, over all its other labels."""
         sums: dict[float, float] = {}
         for known, value in self._series.get(f"{name}_bucket", ()):
-            if labels.items() <= known.items():
-                bound = float(known["le"])
+            bound = _bound(known.get("le", ""))
+            if bound is not None and labels.items() <= known.items():
                 sums[bound] = sums.get(bound, 0.0) + value
         return sums
 
@@ -118,6 +118,15 @@ def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
             return bound if inside <= 0 else lower + (bound - lower) * (rank - below) / inside
         lower, below = bound, count
     return bounds[-2]
+
+
+def _bound(text: str) -> float | None:
+    """Of a bucket; None: it is none of a histogram."""
+    try:
+        bound = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(bound) else bound
 
 
 def _grown(before: float, now: float) -> float:

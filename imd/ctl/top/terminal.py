@@ -46,16 +46,10 @@ class Terminal:
         return size.columns, size.lines
 
     def wait(self, timeout_s: float) -> str | None:
-        """What is pressed meanwhile; "" if the size has changed, None if nothing happens.
-
-        :raises EOFError: the terminal has gone.
-        """
+        """What is pressed meanwhile; "" if the size has changed, None if nothing happens, ^D if the terminal has gone."""
         ready, _, _ = select.select([self._keys_fd, self._wake_fd], [], [], max(timeout_s, 0.0))
         if self._keys_fd in ready:
-            keys = os.read(self._keys_fd, 64)
-            if not keys:
-                raise EOFError
-            return keys.decode("ascii", "replace")
+            return os.read(self._keys_fd, 64).decode("ascii", "replace") or "\x04"
         if self._wake_fd in ready:
             os.read(self._wake_fd, 64)
             return ""

@@ -141,6 +141,30 @@ class Judging(SynchronousTestCase):
         self.assertEqual((node.away, node.dead_letters), (("Redis",), 3))
         self.assertEqual(figures("a:1", None, parsed("imd_ready 1\n", at_s=0.0), wall_s=0.0).away, ())
 
+    def test_nonsense(self) -> None:
+        """Numbers that are none, and buckets without a bound, show as something, and stop nothing."""
+        text = "\n".join(
+            f"{name} {value}"
+            for name in (
+                'imd_ack_seconds_bucket{le="soon"}',
+                'imd_ack_seconds_bucket{le="NaN"}',
+                'imd_ack_seconds_bucket{le="+Inf"}',
+                "imd_ack_seconds_bucket",
+                "imd_connections",
+                "imd_nats_dead_letters_total",
+                "imd_shards_owned",
+                "imd_settings_version",
+                "process_start_time_seconds",
+                "process_cpu_seconds_total",
+                "process_resident_memory_bytes",
+            )
+            for value in ("NaN", "+Inf", "-1e300")
+        )
+        before, now = (parsed(text + "\n", at_s=at_s) for at_s in (1.0, 2.0))
+        node = figures("a:1", before, now, wall_s=5.0)
+        self.assertEqual(len(shown(node)), 5)
+        self.assertEqual((node.connections, node.dead_letters), (None, None))
+
     def test_not_ready(self) -> None:
         """A node that is not ready says which parts are away, or only that it is not."""
         text = 'imd_ready 0\nimd_part_ready{part="bus"} 0\nimd_part_ready{part="database"} 1\n'
