@@ -40,6 +40,8 @@ FLUSH_INTERVAL_S = 1.0
 MAX_FOUND = 200
 
 _pack_fanout = FANOUT.pack
+#: Of one record: a hint may stand for more.
+_MOST_MESSAGES = 0xFFFF
 
 
 class Sizes(NamedTuple):
@@ -109,6 +111,8 @@ class NodeRecord:
             )
         )
 
+        self._add_fanout = self.fanouts.add
+
     @property
     def lost(self) -> int:
         """Records that could not be kept."""
@@ -137,9 +141,12 @@ class NodeRecord:
     def fanned(
         self, live: RememberedConversation, first_seq: int, last_seq: int, mode: Mode, sessions: int
     ) -> None:
+        # For every message, in the worst case: as little as can be.
         key = live.record_key or _key(live)
-        count = min(last_seq - first_seq + 1, 0xFFFF)
-        self.fanouts.add(_pack_fanout(key, self._wall_clock(), last_seq, 0, sessions, count, mode))
+        count = last_seq - first_seq + 1
+        if count > _MOST_MESSAGES:
+            count = _MOST_MESSAGES
+        self._add_fanout(_pack_fanout(key, self._wall_clock(), last_seq, 0, sessions, count, mode))
 
     def handed_on(
         self, live: RememberedConversation, first_seq: int, last_seq: int, node_ids: Collection[int]
@@ -148,7 +155,7 @@ class NodeRecord:
         for place, node_id in enumerate(list(node_ids)[:MAX_NAMED_NODES]):
             nodes |= node_id << (16 * place)
         key = live.record_key or _key(live)
-        count = min(last_seq - first_seq + 1, 0xFFFF)
+        count = min(last_seq - first_seq + 1, _MOST_MESSAGES)
         at_ms = self._wall_clock()
         self.fanouts.add(_pack_fanout(key, at_ms, last_seq, nodes, len(node_ids), count, Mode.HANDED_ON))
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from imd.core.explain.ports import Segments
 from imd.kernel.clocks import WallClock
 
-#: What waits to be written when the disk is slow or gone; more is lost, and counted.
+#: What waits when the disk is slow or gone, and as much again that is being written; more is lost, and counted.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 
@@ -59,14 +59,15 @@ class Ring:
 
     def add(self, packed: bytes) -> None:
         """Keep a record."""
-        if len(self._waiting) + self._writing_bytes < MAX_WAITING_BYTES:
-            self._waiting += packed
+        waiting = self._waiting
+        if len(waiting) < MAX_WAITING_BYTES:
+            waiting += packed
         else:
             self.lost += 1
 
     async def flush(self) -> None:
         """Write what waits; what cannot be written is lost, and that is said once until it works again."""
-        if not self._waiting:
+        if not self._waiting or self._writing_bytes >= MAX_WAITING_BYTES:
             return
         records, self._waiting = bytes(self._waiting), bytearray()
         self._writing_bytes += len(records)

@@ -39,6 +39,8 @@ HINT_INTERVAL_S = 0.2
 MAX_JOINED_BYTES = 64 * 1024
 #: Conversations whose newest messages are kept for those who pull them, up to 1 MiB each.
 MAX_RECENT = 64
+#: Read once: looked up in the class each costs as much as half a record.
+_PUSHED, _HINTED = Mode.PUSHED, Mode.HINTED
 #: Members of a group who wrote lately, and so are told how far the others have read.
 MAX_SENDERS = 100
 
@@ -159,7 +161,7 @@ class Fanout:
         live.fanned_seq = max(live.fanned_seq, last_seq)
         self._remember_senders(live, sends)
         if not live.audience:
-            self._record.fanned(live, sends[0].seq, last_seq, Mode.PUSHED, 0)
+            self._record.fanned(live, sends[0].seq, last_seq, _PUSHED, 0)
             return
         spans: list[tuple[Deliverable, Span]] = []
         for send in sends:
@@ -167,7 +169,7 @@ class Fanout:
                 # Mostly there is one message, for which a comprehension is a call too many.
                 spans.append((send, send.traced.delivering()))  # noqa: PERF401
         is_hint = self._push(live, live.audience, sends)
-        mode = Mode.HINTED if is_hint else Mode.PUSHED
+        mode = _HINTED if is_hint else _PUSHED
         self._record.fanned(live, sends[0].seq, last_seq, mode, len(live.audience))
         for send, span in spans:
             self._delivered(live, send, span, is_hint=is_hint)
