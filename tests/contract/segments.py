@@ -84,6 +84,17 @@ class SegmentsContract(SynchronousTestCase):
         self.assertEqual(segments.since_ms, START_MS + found[0])
 
     @scenario
+    async def test_no_longer_than_two_days(self) -> None:
+        """Where little happens what is older than two days is forgotten, what is of the last day is not."""
+        segments = await self.make()
+        hour_ms = 3600 * 1000
+        for hour in range(100):
+            await segments.append(record(7, hour), START_MS + hour * hour_ms)
+        found = numbers(await segments.find(7, keep=everything, limit=1000))
+        self.assertEqual(found, list(range(found[0], 100)))
+        self.assertTrue(24 <= len(found) <= 48, found)
+
+    @scenario
     async def test_clock_set_back(self) -> None:
         """A clock that goes back neither loses nor reorders anything."""
         segments = await self.make()

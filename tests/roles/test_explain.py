@@ -109,6 +109,15 @@ class NotStored(ExplainedCase):
         name = self.name(self.alice.with_(self.bob), "too-fast")
         self.assert_told(name, self.bob, "no", "rate_limited", "too much too fast")
 
+    def test_too_many_frames(self) -> None:
+        """A device that sends too much of anything; the conversation was named by its peer alone."""
+        self.alice.says("one", to=self.bob)
+        self.ground.in_force.change(Config(limits=Limits(device_frames_per_s=1)), 1)
+        acks = [self.alice.says("more", to=self.bob, name=f"frame-{number}") for number in range(10)]
+        last = next(ack for ack in acks if ack.status == FAILED)
+        name = self.name(self.alice.with_(self.bob), last.clientMsgId)
+        self.assert_told(name, self.bob, "no", "rate_limited", "too many frames")
+
     def test_word_filter(self) -> None:
         """A word that may not be said."""
         self.alice.says("hello", to=self.bob)

@@ -110,7 +110,6 @@ class NodeRecord:
                 Kept._fields, RECORDS, kept, in_memory(wall_clock), strict=True
             )
         )
-
         self._add_fanout = self.fanouts.add
 
     @property
@@ -144,8 +143,8 @@ class NodeRecord:
         # For every message, in the worst case: as little as can be.
         key = live.record_key or _key(live)
         count = last_seq - first_seq + 1
-        if count > _MOST_MESSAGES:
-            count = _MOST_MESSAGES
+        if not 0 < count <= _MOST_MESSAGES:
+            count = _fitting(count)
         self._add_fanout(_pack_fanout(key, self._wall_clock(), last_seq, 0, sessions, count, mode))
 
     def handed_on(
@@ -155,7 +154,7 @@ class NodeRecord:
         for place, node_id in enumerate(list(node_ids)[:MAX_NAMED_NODES]):
             nodes |= node_id << (16 * place)
         key = live.record_key or _key(live)
-        count = min(last_seq - first_seq + 1, _MOST_MESSAGES)
+        count = _fitting(last_seq - first_seq + 1)
         at_ms = self._wall_clock()
         self.fanouts.add(_pack_fanout(key, at_ms, last_seq, nodes, len(node_ids), count, Mode.HANDED_ON))
 
@@ -206,6 +205,11 @@ class NodeRecord:
         """How often a send was refused, or answered again."""
         key = key_of_send(conversation_id, sender_id, client_msg_id)
         return [OfSend._make(each) for each in await self.sends.find(key, limit=MAX_FOUND)]
+
+
+def _fitting(count: int) -> int:
+    """What another node tells again may come in any order; then the record is of the last one."""
+    return min(max(count, 1), _MOST_MESSAGES)
 
 
 def _key(live: RememberedConversation) -> int:

@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 #: Of this many one is forgotten at a time: at least three quarters of what fits are there.
 SEGMENT_COUNT = 4
+#: However little there is, a segment is no longer than this: nothing is kept for more than two days, and who was
+#: connected when is nobody's business for longer.
+SEGMENT_MS = 12 * 3600 * 1000
 #: So much of a file is searched at a stroke, since Python does nothing else meanwhile (less than a millisecond).
 _READ_BYTES = 512 * 1024
 _SUFFIX = ".ring"
@@ -39,19 +42,19 @@ class MemorySegments:
     def __init__(self, *, record: Struct, most_bytes: int, wall_clock: WallClock) -> None:
         self._record = record
         self._segment_bytes = _whole(most_bytes // SEGMENT_COUNT, record)
-        self._wall_clock = wall_clock
-        self._segments: deque[_Segment] = deque(maxlen=SEGMENT_COUNT)
+        first = _Segment(wall_clock(), bytearray())
+        self._segments: deque[_Segment] = deque([first], maxlen=SEGMENT_COUNT)
 
     @property
     def since_ms(self) -> int:
-        return self._segments[0].since_ms if self._segments else self._wall_clock()
+        return self._segments[0].since_ms
 
     async def start(self) -> None:
         """Nothing was there before."""
-        self._segments.append(_Segment(self._wall_clock(), bytearray()))
 
     async def append(self, records: bytes, now_ms: int) -> None:
-        if not self._segments or len(self._segments[-1].records) >= self._segment_bytes:
+        last = self._segments[-1]
+        if len(last.records) >= self._segment_bytes or now_ms - last.since_ms >= SEGMENT_MS:
             self._segments.append(_Segment(now_ms, bytearray()))
         self._segments[-1].records.extend(records)
 
@@ -87,12 +90,13 @@ class FileSegments:
         self._segment_bytes = _whole(most_bytes // SEGMENT_COUNT, record)
         self._threads = threads
         self._wall_clock = wall_clock
-        #: Begin of each, oldest first. Changed on the thread alone.
-        self._since: list[int] = []
+        #: Begin of each, oldest first. Replaced whole, on the thread alone.
+        self._since: tuple[int, ...] = ()
 
     @property
     def since_ms(self) -> int:
-        return self._since[0] if self._since else self._wall_clock()
+        since = self._since
+        return since[0] if since else self._wall_clock()
 
     async def start(self) -> None:
         await self._threads(self._open)
@@ -112,10 +116,10 @@ class FileSegments:
         return await self._threads(work)
 
     def _open(self) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = [path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"{self._name}-*{_SUFFIX}")]
         since = (name.rpartition("-")[2] for name in names)
-        self._since = sorted(int(each) for each in since if each.isdecimal())
+        self._since = tuple(sorted(int(each) for each in since if each.isdecimal()))
         if self._since:
             self._cut_half_record(self._path(self._since[-1]))
         else:
@@ -125,29 +129,41 @@ class FileSegments:
         """What a crash left half written would put all that follows out of step."""
         size_bytes = path.stat().st_size
         if size_bytes % self._record.size:
-            os.truncate(path, _whole(size_bytes, self._record))
+            os.truncate(path, size_bytes - size_bytes % self._record.size)
 
     def _begin(self, now_ms: int) -> None:
         # A clock that was set back must not make an old file the newest.
         since_ms = max(now_ms, self._since[-1] + 1) if self._since else now_ms
         os.close(os.open(self._path(since_ms), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        self._since.append(since_ms)
-        while len(self._since) > SEGMENT_COUNT:
-            self._path(self._since.pop(0)).unlink(missing_ok=True)
+        old, self._since = self._since, (*self._since, since_ms)[-SEGMENT_COUNT:]
+        for gone_ms in set(old) - set(self._since):
+            self._path(gone_ms).unlink(missing_ok=True)
 
     def _append(self, records: bytes, now_ms: int) -> None:
+        last_ms = self._since[-1]
+        try:
+            is_full = self._path(last_ms).stat().st_size >= self._segment_bytes
+        except FileNotFoundError:
+            # Somebody cleared the folder.
+            self._since = ()
+            self._open()
+        else:
+            if is_full or now_ms - last_ms >= SEGMENT_MS:
+                self._begin(now_ms)
         path = self._path(self._since[-1])
-        if path.stat().st_size >= self._segment_bytes:
-            self._begin(now_ms)
-            path = self._path(self._since[-1])
         with path.open("ab", buffering=0) as file:
-            if file.write(records) != len(records):
-                file.truncate(_whole(file.tell(), self._record))
+            written = file.write(records)
+            if written != len(records):
+                file.truncate(file.tell() - written)
                 raise OSError(f"{path} takes no more")
 
     def _chunks(self) -> Iterator[bytes]:
-        for since_ms in list(self._since):
-            with self._path(since_ms).open("rb", buffering=0) as file:
+        for since_ms in self._since:
+            try:
+                file = self._path(since_ms).open("rb", buffering=0)
+            except FileNotFoundError:
+                continue
+            with file:
                 while chunk := file.read(_whole(_READ_BYTES, self._record)):
                     yield chunk
 

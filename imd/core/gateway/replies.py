@@ -9,6 +9,7 @@ from imd.core.gateway.watching import Watching
 from imd.core.message.live import LiveConversations
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, PayloadInvalid
+from imd.kernel.ids import direct_conversation_id
 from imd.pb.connection_pb2 import Kicked
 from imd.pb.delivery_pb2 import Ack
 from imd.pb.envelope_pb2 import Envelope, Header
@@ -52,7 +53,7 @@ class Replies:
         payload = envelope.WhichOneof("payload")
         request = envelope.send if payload == "send" else envelope.recall
         if payload in ("send", "recall") and request.clientMsgId:
-            self._record.refused(request.conversationId, session.user_id, request.clientMsgId, error)
+            self._remember(session, envelope, error)
             ack = Ack(
                 clientMsgId=request.clientMsgId[:64],
                 conversationId=request.conversationId[:64],
@@ -62,6 +63,14 @@ class Replies:
             session.push(control(Envelope(header=same_request(envelope), ack=ack)))
             return
         session.push(refusal(error, request_id=envelope.header.requestId))
+
+    def _remember(self, session: Session, envelope: Envelope, error: ImError) -> None:
+        """Nobody has looked at the ids yet: they are cut, and a 1:1 conversation may be named by its peer alone."""
+        request = envelope.send if envelope.WhichOneof("payload") == "send" else envelope.recall
+        conversation_id, peer_id = request.conversationId, envelope.send.peerUserId
+        if peer_id and not conversation_id:
+            conversation_id = direct_conversation_id(session.user_id, peer_id)
+        self._record.refused(conversation_id[:64], session.user_id, request.clientMsgId[:64], error)
 
     def close(self, session: Session, error: ImError, request_id: int = 0, *, how: str = "refused") -> None:
         """Say why, then close.

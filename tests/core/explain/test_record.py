@@ -50,6 +50,15 @@ class Records(SynchronousTestCase):
         for seq in (2, 6):
             self.assertEqual(self.done(self.record.fanouts_of("c1", seq)), [])
 
+    def test_out_of_order(self) -> None:
+        """What was told again in any order, and a hint for more than a record can count, are remembered all the same."""
+        live = LiveConversation("c1")
+        self.record.fanned(live, 9, 5, Mode.PUSHED, 2)
+        self.record.handed_on(live, 9, 5, [1])
+        self.record.fanned(live, 1, 100_000, Mode.HINTED, 2)
+        self.assertEqual(len(self.done(self.record.fanouts_of("c1", 5))), 2)
+        self.assertEqual(len(self.done(self.record.fanouts_of("c1", 100_000))), 1)
+
     def test_handed_on(self) -> None:
         """Which nodes it was handed to; of many, some and how many there were."""
         live = LiveConversation("c1")

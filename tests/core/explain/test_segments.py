@@ -87,6 +87,18 @@ class InFiles(contract.SegmentsContract):
         self.drive(second.append(record(7, 3), START_MS))
         self.assertEqual(self.found(second), [1, 3])
 
+    def test_cleared(self) -> None:
+        """Who clears the folder takes what was there, and nothing of what comes."""
+        segments = self.drive(self.make())
+        self.drive(segments.append(record(7, 1), START_MS))
+        for path in self.folder.iterdir():
+            path.unlink()
+        self.assertEqual(self.found(segments), [])
+        self.drive(segments.append(record(7, 2), START_MS))
+        self.folder.rename(str(self.folder) + ".old")
+        self.drive(segments.append(record(7, 3), START_MS))
+        self.assertEqual(self.found(segments), [3])
+
     def test_foreign_files(self) -> None:
         """Files of other names are neither read nor removed."""
         self.folder.mkdir()
