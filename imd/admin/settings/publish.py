@@ -101,13 +101,24 @@ class PublishSettings:
         return settings
 
     async def _keep_publishing(self) -> None:
+        can_read = True
         while True:
-            if self._is_due():
-                try:
-                    await self._publish(await self._store.current())
-                except ServerBusy as error:
-                    self._log.warn("settings cannot be read: {error}", error=error)
+            try:
+                await self._look()
+                can_read = True
+            except ServerBusy as error:
+                if can_read:
+                    self._log.warn("settings cannot be read: {error}; told once until they can", error=error)
+                can_read = False
             await sleep(RETRY_S, clock=self._clock)
+
+    async def _look(self) -> None:
+        current = await self._store.current()
+        if current.version > self._newest:
+            # Another im-admin has saved it, and may have died before it told anybody.
+            self._newest, self._told_at_s = current.version, None
+        if self._is_due():
+            await self._publish(current)
 
     def _is_due(self) -> bool:
         if self._told_at_s is None:

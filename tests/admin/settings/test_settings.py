@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.admin.settings.board import NodeBoard
@@ -20,7 +21,7 @@ from imd.bus.port import BusRefused
 from imd.bus.subjects import ADMIN_CONFIG, ADMIN_MONITOR
 from imd.config.load import keys
 from imd.config.sections import Config
-from imd.kernel.errors import IdempotentConflict
+from imd.kernel.errors import IdempotentConflict, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import SettingsChanged, SettingsReport
 from imd.storage.sql import Database
@@ -204,6 +205,34 @@ class Versions(SettingsCase):
         self.clock.advance(PATIENCE_S)
         self.assertEqual(self.successResultOf(done).version, 1)
         self.bus.hangs = False
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual(self.versions(), [1])
+
+    def test_another_admin(self) -> None:
+        """What another im-admin saved and did not come to publish is published by this one."""
+        self.run_(self.publish.start())
+        self.change({}, 0)
+        self.save(2, based_on=1)
+        self.assertEqual(self.versions(), [1])
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual((self.versions(), self.publish.is_published), ([1, 2], True))
+
+    def test_store_away(self) -> None:
+        """While the store is away that is said once; afterwards it goes on."""
+        said: list[LogEvent] = []
+        observe: Any = said.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.run_(self.publish.start())
+        self.save(1)
+
+        async def busy() -> Settings:
+            raise ServerBusy("the database is not available")
+
+        away = self.patch(self.store, "current", busy)
+        self.clock.pump([RETRY_S] * 5)
+        self.assertEqual(len([event for event in said if "cannot be read" in event["log_format"]]), 1)
+        away.restore()
         self.clock.pump([RETRY_S, 0, 0, 0])
         self.assertEqual(self.versions(), [1])
 
