@@ -29,9 +29,11 @@ from imd.ctl.progress import Progress
 from imd.kernel.clocks import WallClock
 from imd.storage.last_backup import LAST_BACKUP
 
-#: Of the folder itself, and of no use elsewhere; nor is what explains the last day of a server that is gone.
+#: Of the folder itself, and of no use elsewhere.
 _LEFT_OUT = frozenset({"imd.lock", LAST_BACKUP})
-_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".new", ".ring")
+#: A ring is what `imctl explain` remembers of a day; what a node keeps of the settings may be newer than their database,
+#: which tells them again anyway.
+_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".new", ".ring", ".settings.json")
 #: Beside the databases: manifest, checksums, and what is written while it is measured.
 _SPARE_BYTES = 16 << 20
 #: Pages between two looks at progress and at ^C, about 4 MiB.

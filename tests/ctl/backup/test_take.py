@@ -42,6 +42,16 @@ class Taking(Scene):
         last_seqs = (self.backup / "last-seqs.tsv").read_text()
         self.assertEqual(last_seqs, "g_c\t40\np_a\t40\np_b\t40\n")
 
+    def test_left_out(self) -> None:
+        """What speaks of the time after the backup, or of this folder only, is not in it."""
+        (self.data.path / "record").mkdir()
+        names = ("record/sends.ring", "im.settings.json", ".epoch.new", "imd.lock", "last-backup.json")
+        for name in names:
+            (self.data.path / name).write_text("x")
+        self.taken()
+        for name in names:
+            self.assertFalse((self.backup / "data" / name).exists(), name)
+
     def test_other_stores(self) -> None:
         """A database that this release does not know is in the cut all the same."""
         with closing(sqlite3.connect(self.data.path / "later.db")) as later:
