@@ -294,6 +294,97 @@ class NewOperators(SynchronousTestCase):
         self.assertRaises(CommandFailed, self.add, out, lambda *_: self.fail("an operator was made"))
 
 
+class Script(Server):
+    """A server that knows one version and one node, and remembers what it was asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__(url="http://127.0.0.1:1", token="", token_from="", ca_file="")
+        self.done: list[tuple[str, str, Any]] = []
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        if path == "/settings/nodes":
+            return {"version": 5, "published": True, "isComplete": True, "nodes": [node("im", 5)]}
+        if path == "/settings/versions":
+            return {"versions": [self.version(3)], "next": 0}
+        return self.version(4)
+
+    def version(self, number: int) -> dict[str, Any]:
+        return {
+            "version": number,
+            "settings": {"limits": {"user_burst": 9}},
+            "gray": None,
+            "comment": "",
+            "changedAt": 0,
+            "act": "set",
+            "author": "anna",
+            "published": True,
+        }
+
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        self.done.append((method, path, body))
+        return self.version(5)
+
+
+class Asked(SynchronousTestCase):
+    """What comes of a command line."""
+
+    def run_(self, *arguments: str) -> tuple[str, str, Any]:
+        script = Script()
+        self.patch(Server, "of", lambda *_: script)
+        with redirect_stdout(StringIO()):
+            self.assertEqual(run(["settings", *arguments]), OK)
+        (done,) = script.done
+        return done
+
+    def test_changes(self) -> None:
+        """Every change is based on what is current, unless it is said on what; what is not named stays."""
+        changed = {
+            "settings": {"limits": {"user_burst": 9, "user_text_per_min": 5}},
+            "basedOn": 4,
+            "comment": "why",
+        }
+        for arguments, method, path, body in (
+            (("set", "limits.user_text_per_min=5", "-m", "why"), "PUT", "", changed),
+            (("unset", "limits.user_burst"), "PUT", "", {"settings": {}, "basedOn": 4, "comment": ""}),
+            (("rollback",), "POST", "/rollback", {"version": 3, "basedOn": 4, "comment": ""}),
+            (
+                ("rollback", "1", "--based-on", "2"),
+                "POST",
+                "/rollback",
+                {"version": 1, "basedOn": 2, "comment": ""},
+            ),
+            (("gray", "promote"), "POST", "/gray/promote", {"basedOn": 4, "comment": ""}),
+            (("gray", "withdraw"), "POST", "/gray/withdraw", {"basedOn": 4, "comment": ""}),
+        ):
+            self.assertEqual(self.run_(*arguments), (method, f"/settings{path}", body), arguments)
+
+    def test_gray(self) -> None:
+        """Whom a release is for."""
+        _, path, body = self.run_(
+            "gray", "release", "limits.user_burst=3", "--percent", "2.5", "--user", "7", "--user", "8",
+            "--zone", "north", "--client-version", "2.*",
+        )  # fmt: skip
+        self.assertEqual(path, "/settings/gray")
+        self.assertEqual(
+            body,
+            {
+                "settings": {"limits": {"user_burst": 3}},
+                "percent": 2.5,
+                "users": ["7", "8"],
+                "zones": ["north"],
+                "clientVersions": ["2.*"],
+                "basedOn": 4,
+                "comment": "",
+            },
+        )
+
+    def test_dry_run(self) -> None:
+        """Only looked at, with all that would hold."""
+        method, path, body = self.run_("set", "log.level=debug", "--dry-run")
+        self.assertEqual((method, path), ("POST", "/settings/check"))
+        self.assertEqual(body, {"settings": {"limits": {"user_burst": 9}, "log": {"level": "debug"}}})
+
+
 class CommandLine(SynchronousTestCase):
     """From the shell's side."""
 
