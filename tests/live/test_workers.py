@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from imd.ctl.cluster.engine import free_port
 from tests.live.engines import fresh
 from tests.live.roles import RoleNode, role_node
 from tests.live.standalone_client import Login, Rest
@@ -37,13 +41,17 @@ class Workers(TestCase):
             "nats": await deferToThread(fresh, self, "nats"),
             "redis": await deferToThread(fresh, self, "redis"),
         }
+        self.metrics_port = _two_free_ports()
         self.core = await role_node(
             self,
             "core",
             engines=engines,
             number=4,
             arguments=("--workers", "2"),
-            settings={"gateway": {"max_devices_per_user": DEVICES, "drain_timeout_s": 5}},
+            settings={
+                "gateway": {"max_devices_per_user": DEVICES, "drain_timeout_s": 5},
+                "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"},
+            },
         )
         self.business = await role_node(
             self,
@@ -72,6 +80,9 @@ class Workers(TestCase):
         await deferToThread(self.core.wait_for, lambda: self.ready_count() == 2, "second worker")
         devices = await deferToThread(_devices, self.core, self.business)
         self.assertEqual({device.server_id for device in devices}, {"core-4", "core-5"})
+        counted = await deferToThread(_metrics, self.metrics_port)
+        self.assertEqual([node for node, _ in counted], ["core-4", "core-5"])
+        self.assertEqual(sum(connections for _, connections in counted), DEVICES)
         before = self.worker_pids()
         os.kill(self.core.process.pid, signal.SIGHUP)
         reloaded = "SIGHUP: the log is opened anew"
@@ -148,6 +159,30 @@ def _enter(core: RoleNode, login: Login) -> Entered:
     assert answer is not None and "connected" in answer, answer
     wire.receive(10)
     return Entered(answer["connected"]["serverId"], wire)
+
+
+def _two_free_ports() -> int:
+    """The first of two that follow each other."""
+    while True:
+        port = free_port()
+        # Not "from contextlib import suppress": trial takes a name of a test module for its own.
+        with socket.socket() as next_one, contextlib.suppress(OSError):
+            next_one.bind(("127.0.0.1", port + 1))
+            return port
+
+
+def _metrics(port: int) -> list[tuple[str, int]]:
+    """Which node tells its metrics at the port of the configuration, and which at the next, and who is connected."""
+    told = []
+    for index in (0, 1):
+        url = f"http://127.0.0.1:{port + index}/metrics"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            page = answer.read().decode()
+        node = re.search(r'imd_build_info\{node="([^"]+)"', page)
+        live = re.search(r'imd_connections\{state="live"\} (\d+)', page)
+        assert node is not None and live is not None, page
+        told.append((node[1], int(live[1])))
+    return told
 
 
 def _answers(wire: TcpWire) -> bool:

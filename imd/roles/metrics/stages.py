@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector
 from twisted.internet.interfaces import IListeningPort
 
 from imd.config.address import parse_address
@@ -18,6 +18,7 @@ from imd.ops.health import Readiness
 from imd.ops.metrics.lag import ReactorLag
 from imd.ops.metrics.page import MetricsPage, MetricsSite
 from imd.ops.metrics.port import MetricsPort
+from imd.ops.metrics.proc import ProcessFamilies
 from imd.ops.metrics.readings import Reading, Readings, Source
 from imd.ops.version import version
 from imd.roles.metrics.certificate import certificate_source
@@ -67,7 +68,7 @@ def metrics_page(sources: Iterable[Source], *, clock: Clock) -> MetricsPage:
     registry = CollectorRegistry()
     readings = Readings(sources)
     registry.register(readings)
-    ProcessCollector(registry=registry)
+    registry.register(ProcessFamilies(seconds=clock.seconds))
     GCCollector(registry=registry)
     page = MetricsPage(registry=registry, clock=clock)
     readings.add(lambda: [Reading("imd_metrics_scrapes_total", page.scrapes)])
