@@ -16,12 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imd.bus.audit import HELD, REFUSED, RELEASED, REVOKED
+from imd.bus.audit import HELD, REFUSED, REVOKED
 from imd.business.accounts.model import ACTIVE, DELETED, FROZEN
 from imd.business.explain.model import Facts, Outcome, Stay, Verdict
 from imd.business.explain.words import at, name_of, told
 from imd.business.reviews.model import State
-from imd.pb.explain_pb2 import FANOUT_FAILED, HINTED, PUSHED, ExplainNodeAnswer, ExplainSession
+from imd.kernel.errors import Code
+from imd.pb.explain_pb2 import (
+    FANOUT_FAILED,
+    HINTED,
+    PUSHED,
+    ExplainEvent,
+    ExplainNodeAnswer,
+    ExplainSession,
+)
 from imd.pb.message_pb2 import REVOKED as TAKEN_BACK
 from imd.pb.message_pb2 import Message
 
@@ -29,6 +37,7 @@ from imd.pb.message_pb2 import Message
 CLOSE_MS = 5_000
 #: Until then a device that does not read is cut off; what comes for it meanwhile is dropped, too.
 SHED_LASTS_MS = 35_000
+_CODES_THAT_SAY_ENOUGH = (Code.RATE_LIMITED, Code.IDEMPOTENT_CONFLICT)
 _SWEEP = "the sweep repairs that within 30 s; if it is longer ago, look at that node's log and the bus at that time"
 
 
@@ -112,20 +121,26 @@ def _as_review(facts: Facts) -> Verdict | None:
 
 def _as_refused(facts: Facts) -> Verdict | None:
     """The last word on it: by permission or content, as the audit has it, or for any other reason, as a node has."""
-    refused = [event for event in facts.decisions if event.decision in (REFUSED, HELD, RELEASED)]
+    refused = [event for event in facts.decisions if event.decision in (REFUSED, HELD)]
     ends = [event for node in facts.nodes for event in node.events if event.what == "refused"]
     last_audit = refused[-1] if refused else None
     last_end = max(ends, key=lambda event: event.at, default=None)
     if last_audit is not None and (last_end is None or last_audit.at_ms + CLOSE_MS >= last_end.at):
-        reason = last_audit.reason
-        text, advice = told(facts, reason)
-        return _not(facts, reason, f"it was refused at {at(last_audit.at_ms)}, since {text}", advice)
-    if last_end is not None:
-        reason = last_end.reason if " " not in last_end.reason else f"error_{last_end.code}"
-        text, advice = told(facts, reason, code=last_end.code, said=last_end.reason)
-        reason = {1005: "rate_limited", 1012: "idempotent_conflict"}.get(last_end.code, reason)
-        return _not(facts, reason, f"it was refused at {at(last_end.at)}, since {text}", advice)
-    return None
+        text, advice = told(facts, last_audit.reason)
+        at_ms, reason = last_audit.at_ms, last_audit.reason
+    elif last_end is not None:
+        text, advice = told(facts, last_end.reason, code=last_end.code, said=last_end.reason)
+        at_ms, reason = last_end.at, _reason(last_end)
+    else:
+        return None
+    return _not(facts, reason, f"it was refused at {at(at_ms)}, since {text}", advice)
+
+
+def _reason(end: ExplainEvent) -> str:
+    """A word: the error's own, or that of its code."""
+    if end.code in _CODES_THAT_SAY_ENOUGH or " " in end.reason:
+        return Code(end.code).name.lower() if end.code in set(Code) else f"error_{end.code}"
+    return end.reason
 
 
 # Stored
@@ -135,6 +150,9 @@ def _as_member(facts: Facts, message: Message) -> Verdict | None:
     receiver_id = facts.receiver.account.user_id
     if message.senderId == receiver_id:
         return _got(facts, "sender", "they sent it themselves")
+    if not facts.standing.is_known:
+        # A first message that was let through to nobody's knowledge: business knows no such conversation.
+        return None
     stays = facts.standing.stays
     stay = stay_at(stays, message.serverTime)
     if stay is None:
@@ -155,6 +173,11 @@ def _as_member(facts: Facts, message: Message) -> Verdict | None:
     if stay.visible_from > message.seq:
         text = f"they see this conversation from message {stay.visible_from} on"
         return _not(facts, "joined_later", text)
+    sees = any(not one.until_ms and one.visible_from <= message.seq for one in stays)
+    if stay.until_ms and not sees and not _is_told(facts, message):
+        return _not(
+            facts, "left_since", f"{_left(facts, stay.until_ms)}, and no device of theirs had it by then"
+        )
     return None
 
 
@@ -167,6 +190,8 @@ def stay_at(stays: Sequence[Stay], at_ms: int) -> Stay | None:
 
 
 def _left(facts: Facts, left_at_ms: int) -> str:
+    if facts.standing.dissolved_at_ms and facts.standing.dissolved_at_ms <= left_at_ms:
+        return f"the group was dissolved at {at(left_at_ms)}"
     for act in reversed(facts.acts):
         if act.action == "group.kick" and abs(act.at_ms - left_at_ms) <= CLOSE_MS:
             return f"they had been removed from this group at {at(left_at_ms)}, by user {act.actor_id}"

@@ -115,6 +115,35 @@ class Verdicts(SynchronousTestCase):
         self.assert_reason("joined_later", standing=Standing(True, stays=[gone, hidden]))
         self.assert_reason("left_before", standing=Standing(True, stays=[gone]))
 
+    def test_left_since(self) -> None:
+        """Who left before a device had it does not get it by connecting; who is back and sees it may."""
+        gone = Stay(SENT_MS - 900, SENT_MS + 500, 0)
+        self.assert_reason("left_since", standing=Standing(True, stays=[gone]))
+        self.assert_reason(
+            "delivered", Outcome.GOT, standing=Standing(True, stays=[gone]), stored=stored(delivered=5)
+        )
+        back = Stay(SENT_MS + 900, 0, 0)
+        self.assert_reason("offline", standing=Standing(True, stays=[gone, back]))
+        self.assert_reason("left_since", standing=Standing(True, stays=[gone, back._replace(visible_from=9)]))
+
+    def test_other_errors(self) -> None:
+        """Whatever the sender was answered with has a word, also a code of a later release."""
+        for code, said, reason in (
+            (1099, "the server is busy", "server_busy"),
+            (1007, "textContent is too long", "payload_invalid"),
+            (1005, "daily_quota", "rate_limited"),
+            (1003, "no_scope", "no_scope"),
+            (1777, "what is this", "error_1777"),
+        ):
+            end = ExplainEvent(at=SENT_MS, what="refused", code=code, reason=said)
+            text = self.assert_reason(reason, stored=ExplainStoredAnswer(), nodes=[node(events=[end])])
+            self.assertIn("it was refused at", text)
+
+    def test_unknown_conversation(self) -> None:
+        """What business knows nothing of is no reason: a first message may have been let through without it."""
+        self.assert_reason("offline", standing=Standing())
+        self.assert_reason("not_member", standing=Standing(True))
+
     def test_clocks_differ(self) -> None:
         """A device that has a message of after the end, by the clocks, has it all the same."""
         gone = Standing(True, stays=[Stay(SENT_MS - 900, SENT_MS - 1, 0)])
