@@ -68,7 +68,9 @@ class ClusterHouse:
     _open: ClassVar[dict[str, Self]] = {}
 
     def __init__(self, settings: Settings) -> None:
-        self.cluster = new_cluster(settings)
+        # All that there is to say, for who looks for secrets in it.
+        talkative = {"level": "debug", "lines_per_s": 0}
+        self.cluster = new_cluster({**settings, "log": {**talkative, **settings.get("log", {})}})
         self.town = town_of(self.cluster)
         self._cores, self._business = count(), count()
 
@@ -98,6 +100,17 @@ class ClusterHouse:
         return "".join(
             node.process.log_file.read_text(errors="replace") for node in self.cluster.nodes.values()
         )
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Passwords, keys and tokens of the whole cluster, by the names of their files."""
+        files = [path for path in (self.cluster.folder / "secrets").rglob("*") if path.is_file()]
+        return {path.name: path.read_text().strip() for path in files}
+
+    @classmethod
+    def opened(cls) -> list[Self]:
+        """Those in which something was played."""
+        return list(cls._open.values())
 
     @property
     def running(self) -> bool:

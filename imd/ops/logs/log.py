@@ -100,6 +100,11 @@ class ProcessLog:
             )
 
     async def start(self) -> None:
+        self._log.debug(
+            "the log is at {default}, with exceptions {others}",
+            default=self.levels.default,
+            others=self.levels.by_namespace,
+        )
         self._tasks.spawn("tell what was held back", self._tell())
 
     async def stop(self) -> None:
