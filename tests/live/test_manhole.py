@@ -159,6 +159,51 @@ class Port(ManholeCase):
             self.assertLess(time.monotonic(), deadline_s, kept)
             time.sleep(0.1)
 
+    def test_commands(self) -> None:
+        """Each command shows what there is, of a user and a conversation that the process serves."""
+        login, wire = self.connected(self.server)
+        other = Rest(self.server.http_url).register("dave", "correct horse battery", "daves-phone")
+        conversation_id = self.stored(wire, other)
+        expected = {
+            f"conversation({conversation_id!r})": ("last seq in the store", "members", login.user_id),
+            f"sessions({login.user_id})": ("carols-phone",),
+            "shards()": ("256",),
+            "queues()": ("sends without a final answer", "NORMAL"),
+            "limits('user_burst')": ("limits.user_burst",),
+            "slowest()": ("message log: append", "database"),
+            "account('dave')": (other.user_id, "active"),
+            "logins('carol')": ("carols-phone", "127.0.0.1"),
+            "pools()": ("database calls",),
+            "health()": ("ready", "log lines lost"),
+            "log_level('debug', 'imd.bus')": ("imd.bus",),
+            "who('nobody')": ("there is no user 'nobody'",),
+            "help(conversation)": ("Never what is said in it.",),
+        }
+        for line, words in expected.items():
+            shown = self.ssh(line, options=self.options).stdout
+            for word in words:
+                self.assertIn(word, shown, line)
+        self.assertIn("draining, 1 connections", self.ssh("drain(now=True)", options=self.options).stdout)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while "reconnect" not in (wire.receive(1) or {}):
+            self.assertLess(time.monotonic(), deadline_s)
+
+    def stored(self, wire: TcpWire, receiver: Login) -> str:
+        """The conversation of a message that was stored."""
+        send = {
+            "peerUserId": receiver.user_id,
+            "clientMsgId": "one",
+            "type": "TEXT",
+            "textContent": "not for operators",
+        }
+        wire.send({"send": send})
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            self.assertLess(time.monotonic(), deadline_s)
+            ack = (wire.receive(1) or {}).get("ack", {})
+            if ack.get("status") == "STORED":
+                return str(ack["conversationId"])
+
     def test_terminal(self) -> None:
         """At a terminal it is a prompt, which Ctrl-D ends."""
         shown = self.ssh(options=("-tt", *self.options), stdin="shards()\rhelp()\r\x04")
