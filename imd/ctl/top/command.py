@@ -182,7 +182,8 @@ def _live(look: _Look, interval_s: float) -> int:
 
 
 def _quit(pressed: str | None) -> bool:
-    return not _QUIT.isdisjoint(pressed or "")
+    # F2 is an escape sequence with a Q in it.
+    return pressed is not None and not pressed.startswith("\x1b") and not _QUIT.isdisjoint(pressed)
 
 
 def _now() -> str:

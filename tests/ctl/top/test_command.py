@@ -144,10 +144,13 @@ class OnTerminal(SynchronousTestCase):
             self.assertLess(self.seen.rindex(on), self.seen.rindex(off))
 
     def test_keys(self) -> None:
-        """It is refreshed until q; another key, and ^Z, do nothing; another size is heeded at once."""
+        """It is refreshed until q; another key, F2, and ^Z, do nothing; another size is heeded at once."""
         self.until(lambda: self.seen.count("core-1") >= 3)
         self.assertIn("SETTINGS", self.seen)
-        os.write(self.ours, b"x\x1a\x1b[A")
+        os.write(self.ours, b"\x1bOQ")
+        self.seen = ""
+        self.until(lambda: self.seen.count("core-1") >= 2)
+        os.write(self.ours, b"x\x1a")
         self.resize(40, 10)
         self.process.send_signal(signal.SIGWINCH)
         self.seen = ""
