@@ -24,8 +24,8 @@ from tests.ops.rules import rules
 
 PASSWORD = "correct horse battery"
 MESSAGES = 20
-#: Said by a process that was configured for them.
-ON_DEMAND = ("imd_webhook_", "imd_content_hook_")
+#: Said by a process that has something to say of them: a hook, a webhook, a backup that was made.
+ON_DEMAND = ("imd_webhook_", "imd_content_hook_", "imd_backup_")
 PATIENCE_S = 30.0
 
 
