@@ -32,6 +32,10 @@ def alone_in(parent: Path) -> Iterator[None]:
 
     :raises CommandFailed: somebody does, or it is no folder to write to.
     """
+    if (parent / MANIFEST).exists():
+        raise CommandFailed(
+            TARGET, f"{parent} is a backup itself, and nothing is added to it: give another folder"
+        )
     try:
         descriptor = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:

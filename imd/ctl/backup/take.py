@@ -17,6 +17,7 @@ from imd.ctl.backup.manifest import (
     DATA,
     FORMAT,
     LAST_SEQS,
+    MANIFEST,
     SUMS,
     Database,
     Manifest,
@@ -129,7 +130,7 @@ class _Writing(NamedTuple):
         )
         write_manifest(self.half, manifest)
         write_sums(self.half, lambda _: None)
-        for name in (LAST_SEQS, SUMS):
+        for name in (LAST_SEQS, MANIFEST, SUMS):
             settle_file(self.half / name)
         return manifest
 

@@ -86,6 +86,13 @@ class Taking(Scene):
         for folder in (self.parent / "nothing", self.data.path / "secrets"):
             self.refused(SOURCE, "no data folder", doing=("backup", "--data", folder, "--to", self.backup))
 
+    def test_in_a_backup(self) -> None:
+        """A backup is not added to: it would be damaged."""
+        self.taken()
+        inner = self.backup / "another"
+        self.refused(TARGET, "is a backup itself", doing=("backup", "--data", self.data.path, "--to", inner))
+        self.does("restore", "--from", self.backup, "--data", self.restored)
+
     def test_no_place(self) -> None:
         """A parent that is not there is not made: a disk that is not mounted looks like that."""
         nowhere = self.parent / "unmounted" / "one"
