@@ -122,6 +122,8 @@ class Verdicts(SynchronousTestCase):
         self.assert_reason(
             "delivered", Outcome.GOT, standing=Standing(True, stays=[gone]), stored=stored(delivered=5)
         )
+        ended = Standing(True, dissolved_at_ms=SENT_MS + 500, stays=[gone])
+        self.assertIn("was dissolved", self.assert_reason("left_since", standing=ended))
         back = Stay(SENT_MS + 900, 0, 0)
         self.assert_reason("offline", standing=Standing(True, stays=[gone, back]))
         self.assert_reason("left_since", standing=Standing(True, stays=[gone, back._replace(visible_from=9)]))
