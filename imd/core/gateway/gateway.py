@@ -143,8 +143,9 @@ class Gateway:
         for received in connection.take(FRAMES_PER_TURN, now_s):
             heard = True
             if received.payload != payload:
-                # Most come in runs, and are counted so.
-                self.traffic.came(payload, frames, size_bytes)
+                if frames:
+                    # Most come in runs, and are counted so.
+                    self.traffic.came(payload, frames, size_bytes)
                 payload, frames, size_bytes = received.payload, 0, 0
             frames += 1
             size_bytes += received.size_bytes

@@ -85,7 +85,10 @@ class Readings(Collector):
             self.failures += 1
             if source not in self._failing:
                 self._failing.add(source)
-                self._log.failure("some metrics cannot be read, and are missing; told once")
+                self._log.failure(
+                    "the metrics of {part} cannot be read, and are missing; told once until they can",
+                    part=getattr(source, "__qualname__", source),
+                )
             return []
         self._failing.discard(source)
         return readings
