@@ -18,7 +18,7 @@ from imd.ctl.backup.facts import MESSAGES
 from imd.ctl.backup.manifest import Manifest
 from imd.ctl.backup.place import alone_in, delete_oldest, newest_in, own_name
 from imd.ctl.backup.restore import restore
-from imd.ctl.backup.take import take
+from imd.ctl.backup.take import refuse_inside, take
 from imd.ctl.exits import OK, USAGE, CommandFailed
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import system_wall_clock
@@ -124,6 +124,7 @@ def _backup(arguments: argparse.Namespace, progress: Progress) -> None:
     if arguments.keep and not arguments.into:
         raise CommandFailed(USAGE, "--keep goes with --into: it counts the backups of a folder")
     target: Path = arguments.to or arguments.into / own_name(system_wall_clock())
+    refuse_inside(arguments.data, target)
     begun_s = time.monotonic()
     with alone_in(target.parent):
         manifest = take(arguments.data, target, progress=progress, wall_clock=system_wall_clock)

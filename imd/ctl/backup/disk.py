@@ -88,4 +88,4 @@ def require_space(place: Path, wanted_bytes: int) -> None:
 def _told(place: Path, is_full: bool, error: Exception) -> str:
     if is_full:
         return f"the disk of {place} is full ({error}): nothing was left there; make room and begin again"
-    return f"cannot write to {place}: {error}; check its owner, its mode and its disk"
+    return f"copying to {place} failed: {error}; check owner, mode and disk of both sides"

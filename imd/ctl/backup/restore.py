@@ -25,7 +25,8 @@ from imd.storage.sqlite import FolderLock
 from imd.storage.whole_file import write_whole
 
 _EPOCH = "epoch"
-_LOCK = "imd.lock"
+#: May lie in a folder that counts as empty: our lock, and what ext4 puts into every disk's top.
+_NO_MATTER = frozenset({"imd.lock", "lost+found"})
 #: Signs the tokens with which people are logged in.
 TOKEN_KEY = Path("secrets") / "token.key"
 
@@ -104,7 +105,7 @@ def _empty_folder(data: Path) -> Iterator[None]:
 
 
 def _refuse_filled(data: Path) -> None:
-    if not _is_half(data) and any(path.name != _LOCK for path in data.iterdir()):
+    if not _is_half(data) and any(path.name not in _NO_MATTER for path in data.iterdir()):
         raise CommandFailed(
             TARGET,
             f"{data} is not empty: stop the server that uses it, move the folder away, and keep it until all is well",
@@ -120,7 +121,7 @@ def _is_half(data: Path) -> bool:
 
 def _clear(data: Path) -> None:
     for path in data.iterdir():
-        if path.name in (_LOCK, _EPOCH):
+        if path.name in _NO_MATTER or path.name == _EPOCH:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -70,7 +70,11 @@ def contents_of(data: Path) -> Contents:
     contents = Contents([], [], [])
     for path in sorted(data.rglob("*")):
         name = path.relative_to(data)
-        mode = path.lstat().st_mode
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            # The server has finished with it since.
+            continue
         if stat.S_ISDIR(mode) or str(name) in _LEFT_OUT or name.name.endswith(_LEFT_OUT_ENDINGS):
             continue
         if not stat.S_ISREG(mode):
@@ -84,6 +88,12 @@ def contents_of(data: Path) -> Contents:
     return contents
 
 
+def refuse_inside(data: Path, target: Path) -> None:
+    """:raises CommandFailed: the next backup would hold this one."""
+    if target.resolve().is_relative_to(data.resolve()):
+        raise CommandFailed(USAGE, f"{target} lies in {data} itself: a backup of it belongs on another disk")
+
+
 def take(data: Path, target: Path, *, progress: Progress, wall_clock: WallClock) -> Manifest:
     """Write the backup of a folder. Only ``alone_in`` the target's parent.
 
@@ -91,8 +101,6 @@ def take(data: Path, target: Path, *, progress: Progress, wall_clock: WallClock)
     """
     begun_ms = wall_clock()
     refuse_present(target)
-    if target.resolve().is_relative_to(data.resolve()):
-        raise CommandFailed(USAGE, f"{target} lies in {data} itself: a backup of it belongs on another disk")
     contents = contents_of(data)
     for name in contents.strange:
         progress.say(f"{data / name} is no regular file, and not part of the backup")

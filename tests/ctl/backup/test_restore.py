@@ -96,6 +96,8 @@ class Restoring(Scene):
         self.refused(TARGET, "is not empty", doing=self.command())
         self.assertEqual(self.names(self.restored), ["precious"])
         (self.restored / "precious").unlink()
+        # The top of a new disk.
+        (self.restored / "lost+found").mkdir()
         self.does(*self.command())
 
     def test_running(self) -> None:

@@ -77,7 +77,10 @@ class Taking(Scene):
     def test_usage(self) -> None:
         """A backup inside of what it backs up, and a number of backups to keep of a single one, make no sense."""
         inside = self.data.path / "backup"
-        self.refused(USAGE, "another disk", doing=("backup", "--data", self.data.path, "--to", inside))
+        before = self.names(self.data.path)
+        for place in (("--to", inside), ("--into", self.data.path)):
+            self.refused(USAGE, "another disk", doing=("backup", "--data", self.data.path, *place))
+        self.assertEqual(sorted(path.name for path in self.data.path.iterdir()), before)
         self.refused(USAGE, "--into", doing=(*self.command(), "--keep", "3"))
         self.assertFalse(inside.exists())
 
