@@ -221,6 +221,12 @@ class Port(ManholeCase):
         password = self.ssh("1", options=("-oPreferredAuthentications=password", *self.options))
         self.assertEqual(password.returncode, 255)
         self.assertIn("Permission denied (publickey)", password.stderr)
+        with socket.create_connection(("127.0.0.1", self.port)) as stranger:
+            stranger.sendall(b"SSH-2.0-x\r\n" + b"\0\0\0\x0c\x0a\x14" + bytes(10))
+            stranger.settimeout(PATIENCE_S)
+            self.read_to_the_end(stranger)
+        self.assertIn("refused somebody with what is no SSH", self.server.log)
+        self.assertNotIn("Traceback", self.server.log)
         forwarded = self.ssh(
             "1", options=("-oExitOnForwardFailure=yes", f"-R{free_port()}:127.0.0.1:1", *self.options)
         )
@@ -230,6 +236,13 @@ class Port(ManholeCase):
         self.assertEqual(self.ssh("1", options=self.options).returncode, 255)
         self.assertIn("chmod 0600", self.server.log)
         self.assert_answers(wire)
+
+    def read_to_the_end(self, peer: socket.socket) -> None:
+        try:
+            while peer.recv(4096):
+                """What it has to say first."""
+        except ConnectionResetError:
+            """Thrown out."""
 
     def test_too_many(self) -> None:
         """There are so many operators in at a time; strangers who only hold connections keep nobody out."""

@@ -161,7 +161,8 @@ class OneLine:
 
     async def run(self, source: str) -> tuple[str, bool]:
         """What it shows, and whether it went well."""
-        several = "\n" in source.strip()
+        source = source.strip()
+        several = "\n" in source
         # The line end ends a block that begins in the line.
         if self._interpreter.runsource(f"{source}\n", "<ssh>", "exec" if several else "single"):
             return "incomplete\n", False

@@ -192,6 +192,17 @@ class _Connection(SSHServerTransport):
         self._timer = factory.clock.callLater(LOGIN_TIMEOUT_S, self.end, "nobody logged in")
         super().connectionMade()
 
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            super().dataReceived(data)
+        except Exception as error:
+            # The library takes packets apart without looking; a stranger must not fill the log with tracebacks.
+            if self.trail.operator:
+                self._log.failure("the manhole failed")
+            else:
+                self.trail.refused("somebody", "what is no SSH", type(error).__name__)
+            self.end("it was not understood")
+
     def connectionLost(self, reason: Failure | None = None) -> None:
         factory = self._own
         factory.open.pop(self, None)

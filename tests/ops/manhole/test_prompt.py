@@ -21,7 +21,7 @@ class OneLines(SynchronousTestCase):
 
     def test_expression(self) -> None:
         """A value is shown, as is what is printed; None is not."""
-        self.assertEqual(self.run_line("answer + 1", answer=41), ("42\n", True))
+        self.assertEqual(self.run_line("  answer + 1 ", answer=41), ("42\n", True))
         self.assertEqual(self.run_line("print('a\\nb')"), ("a\nb\n", True))
         self.assertEqual(self.run_line("None"), ("", True))
 
