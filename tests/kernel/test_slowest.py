@@ -25,6 +25,14 @@ class SlowestTests(SynchronousTestCase):
         self.slowest.note("call", 2.0, lambda: self.fail("asked"))
         self.assertEqual(self.slowest.entries()[0]._replace(took_s=0), (0, self.now_ms, "call", "rows"))
 
+    def test_kinds(self) -> None:
+        """What is slow does not push out what is not so slow, but another thing; so many of each can be asked for."""
+        for took_s in (5.0, 4.0, 3.0):
+            self.slowest.note("one", took_s)
+        self.slowest.note("another", 0.1)
+        self.assertEqual(self.taken(), [0.1, 5.0, 4.0, 3.0])
+        self.assertEqual([each.took_s for each in self.slowest.entries(1)], [0.1, 5.0])
+
     def test_forgotten(self) -> None:
         """After an hour they make room for what is faster."""
         for took_s in (5.0, 4.0, 3.0):

@@ -15,7 +15,7 @@ from imd.config.log import Log, of_log
 from imd.kernel.slowest import Slowest
 from imd.ops.health import Readiness
 from imd.ops.logs.log import ProcessLog
-from imd.ops.manhole.table import Table, facts
+from imd.ops.manhole.table import MAX_ROWS, Table, facts
 from imd.roles.settings_seen import SettingsSeen
 
 #: What stands here has a table of its own, or is long.
@@ -64,14 +64,16 @@ class NodeCommands:
             limit=200,
         )
 
-    def slowest(self, limit: int = 20) -> Table:
-        """What took longest in the last hour, in stores."""
-        found = [] if self._slowest is None else self._slowest.entries()
+    def slowest(self, limit: int = 5) -> Table:
+        """What took longest in the last hour, in stores.
+
+        So many calls of each kind.
+        """
+        found = [] if self._slowest is None else self._slowest.entries(limit)
         return Table(
             ("ms", "ended", "what", "about"),
             ((each.took_s * 1000, clock_time(each.ended_at_ms), each.what, each.about) for each in found),
-            limit=limit,
-            total=len(found),
+            limit=MAX_ROWS,
         )
 
     def log_level(self, level: str = "", namespace: str = "") -> Table:

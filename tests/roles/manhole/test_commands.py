@@ -71,14 +71,14 @@ class Node(SynchronousTestCase):
         self.assertNotIn("accounts.registration", paths)
 
     def test_slowest(self) -> None:
-        """The worst first, in milliseconds; none while nothing is measured."""
+        """By kind, the worst first, in milliseconds."""
         self.slowest.note("database", 0.25, lambda: "find")
         self.slowest.note("message log: append", 1.5)
         self.assertEqual(
             self.node.slowest().rows,
             [
-                ("1,500", "2023-11-14T22:13:20Z", "message log: append", ""),
                 ("250", "2023-11-14T22:13:20Z", "database", "find"),
+                ("1,500", "2023-11-14T22:13:20Z", "message log: append", ""),
             ],
         )
 
