@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import delete
@@ -9,6 +10,7 @@ from sqlalchemy import delete
 from imd.business.tables.groups import group_members
 from imd.config.permission import Permission
 from imd.config.sections import Config, Limits, Messages
+from imd.core.explain.record import NodeRecord
 from imd.pb.message_pb2 import FAILED, STORED
 from tests.roles.explained import ExplainedCase, Someone
 
@@ -293,6 +295,47 @@ class NotThere(ExplainedCase):
         path = f"/operator/accounts/{self.bob.user_id}/state"
         self.ground.call("PUT", path, body, token=self.ground.operator_token)
         self.assert_told(f"{self.alice.with_(self.bob)}:1", self.bob, "no", "account_frozen", "spam")
+
+
+class Unreadable:
+    """A disk that takes everything and gives nothing back."""
+
+    since_ms = 0
+
+    async def start(self) -> None:
+        """It looks well."""
+
+    async def append(self, records: bytes, now_ms: int) -> None:
+        """It still does."""
+
+    async def find(
+        self, key: int, *, keep: Callable[[Sequence[Any]], bool], limit: int
+    ) -> list[tuple[Any, ...]]:
+        raise OSError(5, "Input/output error")
+
+
+class DiskTrouble(ExplainedCase):
+    """What the node remembers cannot be read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (record,) = (stage for stage in self.ground._stages if isinstance(stage, NodeRecord))
+        record.sessions._segments = Unreadable()
+        self.bob.comes()
+        self.alice.says("hello", to=self.bob)
+        self.chat = self.alice.with_(self.bob)
+
+    def test_stored_is_enough(self) -> None:
+        """What is stored is told all the same, and what could not be read is named."""
+        self.bob.has(self.chat, delivered=1)
+        story = self.assert_told(f"{self.chat}:1", self.bob, "yes", "delivered")
+        self.assertEqual(story["gaps"], ["core-0 cannot read what it remembers: Input/output error"])
+
+    def test_nothing_guessed(self) -> None:
+        """Without it there is no reason, and none is made up."""
+        self.assert_told(
+            f"{self.chat}:1", self.bob, "no", "not_acknowledged", "why is not recorded: core-0 cannot read"
+        )
 
 
 class Degraded(ExplainedCase):

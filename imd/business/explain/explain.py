@@ -16,7 +16,7 @@ from imd.business.explain.ports import Backgrounds, Core, KnownNodes, Send
 from imd.business.explain.steps import steps_of
 from imd.business.explain.verdict import judge
 from imd.kernel.clocks import WallClock
-from imd.kernel.errors import ServerBusy
+from imd.kernel.errors import ImError
 from imd.ops.operators import Operator
 from imd.pb.explain_pb2 import ExplainNodeAnswer, ExplainNodeQuery, ExplainStoredAnswer
 
@@ -76,7 +76,7 @@ class ExplainMessage:
         stored: ExplainStoredAnswer | None = None
         try:
             stored = await self._core.stored(asked, receiver_id)
-        except ServerBusy as error:
+        except ImError as error:
             gaps.append(f"core, asked for the stored message, {error.message}")
         send, seq, since_ms = _named(asked, stored, now_ms=self._wall_clock())
         nodes = await self._ask_nodes(send, seq, receiver_id, since_ms, gaps)
@@ -116,7 +116,7 @@ class ExplainMessage:
         async def ask(node_id: int) -> ExplainNodeAnswer | None:
             try:
                 return await self._core.remembered(node_id, query)
-            except ServerBusy as error:
+            except ImError as error:
                 gaps.append(f"core-{node_id} {error.message}")
                 return None
 

@@ -279,6 +279,10 @@ def blind_spot(facts: Facts, message: Message) -> str:
     for node in facts.nodes:
         if node.eventsSince > message.serverTime:
             return f"core-{node.nodeId} remembers nothing before {at(node.eventsSince)}"
+        if node.lost:
+            return (
+                f"core-{node.nodeId} could not keep {node.lost} records since it started; its log tells why"
+            )
     return ""
 
 
@@ -326,7 +330,13 @@ def _as_silent(facts: Facts, message: Message) -> Verdict:
     way = _way(node, session, message)
     if not way:
         return _not(facts, "not_told", f"{where}, which has no record of having told it", _SWEEP)
-    advice = "if that is seconds ago, ask again; else its client does not send deliverAck, or is stuck: look at its log"
+    assert facts.stored is not None
+    advice = "if that is seconds ago, ask again; else its client is stuck: look at its log"
+    if not facts.stored.HasField("deliveredSeq"):
+        advice = (
+            "no device of theirs has ever acknowledged anything here: if their client does not send deliverAck, they "
+            "may well have it"
+        )
     return _not(facts, "not_acknowledged", f"{where}, {way}, but has not said that it has it", advice)
 
 

@@ -151,9 +151,7 @@ class ExplainAnswers:
                 ends = await record.ends_of(query.conversationId, query.senderId, query.clientMsgId)
                 answer.events.extend(_end(each) for each in ends)
         except OSError as error:
-            raise ServerBusy(
-                f"what node {self._node_id} remembers cannot be read: {error.strerror}"
-            ) from None
+            raise ServerBusy(f"cannot read what it remembers: {error.strerror}") from None
         return answer
 
     def _tell_sessions(

@@ -93,6 +93,8 @@ class Verdicts(SynchronousTestCase):
         self.assertIn("core-2 did not answer in time", text)
         text = self.assert_reason("not_acknowledged", nodes=[node(), node(3, since=SENT_MS + 1)])
         self.assertIn("core-3 remembers nothing before", text)
+        text = self.assert_reason("not_acknowledged", nodes=[node(), node(3, lost=7)])
+        self.assertIn("core-3 could not keep 7 records", text)
         text = self.assert_reason("not_acknowledged", nodes=[])
         self.assertIn("no core node has reported yet", text)
 
@@ -175,6 +177,14 @@ class Verdicts(SynchronousTestCase):
         self.assertIn("core-2", self.assert_reason("not_told", nodes=[owner, home]))
         home.fanouts.add(at=SENT_MS, firstSeq=5, lastSeq=5, mode=PUSHED, sessions=1)
         self.assertIn("was sent it", self.assert_reason("not_acknowledged", nodes=[owner, home]))
+
+    def test_never_acknowledged(self) -> None:
+        """A client that has never acknowledged anything may have everything; that is said."""
+        session = ExplainSession(sessionId=1, deviceId="phone", since=SENT_MS - 1)
+        pushed = ExplainFanout(at=SENT_MS, firstSeq=5, lastSeq=5, mode=PUSHED, sessions=1)
+        nodes = [node(sessions=[session], fanouts=[pushed])]
+        self.assertIn("may well have it", judge(facts(nodes=nodes)).advice)
+        self.assertIn("is stuck", judge(facts(nodes=nodes, stored=stored(delivered=4))).advice)
 
     def test_came_later(self) -> None:
         """Who came after it was stored was not sent it, but told by the sync."""

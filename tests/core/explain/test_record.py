@@ -17,6 +17,7 @@ from imd.core.explain.ring import MAX_WAITING_BYTES, Ring
 from imd.core.message.live import LiveConversation
 from imd.kernel.errors import Code, RateLimited
 from imd.kernel.tasks import Tasks
+from imd.pb.explain_pb2 import FanoutMode
 
 START_MS = 1_764_000_000_000
 
@@ -95,6 +96,14 @@ class Records(SynchronousTestCase):
             (Ended.REFUSED, Code.RATE_LIMITED, "too many messages a minute"),
         )
         self.assertEqual(repeated.how, Ended.REPEATED)
+
+    def test_modes(self) -> None:
+        """A mode is the same number here and on the bus."""
+        told = {"FAILED": "FANOUT_FAILED"}
+        self.assertEqual({mode: FanoutMode.Value(told.get(mode.name, mode.name)) for mode in Mode}, {
+            mode: mode.value for mode in Mode
+        })  # fmt: skip
+        self.assertEqual(len(FanoutMode.keys()), len(Mode) + 1)
 
     def test_sizes(self) -> None:
         """Records are as large as the limits were reckoned for."""
