@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.ctl.cluster.engine import free_port
+from imd.ctl.cluster.node import Node
 from imd.ops.metrics.catalogue import CATALOGUE
 from imd.ops.metrics.model import ADMIN, BUSINESS, CORE, IM, Kind
 from imd.pb.connection_pb2 import Heartbeat
@@ -37,6 +38,8 @@ WITH_TLS = {"imd_certificate_expiry_timestamp_seconds"}
 WITH_HOOKS = {name for name in CATALOGUE if name.startswith(("imd_webhook_", "imd_content_hook_"))}
 #: Once there is a backup.
 AFTER_A_BACKUP = {"imd_backup_timestamp_seconds"}
+#: Conversations between two nodes; none of them is the other node's once in a thousand runs.
+PEERS = 10
 #: The most lines of a page, for a process with everything switched on.
 MAX_LINES = 1_000
 
@@ -59,6 +62,18 @@ def samples(url: str) -> Samples:
         for sample in family.samples
         if not sample.name.endswith("_bucket")
     }
+
+
+def register(http_url: str, handle: str) -> Any:
+    """A new account, logged in."""
+    body = {"handle": handle, "password": "correct horse battery", "deviceId": "phone"}
+    request = urllib.request.Request(
+        f"{http_url}/api/v1/register",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.loads(answer.read())
 
 
 class PageCase(SynchronousTestCase):
@@ -121,15 +136,8 @@ class OneProcess(PageCase):
         self.addCleanup(self.server.close)
         self.server.start()
 
-    def register(self, handle: str) -> tuple[int, Any]:
-        body = {"handle": handle, "password": "correct horse battery", "deviceId": "phone"}
-        request = urllib.request.Request(
-            f"{self.server.http_url}/api/v1/register",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            login = json.loads(answer.read())
+    def enter(self, handle: str) -> tuple[int, SocketLine]:
+        login = register(self.server.http_url, handle)
         node: Any = SimpleNamespace(ports={"tcp": self.server.tcp_port})
         line = SocketLine(node, login["token"], device_id="phone")
         self.addCleanup(line.close)
@@ -153,8 +161,8 @@ class OneProcess(PageCase):
     def test_dialogue(self) -> None:
         """After a dialogue the page has all of the catalogue, in both formats, and what happened is counted."""
         before = samples(self.server.metrics_url)
-        _, alice = self.register("alice")
-        bob_id, bob = self.register("bob")
+        _, alice = self.enter("alice")
+        bob_id, bob = self.enter("bob")
         first = self.say(alice, bob_id, "m1", "hello")
         self.assertEqual(first.ack.status, STORED)
         for number in range(2, 11):
@@ -233,8 +241,8 @@ class OneProcess(PageCase):
         self.server.stop()
         with socket.create_server(("127.0.0.1", self.server.metrics_port)):
             self.server.start()
-            _, alice = self.register("alice")
-            bob_id, _ = self.register("bob")
+            _, alice = self.enter("alice")
+            bob_id, _ = self.enter("bob")
             self.assertEqual(self.say(alice, bob_id, "m1", "hello").ack.status, STORED)
             self.assertIn("metrics cannot be read", self.server.log)
         deadline_s = time.monotonic() + PATIENCE_S
@@ -254,25 +262,57 @@ class WholeCluster(PageCase, TestCase):
     timeout = 200
 
     async def test_every_role(self) -> None:
-        """Each role has all that the catalogue says of it, and nothing else."""
+        """Each role has all that the catalogue says of it and nothing else, and what goes between nodes is counted."""
         await deferToThread(self._every_role)
 
     def _every_role(self) -> None:
-        cluster = new_cluster(NO_LIMITS, cores=1, business=1, admins=1)
-        self.addCleanup(cluster.kill)
+        self.cluster = new_cluster(NO_LIMITS, cores=2, business=1, admins=1)
+        self.addCleanup(self.cluster.kill)
+        self._talk(*self.cluster.of_role("core"))
         for role, name in ((CORE, "core"), (BUSINESS, "business"), (ADMIN, "admin")):
-            text = scrape(cluster.of_role(name)[0].metrics_url)
+            text = scrape(self.cluster.of_role(name)[0].metrics_url)
             self.assert_complete(text, role, without=WITH_TLS | WITH_HOOKS | AFTER_A_BACKUP)
             self.assert_labels(text)
-        seen = samples(cluster.of_role("core")[0].metrics_url)
-        for key in (
-            ("imd_nats_connected", ""),
-            ("imd_mongo_ready", ""),
-            ("imd_redis_connected", ""),
-            ("imd_ready", ""),
-        ):
-            self.assertEqual(seen[key], 1, key)
-        self.assertEqual(seen["imd_shards_owned", ""], 256)
-        self.assertGreater(seen["imd_mongo_seconds_count", "administer"], 0)
-        self.assertGreater(seen["imd_redis_seconds_count", ""], 0)
-        self.assertGreater(seen["imd_nats_messages_total", "sent"], 0)
+        cores = [samples(node.metrics_url) for node in self.cluster.of_role("core")]
+        for core in cores:
+            for name in ("imd_nats_connected", "imd_mongo_ready", "imd_redis_connected", "imd_ready"):
+                self.assertEqual(core[name, ""], 1, name)
+            self.assertEqual(core["imd_nodes_alive", ""], 2)
+        self.assertEqual(sum(core["imd_shards_owned", ""] for core in cores), 256)
+        business = samples(self.cluster.of_role("business")[0].metrics_url)
+        self.assertGreaterEqual(business["imd_authority_questions_total", "direct"], PEERS)
+        self.assertGreaterEqual(business["imd_nats_publish_seconds_count", ""], 1)
+        for key, least in {
+            ("imd_forwarded_sends_total", ""): 1,
+            ("imd_sends_total", "stored"): PEERS,
+            ("imd_messages_stored_total", ""): PEERS,
+            ("imd_mongo_seconds_count", "write"): PEERS,
+            ("imd_mongo_seconds_count", "administer"): 1,
+            ("imd_redis_seconds_count", ""): 10,
+            ("imd_route_lookups_total", "miss"): 1,
+            ("imd_nats_request_seconds_count", ""): PEERS,
+            ("imd_nats_messages_total", "sent"): PEERS,
+            ("imd_nats_bytes_total", "received"): 1000,
+            ("imd_auth_check_questions_total", "answered"): PEERS,
+            ("imd_fanout_deliveries_total", ""): PEERS,
+        }.items():
+            self.assertGreaterEqual(sum(core[key] for core in cores), least, key)
+
+    def _talk(self, here: Node, there: Node) -> None:
+        """Somebody writes to people at the other node, in conversations of which about half are that node's."""
+        _, writer = self._enter("writer", here)
+        for number in range(PEERS):
+            peer_id, reader = self._enter(f"reader{number}", there)
+            request = SendMessageReq(peerUserId=peer_id, clientMsgId="m1", type=TEXT, textContent="hello")
+            answer = writer.ask(Envelope(send=request))
+            assert answer is not None
+            self.assertEqual(answer.ack.status, STORED)
+            answer = reader.ask(Envelope(syncReq=SyncReq()))
+            assert answer is not None
+            self.assertEqual(len(answer.syncResp.behind), 1)
+
+    def _enter(self, handle: str, node: Node) -> tuple[int, SocketLine]:
+        login = register(self.cluster.of_role("business")[0].http_url, handle)
+        line = SocketLine(node, login["token"], device_id="phone")
+        self.addCleanup(line.close)
+        return int(login["userId"]), line
