@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imd.bus.audit import DONE, HIGH, LOW, MEDIUM, REFUSED, AuditEntry
 from imd.business.groups import telling
+from imd.ops.operators import BOOTSTRAP
 from tests.business.groups.town import Town
 
 
@@ -98,12 +99,16 @@ class Recorded(Town):
         )
 
     def test_operator(self) -> None:
-        """What an operator does stands above all."""
+        """What an operator does stands above all, and beside it which operator asked for it."""
         self.as_operator("PATCH", f"/groups/{self.group}", {"kind": "public"})
         self.as_operator("POST", f"/groups/{self.group}/members", {"userIds": self.ids("stranger")})
         body = {"userIds": self.ids("member")}
         self.as_operator("DELETE", f"/groups/{self.group}/members", body)
         self.as_operator("DELETE", f"/groups/{self.group}")
+        asked = [entry for entry in self.entries if entry.action.startswith("operator.")]
+        self.entries = [entry for entry in self.entries if entry not in asked]
+        self.assertEqual({entry.actor_id for entry in asked}, {BOOTSTRAP.id})
+        self.assertEqual(len(asked), 4)
         self.assertEqual(
             self.told(),
             [
