@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.core.explain.record import NodeRecord
 from imd.core.gateway.session import Session
 from imd.ctl.explain.command import Story, lines
 from imd.kernel.ids import direct_conversation_id
@@ -132,6 +133,7 @@ class ExplainedCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.ground = InProcess(Path(self.mktemp()), words=WORDS)
         self.addCleanup(self.ground.close)
+        (self.record,) = (stage for stage in self.ground._stages if isinstance(stage, NodeRecord))
         self.database = Database()
         self.ground.world.database._threads = self.database
         self.alice, self.bob = Someone(self.ground), Someone(self.ground)

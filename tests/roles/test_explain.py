@@ -10,7 +10,8 @@ from sqlalchemy import delete
 from imd.business.tables.groups import group_members
 from imd.config.permission import Permission
 from imd.config.sections import Config, Limits, Messages
-from imd.core.explain.record import NodeRecord
+from imd.core.explain.model import SESSION
+from imd.core.explain.segments import MemorySegments
 from imd.pb.message_pb2 import FAILED, STORED
 from tests.roles.explained import ExplainedCase, Someone
 
@@ -211,6 +212,20 @@ class NotThere(ExplainedCase):
         self.bob.goes()
         self.assert_told(f"{chat}:1", self.bob, "no", "connection_lost", "it did not read, and was cut off")
 
+    def test_long_connected(self) -> None:
+        """A device that came before anything is remembered is there all the same, and when it goes, was."""
+        self.bob.comes()
+        self.alice.says("hello", to=self.bob)
+        self.later(2)
+        self.record.sessions._segments = MemorySegments(
+            record=SESSION, most_bytes=1 << 20, wall_clock=lambda: 0
+        )
+        chat = self.alice.with_(self.bob)
+        self.assert_told(f"{chat}:1", self.bob, "no", "not_acknowledged", "device phone is connected")
+        self.later(1)
+        self.bob.goes()
+        self.assert_told(f"{chat}:1", self.bob, "no", "connection_lost", "device (forgotten) was connected")
+
     def test_kicked_session(self) -> None:
         """A device that came again: its older session was ended for that, and how is told."""
         self.bob.comes()
@@ -319,8 +334,7 @@ class DiskTrouble(ExplainedCase):
 
     def setUp(self) -> None:
         super().setUp()
-        (record,) = (stage for stage in self.ground._stages if isinstance(stage, NodeRecord))
-        record.sessions._segments = Unreadable()
+        self.record.sessions._segments = Unreadable()
         self.bob.comes()
         self.alice.says("hello", to=self.bob)
         self.chat = self.alice.with_(self.bob)

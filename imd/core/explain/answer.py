@@ -14,7 +14,7 @@ from imd.core.explain.record import NodeRecord
 from imd.core.message.model import CursorRow, Place
 from imd.core.message.ports import Cursors, MessageLog
 from imd.kernel.errors import PayloadInvalid, ServerBusy
-from imd.kernel.ids import is_client_msg_id, is_id
+from imd.kernel.ids import is_client_msg_id, is_id, snowflake_ms
 from imd.pb.explain_pb2 import (
     ExplainEvent,
     ExplainFanout,
@@ -30,6 +30,7 @@ from imd.pb.message_pb2 import REVOKED, Message
 MAX_BEHIND = 500
 MAX_BEHIND_BYTES = 2 * 1024 * 1024
 _ENDED_UNKNOWN = "how it ended is not recorded"
+_FORGOTTEN = "(forgotten)"
 
 
 class Recipients(Protocol):
@@ -41,6 +42,9 @@ class Recipients(Protocol):
 class _Live(Protocol):
     @property
     def session_id(self) -> int: ...
+
+    @property
+    def device_id(self) -> str: ...
 
 
 class SeenTimes(Protocol):
@@ -139,7 +143,7 @@ class ExplainAnswers:
         answer = ExplainNodeAnswer(
             nodeId=self._node_id,
             fanoutsSince=record.fanouts.since_ms,
-            eventsSince=max(record.sessions.since_ms, record.sends.since_ms),
+            eventsSince=record.sessions.since_ms,
             lost=record.lost,
         )
         try:
@@ -157,28 +161,34 @@ class ExplainAnswers:
     def _tell_sessions(
         self, answer: ExplainNodeAnswer, query: ExplainNodeQuery, happened: Sequence[OfSession]
     ) -> None:
-        here = {session.session_id for session in self._sessions.of_user(query.userId)}
         found: dict[int, ExplainSession] = {}
         for one in happened:
-            if one.what == Happened.CAME:
-                found[one.session_id] = ExplainSession(
-                    sessionId=one.session_id, deviceId=one.text, since=one.at_ms
-                )
-            elif one.what == Happened.STARTED:
+            if one.what == Happened.STARTED:
                 for session in found.values():
                     _end_session(session, one.at_ms, "its node died some time before, and was started anew")
-            elif one.session_id in found:
-                known = found[one.session_id]
-                if one.what == Happened.GONE:
-                    _end_session(known, one.at_ms, one.text)
-                elif one.at_ms >= query.fromTime:
-                    device_id = known.deviceId
-                    answer.events.add(at=one.at_ms, what="shed", sessionId=one.session_id, deviceId=device_id)
+                continue
+            known = found.setdefault(one.session_id, _begun(one.session_id))
+            if one.what == Happened.CAME:
+                known.since, known.deviceId = one.at_ms, one.text
+            elif one.what == Happened.GONE:
+                _end_session(known, one.at_ms, one.text)
+            elif one.at_ms >= query.fromTime:
+                answer.events.add(
+                    at=one.at_ms, what="shed", sessionId=one.session_id, deviceId=known.deviceId
+                )
+        here = {session.session_id: session for session in self._sessions.of_user(query.userId)}
+        for session_id, live in here.items():
+            found.setdefault(session_id, _begun(session_id)).deviceId = live.device_id
         for session in found.values():
             if not session.until and session.sessionId not in here:
                 _end_session(session, session.since, _ENDED_UNKNOWN)
             if not session.until or session.until >= query.fromTime:
                 answer.sessions.append(session)
+
+
+def _begun(session_id: int) -> ExplainSession:
+    """A session that came before anything is remembered: its id tells when."""
+    return ExplainSession(sessionId=session_id, since=snowflake_ms(session_id), deviceId=_FORGOTTEN)
 
 
 def _end_session(session: ExplainSession, at_ms: int, why: str) -> None:
