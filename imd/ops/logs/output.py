@@ -62,7 +62,6 @@ class Output:
             return False
         self._torn = False
         self.lost_in_a_row = 0
-        self._complained_s = None
         return True
 
     def reopen(self, path: str | None = None) -> None:
@@ -73,7 +72,8 @@ class Output:
         wanted = self.path if path is None else path
         fd = self._opened(wanted)
         old, was_file = self._fd, bool(self.path)
-        self.path, self._fd, self._may_block, self._stuck = wanted, fd, _may_block(fd), False
+        self.path, self._fd, self._may_block = wanted, fd, _may_block(fd)
+        self._stuck = self._torn = False
         if was_file:
             os.close(old)
 

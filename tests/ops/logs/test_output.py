@@ -68,6 +68,9 @@ class OutputTests(SynchronousTestCase):
         out.reopen(str(self.path))
         self.assertTrue(out.write("line\n"))
         self.assertEqual((out.lost, out.lost_in_a_row), (4, 0))
+        out.reopen("/dev/full")
+        out.write("line\n")
+        self.assertEqual((out.lost, len(self.complaints)), (5, 2))
 
     def test_nobody_to_tell(self) -> None:
         """Not even a standard error that is full, too, is a reason to fail."""
