@@ -11,33 +11,48 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from msgspec import json
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.json import Encoder
 
 from imd.ops.span_export import SinkFailed
-from imd.ops.tracing import RecordedSpan
+from imd.ops.tracing import Kind, RecordedSpan, Value
 
 _NS_PER_S = 1_000_000_000
-#: This file and the one before it.
-KEPT_FILES = 2
+_KINDS = {kind: kind.name.lower() for kind in Kind}
+_encoder = Encoder()
 
 
-def span_line(span: RecordedSpan, node: str) -> bytes:
-    """A span as a line; its time is when it began, in UTC and to the microsecond."""
-    seconds, rest_ns = divmod(span.started.wall_ns, _NS_PER_S)
-    line: dict[str, object] = {
-        "time": f"{_second(seconds)}.{rest_ns // 1000:06d}Z",
-        "trace_id": span.context.trace_id_hex(),
-        "span_id": f"{span.context.span_id:016x}",
-        "parent_id": f"{span.parent_id:016x}" if span.parent_id else "",
-        "name": span.name,
-        "node": node,
-        "kind": span.kind.name.lower(),
-        "took_ms": round(span.took_ns / 1e6, 3),
-        "attributes": span.attributes,
-    }
-    if span.error:
-        line["error"] = span.error
-    return json.encode(line) + b"\n"
+class SpanLine(Struct):
+    """A span as it is written; its time is when it began, in UTC and to the microsecond."""
+
+    time: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    node: str
+    kind: str
+    took_ms: float
+    attributes: dict[str, Value]
+    error: str | UnsetType = UNSET
+
+
+def span_line(span: RecordedSpan, node: str) -> SpanLine:
+    """What is written of a span."""
+    seconds, rest_ns = divmod(span.wall_ns, _NS_PER_S)
+    trace_id, span_id = span.context
+    return SpanLine(
+        f"{_second(seconds)}.{rest_ns // 1000:06d}Z",
+        f"{trace_id:032x}",
+        f"{span_id:016x}",
+        f"{span.parent_id:016x}" if span.parent_id else "",
+        span.name,
+        node,
+        _KINDS[span.kind],
+        round(span.took_ns / 1e6, 3),
+        span.attributes,
+        span.error or UNSET,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -62,7 +77,7 @@ class SpanFiles:
 
     def write(self, spans: Sequence[RecordedSpan]) -> None:
         """See ``SpanSink``. Opened each time: whoever moves the file away need not tell."""
-        data = b"".join([span_line(span, self._node) for span in spans])
+        data = _encoder.encode_lines([span_line(span, self._node) for span in spans])
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Who wrote to whom is for nobody else's eyes.

@@ -77,8 +77,8 @@ class OtlpCollector:
             attributes=span.attributes,
             kind=_KINDS[span.kind],
             status=Status(StatusCode.ERROR, span.error) if span.error else _UNSET,
-            start_time=span.started.wall_ns,
-            end_time=span.started.wall_ns + span.took_ns,
+            start_time=span.wall_ns,
+            end_time=span.wall_ns + span.took_ns,
             instrumentation_scope=_SCOPE,
         )
 

@@ -79,57 +79,58 @@ class Tracer(Protocol):
 
 
 class RecordedSpan:
-    """``Span`` that is kept."""
+    """``Span`` that is kept. Made for few messages, but each makes some ten: no call and no copy too many."""
 
     __slots__ = (
-        "_keep",
-        "attributes",
+        "_tracer",
         "context",
         "ended_ns",
+        "ended_with",
         "error",
         "kind",
         "name",
         "parent_id",
-        "started",
+        "started_ns",
+        "started_with",
+        "wall_ns",
     )
 
-    def __init__(
-        self,
-        name: str,
-        context: TraceContext,
-        *,
-        parent_id: int,
-        kind: Kind,
-        started: Moment,
-        attributes: Attributes,
-        keep: Callable[[RecordedSpan], None],
-    ) -> None:
+    def __init__(self, tracer: RecordingTracer, name: str, context: TraceContext) -> None:
+        self._tracer = tracer
         self.name = name
         self.context = context
-        self.parent_id = parent_id
-        self.kind = kind
-        self.started = started
-        self.attributes = dict(attributes)
-        self.error = ""
-        #: By the steady clock; 0: not yet.
+        self.parent_id = 0
+        self.kind = Kind.INTERNAL
+        #: When it began, by the wall clock; and by the steady one, as ``ended_ns``. 0: it has not ended.
+        self.wall_ns = 0
+        self.started_ns = 0
         self.ended_ns = 0
-        self._keep = keep
+        self.started_with = self.ended_with = _NONE
+        self.error = ""
 
     @property
     def took_ns(self) -> int:
         """How long it was."""
-        return self.ended_ns - self.started.steady_ns
+        return self.ended_ns - self.started_ns
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """All of them."""
+        return {**self.started_with, **self.ended_with}
 
     def end(self, attributes: Attributes = _NONE, *, error: str = "") -> None:
         """See ``Span``."""
         if not self.ended_ns:
-            self.attributes.update(attributes)
+            tracer = self._tracer
+            self.ended_with = attributes
             self.error = error
-            self._keep(self)
+            # Two looks at the clock may be alike, and 0 is for what has not ended.
+            self.ended_ns = max(tracer.steady_ns(), self.started_ns + 1)
+            tracer.keep(self)
 
 
 class RecordingTracer:
-    """``Tracer`` whose spans are handed to ``keep`` when they end.
+    """``Tracer`` whose spans are handed to ``keep`` when they end; attributes are theirs from then on.
 
     :param random_bits: of so many bits, as ``random.getrandbits``.
     """
@@ -142,14 +143,14 @@ class RecordingTracer:
         wall_ns: Callable[[], int] = time.time_ns,
         steady_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._keep = keep
+        self.keep = keep
         self._random_bits = random_bits
         self._wall_ns = wall_ns
-        self._steady_ns = steady_ns
+        self.steady_ns = steady_ns
 
     def now(self) -> Moment:
         """See ``Tracer``."""
-        return Moment(self._wall_ns(), self._steady_ns())
+        return Moment(self._wall_ns(), self.steady_ns())
 
     def start(
         self,
@@ -161,20 +162,17 @@ class RecordingTracer:
         attributes: Attributes = _NONE,
     ) -> Span:
         """See ``Tracer``."""
-        return RecordedSpan(
-            name,
-            # 0 stands for no span.
-            TraceContext(parent.trace_id, self._random_bits(_SPAN_ID_BITS) or 1),
-            parent_id=parent.span_id,
-            kind=kind,
-            started=since or self.now(),
-            attributes=attributes,
-            keep=self._ended,
-        )
-
-    def _ended(self, span: RecordedSpan) -> None:
-        span.ended_ns = max(self._steady_ns(), span.started.steady_ns + 1)
-        self._keep(span)
+        # An id of 0 stands for no span.
+        context = TraceContext(parent.trace_id, self._random_bits(_SPAN_ID_BITS) or 1)
+        span = RecordedSpan(self, name, context)
+        span.parent_id = parent.span_id
+        span.kind = kind
+        span.started_with = attributes
+        if since is None:
+            span.wall_ns, span.started_ns = self._wall_ns(), self.steady_ns()
+        else:
+            span.wall_ns, span.started_ns = since
+        return span
 
 
 class _Relayed:

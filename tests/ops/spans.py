@@ -42,7 +42,7 @@ class Spans:
                     f"{span.parent_id:016x}" if span.parent_id else "",
                     span.name,
                     node,
-                    span.started.steady_ns,
+                    span.started_ns,
                     span.attributes,
                     span.error,
                 )

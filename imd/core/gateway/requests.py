@@ -212,7 +212,7 @@ class Requests:
         ack = envelope.deliverAck
         check_id(ack.conversationId, "deliverAck.conversationId")
         await self._receipts.take(session, ack.conversationId, delivered=ack.seq, read=0)
-        if self._fanout.awaited_acks:
+        if self._fanout.awaited_acks.awaited:
             self._fanout.awaited_acks.acknowledged(ack.conversationId, ack.seq, session)
 
     async def _typing(self, session: Session, envelope: Envelope) -> None:

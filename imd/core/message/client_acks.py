@@ -35,25 +35,22 @@ class AwaitedAcks:
 
     def __init__(self, *, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._awaited: dict[str, deque[_Awaited]] = {}
-
-    def __len__(self) -> int:
-        """Conversations in which some are awaited; mostly none, and nothing is to be done."""
-        return len(self._awaited)
+        #: By conversation; mostly there are none, and nothing is to be done.
+        self.awaited: dict[str, deque[_Awaited]] = {}
 
     def expect(
         self, conversation_id: str, seq: int, delivery: TraceContext, *, sender: Recipient | None
     ) -> None:
         """This message was just delivered, to all but the device that sent it."""
-        awaited = self._awaited.pop(conversation_id, None) or deque(maxlen=MAX_EACH)
+        awaited = self.awaited.pop(conversation_id, None) or deque(maxlen=MAX_EACH)
         awaited.append(_Awaited(seq, delivery, sender, self._tracer.now()))
-        self._awaited[conversation_id] = awaited
-        if len(self._awaited) > MAX_CONVERSATIONS:
-            del self._awaited[next(iter(self._awaited))]
+        self.awaited[conversation_id] = awaited
+        if len(self.awaited) > MAX_CONVERSATIONS:
+            del self.awaited[next(iter(self.awaited))]
 
     def acknowledged(self, conversation_id: str, seq: int, by: Recipient) -> None:
         """A device has everything up to here."""
-        awaited = self._awaited.get(conversation_id)
+        awaited = self.awaited.get(conversation_id)
         if awaited is None:
             return
         now = self._tracer.now()
@@ -66,4 +63,4 @@ class AwaitedAcks:
             if late or len(each.heard) > ACKS_EACH:
                 awaited.remove(each)
         if not awaited:
-            del self._awaited[conversation_id]
+            del self.awaited[conversation_id]

@@ -62,7 +62,7 @@ class AwaitedAcksTests(SynchronousTestCase):
         for number in range(100):
             self.acks.acknowledged("g_1", 7, Device(number, "phone"))
         self.assertEqual(len(self.spans), ACKS_EACH)
-        self.assertFalse(self.acks)
+        self.assertFalse(self.acks.awaited)
 
     def test_late(self) -> None:
         """Who acknowledges after a minute was away."""
@@ -70,7 +70,7 @@ class AwaitedAcksTests(SynchronousTestCase):
         self.now_ns += int((WITHIN_S + 1) * 1e9)
         self.acks.acknowledged("g_1", 7, Device(9, "phone"))
         self.assertEqual(self.spans, [])
-        self.assertFalse(self.acks)
+        self.assertFalse(self.acks.awaited)
 
     def test_bounded(self) -> None:
         """Where nobody ever acknowledges, the oldest are forgotten, in one conversation and over all."""
@@ -80,4 +80,4 @@ class AwaitedAcksTests(SynchronousTestCase):
         self.assertEqual(len(self.spans), MAX_EACH)
         for number in range(2 * MAX_CONVERSATIONS):
             self.expect(f"g_{number}", 1)
-        self.assertEqual(len(self.acks), MAX_CONVERSATIONS)
+        self.assertEqual(len(self.acks.awaited), MAX_CONVERSATIONS)
