@@ -34,17 +34,23 @@ from tests.live.server import ROOT
 
 PATIENCE_S = 60.0
 PAIRS = 4
-#: Sends of a person that are under way at a time.
+#: Sends of a person that are under way at a time, and between them: some hundred messages a second in all, so that two
+#: cores have time for the backup, too.
 AT_ONCE = 20
+PAUSE_S = 0.1
 #: STORED before the backup begins, and at least so many while it is made.
 BEFORE, MEANWHILE = 1000, 100
-_IMCTL = (sys.executable, "-c", "from imd.ctl.cli import main; main()")
+_IMCTL = "from imd.ctl.cli import main; main()"
+#: It goes no further than to what it has written, so that there is a middle in which it can be killed.
+_HALF_WAY = (
+    "import time; from imd.ctl.backup import take; take.check_databases = lambda *_, **__: time.sleep(600)"
+)
 
 
-def started(*arguments: str | Path) -> subprocess.Popen[str]:
-    """imctl, under way."""
+def started(*arguments: str | Path, first: str = "") -> subprocess.Popen[str]:
+    """imctl, under way; ``first`` is done before it begins."""
     return subprocess.Popen(
-        [*_IMCTL, *map(str, arguments)],
+        [sys.executable, "-c", f"{first}\n{_IMCTL}", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -78,6 +84,7 @@ class Talker:
         self.caught_up = False
         self.lost_the_line = False
         self._sending = True
+        self._reactor = reactor
         token = stage.token(person, device)
 
         async def same_token() -> str:
@@ -99,6 +106,7 @@ class Talker:
         while self._sending:
             number += 1
             self.stored.append(await self.client.send_text(f"{number}", peer_user_id=peer))
+            await sleep(PAUSE_S, clock=self._reactor)
 
     def ids(self) -> set[int]:
         """The server's ids of all that was seen."""
@@ -216,9 +224,9 @@ class UnderLoad(Dialogue):
 
     async def kills_one_half_way(self) -> None:
         target = self.parent / "killed"
-        running = started("backup", "--data", self.data, "--to", target)
+        running = started("backup", "--data", self.data, "--to", target, first=_HALF_WAY)
         half = self.parent / ".killed.imd-half"
-        await self.until("a backup is half-way", lambda: half.exists() or running.poll() is not None)
+        await self.until("a backup is half-way", (half / "last-seqs.tsv").exists)
         running.kill()
         code, said = await deferToThread(ended, running)
         self.assertEqual(code, -9, said)
