@@ -24,7 +24,8 @@ MISSES = 2
 class Readiness:
     """Whether the node takes traffic, and if not, why: one word a part, and what is wrong with it.
 
-    A stage, the last of its role: until it is started and from its stop on, the node is not ready.
+    A stage, the last of its role: until it is started and from its stop on, the node is not ready; nor is it once it
+    is withdrawn.
 
     :param checks: name of a part, and what says whether it is well; cheap, for it is asked at each request.
     """
@@ -38,6 +39,14 @@ class Readiness:
 
     async def stop(self) -> None:
         self._state = "stopping"
+
+    def is_up(self) -> bool:
+        """Whether the node is between its start and its stop, whatever is wrong with its parts."""
+        return self._state == "up"
+
+    def withdraw(self) -> None:
+        """The node drains while its process stays: not ready any more."""
+        self._state = "draining"
 
     def missing(self) -> dict[str, str]:
         """What is not ready; empty: all is."""

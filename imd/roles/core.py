@@ -396,5 +396,5 @@ def build_core(
         *stores.sources,
         *(() if neighbourhood is None else neighbourhood.sources),
     ]
-    inside = CoreInside(gateway, registry, live, log, appender, standing.channel, drain, neighbourhood, tasks)
+    inside = CoreInside(gateway, registry, live, log, appender, standing.channel, neighbourhood, tasks)
     return CoreRole(stages, gateway, last_stages, neighbourhood, in_force, sources, inside, audit)

@@ -42,7 +42,7 @@ class CoreStores(NamedTuple):
 class CoreRole(NamedTuple):
     """What has to be started, and who takes connections.
 
-    The last of ``stages`` drains; listeners come after it, and after these what is in ``last_stages``.
+    The last of ``stages`` is the drain; listeners come after it, and after these what is in ``last_stages``.
     """
 
     stages: list[tuple[str, Stage]]

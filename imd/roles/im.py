@@ -53,6 +53,7 @@ from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background, Pool
 from imd.roles.tracing import build_tracing
+from imd.roles.withdrawal import Withdrawal
 from imd.storage.epoch import EpochFile
 from imd.storage.sqlite import FolderLock, Threads, start_thread
 
@@ -132,17 +133,8 @@ def build(
         proxies=proxies,
         request_factory=business.request_factory,
     )
-    accounts = BusinessCommands(business.inside)
-    conversations = CoreCommands(core.inside, clock=reactor, id_of=accounts.id_of)
-    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
-    manhole = manhole_stages(
-        config.manhole,
-        about="imd, all in one process",
-        node_id=config.node_id,
-        commands=conversations.commands() | accounts.commands() | node.commands(),
-        objects={"core": core, "business": business, "bus": bus, "settings": settings.seen},
-        record=core.audit.record,
-        reactor=reactor,
+    native = native_listeners(
+        listen, tls=config.tls, reactor=reactor, tcp=TcpFactory(gateway=core.gateway, clock=reactor)
     )
     reporting = Tasks()
     reports = NodeReports(
@@ -154,6 +146,24 @@ def build(
         cpu_seconds=time.thread_time,
         random=Random().random,
         tasks=reporting,
+    )
+    # HTTP stays, for it is that of accounts, too.
+    withdrawal = Withdrawal(
+        readiness=readiness,
+        leaving=[("node reports", reports), *native, core.stages[-1]],
+        tasks=core.inside.tasks,
+    )
+    accounts = BusinessCommands(business.inside)
+    conversations = CoreCommands(core.inside, clock=reactor, withdrawal=withdrawal, id_of=accounts.id_of)
+    node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
+    manhole = manhole_stages(
+        config.manhole,
+        about="imd, all in one process",
+        node_id=config.node_id,
+        commands=conversations.commands() | accounts.commands() | node.commands(),
+        objects={"core": core, "business": business, "bus": bus, "settings": settings.seen},
+        record=core.audit.record,
+        reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
@@ -186,9 +196,7 @@ def build(
         *own.stages,
         ("settings heard", settings.seen),
         ("settings told", settings.reports),
-        *native_listeners(
-            listen, tls=config.tls, reactor=reactor, tcp=TcpFactory(gateway=core.gateway, clock=reactor)
-        ),
+        *native,
         *http_listeners(listen, tls=config.tls, reactor=reactor, site=site),
         ("reporting", Background(reporting)),
         ("node reports", reports),

@@ -43,6 +43,7 @@ from imd.roles.node_settings import build_node_settings
 from imd.roles.process import Process
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Background
 from imd.roles.tracing import build_tracing
+from imd.roles.withdrawal import Withdrawal
 
 
 def build(
@@ -107,15 +108,7 @@ def build(
     settings.seen.on_gray(core.in_force.take_gray)
     settings.seen.on_changed(core.in_force.change)
     node = NodeCommands(readiness=readiness, settings=settings.seen, log=process.log, slowest=slowest)
-    manhole = manhole_stages(
-        config.manhole,
-        about=f"im-core node {config.node_id}",
-        node_id=config.node_id,
-        commands=CoreCommands(core.inside, clock=reactor).commands() | node.commands(),
-        objects={"core": core, "bus": bus, "settings": settings.seen},
-        record=core.audit.record,
-        reactor=reactor,
-    )
+    web, native = _listeners(config, core=core, site=site, reactor=reactor)
     reporting = Tasks()
     reports = NodeReports(
         about=_about(config, incarnation=shared.cluster.incarnation),
@@ -126,6 +119,22 @@ def build(
         cpu_seconds=time.thread_time,
         random=Random().random,
         tasks=reporting,
+    )
+    # As at the stop: probes are answered, unless newcomers would be dealt out to this node with them.
+    doors = [*native, *web] if config.listen.reuse_port else native
+    withdrawal = Withdrawal(
+        readiness=readiness,
+        leaving=[("node reports", reports), *core.last_stages, *doors, core.stages[-1]],
+        tasks=core.inside.tasks,
+    )
+    manhole = manhole_stages(
+        config.manhole,
+        about=f"im-core node {config.node_id}",
+        node_id=config.node_id,
+        commands=CoreCommands(core.inside, clock=reactor, withdrawal=withdrawal).commands() | node.commands(),
+        objects={"core": core, "bus": bus, "settings": settings.seen},
+        record=core.audit.record,
+        reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [
         ("log", process.log),
@@ -146,7 +155,7 @@ def build(
         *tracing.stages,
         *manhole,
         ("bus", bus),
-        *_with_listeners(config, core=core, settings=settings.seen, site=site, reactor=reactor),
+        *_with_listeners(config, core=core, settings=settings.seen, web=web, native=native),
         ("settings told", settings.reports),
         ("reporting", Background(reporting)),
         ("node reports", reports),
@@ -164,27 +173,37 @@ def build(
     return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=stop_timeout_s)
 
 
+def _listeners(
+    config: CoreConfig, *, core: CoreRole, site: SteadySite, reactor: Any
+) -> tuple[list[tuple[str, Stage]], list[tuple[str, Stage]]]:
+    """The ports for HTTP, and those for native clients."""
+    listen, tls, shared = config.listen, config.tls, config.listen.reuse_port
+    tcp = TcpFactory(gateway=core.gateway, clock=reactor)
+    return (
+        http_listeners(listen, tls=tls, reactor=reactor, site=site, shared=shared),
+        native_listeners(listen, tls=tls, reactor=reactor, tcp=tcp, shared=shared),
+    )
+
+
 def _with_listeners(
-    config: CoreConfig, *, core: CoreRole, settings: Stage, site: SteadySite, reactor: Any
+    config: CoreConfig,
+    *,
+    core: CoreRole,
+    settings: Stage,
+    web: list[tuple[str, Stage]],
+    native: list[tuple[str, Stage]],
 ) -> list[tuple[str, Stage]]:
     """The role's stages and its ports, in the order in which they start.
 
     Probes are answered until the drain is over; only where nodes share a port, each closes its own first, or
     newcomers would be dealt out to those that drain.
     """
-    listen, shared = config.listen, config.listen.reuse_port
-    web = http_listeners(listen, tls=config.tls, reactor=reactor, site=site, shared=shared)
-    native = native_listeners(
-        listen,
-        tls=config.tls,
-        reactor=reactor,
-        tcp=TcpFactory(gateway=core.gateway, clock=reactor),
-        shared=shared,
-    )
     *before, drain = core.stages
     # Nobody is let in by other limits than those that were in force last.
     before.append(("settings", settings))
-    return [*before, drain, *web, *native] if shared else [*before, *web, drain, *native]
+    if config.listen.reuse_port:
+        return [*before, drain, *web, *native]
+    return [*before, *web, drain, *native]
 
 
 def _about(config: CoreConfig, *, incarnation: str) -> NodeReport:

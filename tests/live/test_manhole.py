@@ -7,7 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from unittest import SkipTest
 
@@ -15,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ctl.cluster.engine import free_port
 from imd.ops.manhole.server import MAX_STRANGERS
+from tests.live.roles import RoleNode
 from tests.live.server import LiveServer
 from tests.live.standalone_client import Login, Rest
 from tests.live.standalone_wire import TcpWire
@@ -36,6 +40,13 @@ while data := sys.stdin.buffer.read1(65536):
 """
 
 
+def scraped(url: str) -> str:
+    """What is answered there."""
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 class ManholeCase(SynchronousTestCase):
     """A server with a manhole, and two people with keys, one of whom may come in."""
 
@@ -51,12 +62,7 @@ class ManholeCase(SynchronousTestCase):
     def serve(self, listen: str, **values: object) -> LiveServer:
         server = LiveServer()
         self.addCleanup(server.close)
-        self.folder = server.folder
-        for name in ("alice", "mallory"):
-            self.run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name)
-        authorized = self.folder / "authorized_keys"
-        shutil.copy(self.folder / "alice.pub", authorized)
-        authorized.chmod(0o600)
+        authorized = self.make_keys(server.folder)
         keys = {"listen": listen, "authorized_keys_file": str(authorized), **values}
         lines = [
             f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
@@ -66,6 +72,16 @@ class ManholeCase(SynchronousTestCase):
             file.write("\n[manhole]\n" + "\n".join(lines) + "\n")
         server.start()
         return server
+
+    def make_keys(self, folder: Path) -> Path:
+        """Those of both, and the file that names the one who may come in."""
+        self.folder = folder
+        for name in ("alice", "mallory"):
+            self.run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name)
+        authorized = folder / "authorized_keys"
+        shutil.copy(folder / "alice.pub", authorized)
+        authorized.chmod(0o600)
+        return authorized
 
     def run_program(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -183,10 +199,28 @@ class Port(ManholeCase):
             shown = self.ssh(line, options=self.options).stdout
             for word in words:
                 self.assertIn(word, shown, line)
+
+    def test_drain(self) -> None:
+        """Once told to, the server lets nobody in, says so to whoever asks, and sends its clients away; it stays."""
+        _, wire = self.connected(self.server)
+        self.assertIn("imd_ready 1.0", scraped(self.server.metrics_url))
         self.assertIn("draining, 1 connections", self.ssh("drain(now=True)", options=self.options).stdout)
         deadline_s = time.monotonic() + PATIENCE_S
         while "reconnect" not in (wire.receive(1) or {}):
             self.assertLess(time.monotonic(), deadline_s)
+        # The page is made once for several who ask in a row.
+        while "imd_ready 0.0" not in scraped(self.server.metrics_url):
+            self.assertLess(time.monotonic(), deadline_s)
+            time.sleep(0.1)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.server.tcp_port), PATIENCE_S)
+        for path in ("/readyz", "/api/v1/gateways"):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                scraped(f"{self.server.http_url}{path}")
+            self.assertEqual(refused.exception.code, 503, path)
+            refused.exception.close()
+        wire.close()
+        self.assertIn("NOT ready", self.ssh("health()", options=self.options).stdout)
 
     def stored(self, wire: TcpWire, receiver: Login) -> str:
         """The conversation of a message that was stored."""
@@ -262,6 +296,44 @@ class Port(ManholeCase):
             self.assertIn(b"help() lists", process.stdout.readline())
         self.assertEqual(self.ssh("1", options=self.options).returncode, 255)
         self.assertIn("there are enough sessions already", self.server.log)
+
+
+class Nodes(ManholeCase):
+    """Of one of two im-core nodes."""
+
+    def test_drain(self) -> None:
+        """A node that is told to drain has no client sent to it any more, and the other one has all shards."""
+        folder = Path(tempfile.mkdtemp(prefix="imd-manhole-"))
+        self.addCleanup(shutil.rmtree, folder)
+        authorized = str(self.make_keys(folder))
+        ports = {number: free_port() for number in (1, 2)}
+        cores = [
+            self.node("core", number, {"listen": f"127.0.0.1:{port}", "authorized_keys_file": authorized})
+            for number, port in ports.items()
+        ]
+        business = self.node("business", 1, {})
+        first, second = (each.node.tcp_url for each in cores)
+
+        def sent_to() -> set[str]:
+            status, told = business.ask("GET", "/api/v1/gateways")
+            return {each["tcp"] for each in told["gateways"]} if status == 200 else set()
+
+        business.wait_for(lambda: sent_to() >= {first, second}, "gateways")
+        drained = self.ssh("drain(now=True)", options=(f"-p{ports[1]}",))
+        self.assertIn("draining, 0 connections", drained.stdout)
+        self.assertEqual(cores[0].missing(), {"node": "draining"})
+        business.wait_for(lambda: first not in sent_to() and second in sent_to(), "other gateways")
+        cores[1].wait_for(lambda: self.shards_of_second(ports[2]) == "256", "shards")
+
+    def node(self, role: str, number: int, manhole: dict[str, object]) -> RoleNode:
+        node = RoleNode(role, number=number, settings={"manhole": manhole} if manhole else {})
+        self.addCleanup(node.close)
+        node.start()
+        return node
+
+    def shards_of_second(self, port: int) -> str:
+        rows = self.ssh("shards()", options=(f"-p{port}",)).stdout.splitlines()
+        return next((row.split()[-2] for row in rows if row.startswith("2 (this one)")), "")
 
 
 class Socket(ManholeCase):

@@ -45,7 +45,8 @@ class Drain:
         """Nothing to do: connections come through the listeners."""
 
     async def stop(self) -> None:
-        """Returns when the connections are closed."""
+        """Returns when the connections are closed. Those that an earlier drain has sent away are given as long again,
+        or what that one leaves them."""
         self._gateway.draining = True
         sessions = list(self._registry)
         if not sessions:
@@ -62,9 +63,10 @@ class Drain:
         )
         going_down = ServerBusy("server is going down", retry_after_ms=1000)
         for session in sessions:
-            if session.connection.step(Input.DRAIN) is Do.FAREWELL:
+            do = session.connection.step(Input.DRAIN)
+            if do is Do.FAREWELL:
                 session.push(reconnect)
-            else:
+            elif do is Do.CLOSE:
                 self._gateway.close(session, going_down, how="drained")
         enough = int(len(sessions) * self._remaining_share)
         deadline_s = self._clock.seconds() + self._timeout_s

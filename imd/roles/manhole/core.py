@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from imd.bus.subjects import shard_of
-from imd.core.gateway.drain import Drain
 from imd.core.gateway.gateway import Gateway
 from imd.core.gateway.registry import Registry
 from imd.core.gateway.session import Session
@@ -21,6 +20,7 @@ from imd.kernel.tasks import Tasks
 from imd.ops.manhole.table import DEFAULT_ROWS, Page, Table, facts
 from imd.roles.manhole.node import clock_time, span
 from imd.roles.neighbourhood import Neighbourhood
+from imd.roles.withdrawal import Withdrawal
 
 
 class CoreInside(NamedTuple):
@@ -32,7 +32,6 @@ class CoreInside(NamedTuple):
     log: MessageLog
     appender: Appender
     channel: Channel
-    drain: Drain
     #: None: this node is alone.
     neighbourhood: Neighbourhood | None
     tasks: Tasks
@@ -41,6 +40,7 @@ class CoreInside(NamedTuple):
 class CoreCommands:
     """See ``commands``.
 
+    :param withdrawal: has the node leave.
     :param id_of: finds the user of a handle, where accounts are in the same process.
     """
 
@@ -49,10 +49,12 @@ class CoreCommands:
         inside: CoreInside,
         *,
         clock: Clock,
+        withdrawal: Withdrawal,
         id_of: Callable[[str], Awaitable[int]] | None = None,
     ) -> None:
         self._inside = inside
         self._clock = clock
+        self._withdrawal = withdrawal
         self._id_of = id_of
 
     def sessions(self, user: int = 0, limit: int = DEFAULT_ROWS) -> Table:
@@ -195,14 +197,14 @@ class CoreCommands:
     def drain(self, now: bool = False) -> Page:
         """Whether this node drains, or to have it begin.
 
-        After drain(now=True) nobody is let in any more, and clients are told to go elsewhere. There is no way back but a restart. The process stays, for you to look.
+        After drain(now=True) /readyz says 503, nobody is sent here or let in any more, the shards go to other nodes,
+        and clients are told to go elsewhere. There is no way back but a restart. The process stays, for you to look.
         """
         gateway = self._inside.gateway
-        if now and not gateway.draining:
-            # Said at once, for the task begins only later.
-            gateway.draining = True
-            self._inside.tasks.spawn("drain asked for in the manhole", self._inside.drain.stop())
-        state = "draining" if gateway.draining else "not draining; drain(now=True) begins"
+        if now:
+            self._withdrawal.begin()
+        draining = self._withdrawal.begun or gateway.draining
+        state = "draining" if draining else "not draining; drain(now=True) begins"
         return Page(f"{state}, {gateway.connection_count} connections")
 
     def _session(self, each: Session, now_s: float) -> tuple[object, ...]:

@@ -35,6 +35,18 @@ class DrainTests(SynchronousTestCase):
         world.clock.advance(0.1)
         self.successResultOf(drained)
 
+    def test_again(self) -> None:
+        """The process ends while an operator's drain goes on: who was sent away keeps the time to leave."""
+        world = World()
+        live = world.live()
+        first = world.drain(timeout_s=7)
+        second = world.drain(timeout_s=7)
+        self.assertEqual((live.heard().count("reconnect"), live.closed), (1, False))
+        live.leaves()
+        world.clock.advance(0.1)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
     def test_the_last_tenth(self) -> None:
         """When nine of ten have left, the last one is closed with a word."""
         world = World()
