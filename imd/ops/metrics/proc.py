@@ -16,25 +16,45 @@ from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from imd.kernel.clocks import WallClock
+
 #: Kernels before 6.2 do not say how many descriptors there are; they are counted this seldom.
 COUNT_INTERVAL_S = 60.0
 #: Fields of /proc/self/stat after the name, which may hold anything: proc_pid_stat(5) counts from 1, and these from 3.
 _STARTED, _VIRTUAL, _RESIDENT = 22 - 3, 23 - 3, 24 - 3
 
 
-class ProcessFamilies(Collector):
-    """Memory, CPU and descriptors; nothing where there is no /proc.
+def since_boot_s() -> float:
+    """Of this machine, its sleep included: what the kernel counts the start of a process by."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+
+class ProcessFamilies(Collector):
+    """Memory, CPU and descriptors; nothing where there is no /proc/self.
+
+    :param since_boot_s: which /proc/stat would say, too, but not to a unit of systemd with ProcSubset=pid.
     :param proc: for tests.
     """
 
-    def __init__(self, *, seconds: Callable[[], float], proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: Callable[[], float],
+        wall_clock: WallClock,
+        since_boot_s: Callable[[], float] = since_boot_s,
+        proc: Path = Path("/proc"),
+    ) -> None:
         self._seconds = seconds
         self._self = proc / "self"
         self._page_bytes = os.sysconf("SC_PAGE_SIZE")
         self._descriptors = 0
         self._counted_s: float | None = None
-        self._started_s = self._start(proc)
+        try:
+            started_s = int(self._stat()[_STARTED]) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            self._started_s = 0.0
+        else:
+            self._started_s = wall_clock() / 1000 - (since_boot_s() - started_s)
 
     def collect(self) -> Iterator[Family]:
         """See ``prometheus_client.registry.Collector``."""
@@ -60,16 +80,6 @@ class ProcessFamilies(Collector):
         yield CounterMetricFamily(
             "process_cpu_seconds_total", "User and system time of all threads.", value=time.process_time()
         )
-
-    def _start(self, proc: Path) -> float:
-        try:
-            booted = next(
-                line for line in (proc / "stat").read_text().splitlines() if line.startswith("btime ")
-            )
-            ticks = int(self._stat()[_STARTED])
-        except (OSError, StopIteration):
-            return 0.0
-        return int(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
     def _stat(self) -> list[str]:
         return (self._self / "stat").read_text().rpartition(")")[2].split()

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from imd.config.address import parse_address
 from imd.core.gateway.tcp import SparingPort
-from imd.kernel.clocks import Clock
+from imd.kernel.clocks import Clock, system_wall_clock
 from imd.kernel.lifecycle import Stage
 from imd.ops.health import Readiness
 from imd.ops.metrics.lag import ReactorLag
@@ -68,7 +68,7 @@ def metrics_page(sources: Iterable[Source], *, clock: Clock) -> MetricsPage:
     registry = CollectorRegistry()
     readings = Readings(sources)
     registry.register(readings)
-    registry.register(ProcessFamilies(seconds=clock.seconds))
+    registry.register(ProcessFamilies(seconds=clock.seconds, wall_clock=system_wall_clock))
     GCCollector(registry=registry)
     page = MetricsPage(registry=registry, clock=clock)
     readings.add(lambda: [Reading("imd_metrics_scrapes_total", page.scrapes)])
