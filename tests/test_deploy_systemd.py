@@ -122,11 +122,6 @@ class Units(SynchronousTestCase):
                     (state,) = service["StateDirectory"]
                     self.assertTrue(f"{value}/".startswith(f"/var/lib/{state}/"), value)
 
-    def test_metrics(self) -> None:
-        """The metrics of the process can be read: they need /proc/stat, which ProcSubset=pid would hide."""
-        for name in KINDS:
-            self.assertNotIn("ProcSubset", unit(f"{name}.service"))
-
     def test_drain_has_time(self) -> None:
         """systemd kills later than the drain and the stores take."""
         for name in KINDS:
