@@ -26,8 +26,9 @@ class _Awaited:
         self.seq = seq
         self.delivery = delivery
         self.since = since
-        #: Of whom nothing more is awaited: who sent it, and who has acknowledged it.
-        self.heard: list[Recipient | None] = [sender]
+        #: Devices of which nothing more is awaited: the one that sent it, and those that have acknowledged it. By
+        #: name: a session that has gone is not to be kept for this.
+        self.heard = [("", 0) if sender is None else _device(sender)]
 
 
 class AwaitedAcks:
@@ -56,11 +57,15 @@ class AwaitedAcks:
         now = self._tracer.now()
         for each in list(awaited):
             late = now.steady_ns - each.since.steady_ns > WITHIN_S * 1e9
-            if each.seq <= seq and not late and by not in each.heard:
-                each.heard.append(by)
+            if each.seq <= seq and not late and _device(by) not in each.heard:
+                each.heard.append(_device(by))
                 whose: Attributes = {"im.user_id": by.user_id, "im.device_id": by.device_id}
                 self._tracer.start("client.ack", each.delivery, since=each.since, attributes=whose).end()
             if late or len(each.heard) > ACKS_EACH:
                 awaited.remove(each)
         if not awaited:
             del self.awaited[conversation_id]
+
+
+def _device(recipient: Recipient) -> tuple[str, int]:
+    return recipient.device_id, recipient.user_id
