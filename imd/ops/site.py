@@ -1,7 +1,10 @@
-"""The HTTP port's manners: no access log, no request that drips in for ever, no more of them than memory bears."""
+"""The HTTP port's manners: no access log, no request that drips in for ever, no more of them than memory bears, and no
+path that a proxy in front could have read as another one.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -10,8 +13,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import HTTPChannel, Request
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from imd.kernel.errors import Code
+from imd.wire.canonical_path import fault_of
 from imd.wire.trusted_proxies import TrustedProxies
 
 #: What was written to a connection that is closed for being slow has so long to leave.
@@ -86,7 +92,13 @@ class SteadySite(Site):
         return True
 
     def getResourceFor(self, request: Request) -> Any:
-        """What serves the request, which learns where its client is (``getClientAddress``)."""
+        """What serves the request, which learns where its client is (``getClientAddress``).
+
+        Here, since every request of every role passes, whatever is mounted.
+        """
+        fault = fault_of(request.path)
+        if fault:
+            return _Misspelt(fault)
         if self._proxies:
             peer = getattr(request.client, "host", "")
             values = request.requestHeaders.getRawHeaders(self._proxies.header, [])
@@ -102,6 +114,33 @@ class SteadySite(Site):
 
     def log(self, request: Request) -> None:
         """Nothing is written; a proxy in front has an access log."""
+
+
+class _Misspelt(Resource):
+    """400: the path is not the one that means what it means."""
+
+    isLeaf = True
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._fault = fault
+
+    def render(self, request: Request) -> bytes:
+        """The answer to any method, as the APIs write it."""
+        request.setResponseCode(400)
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        error = {
+            "code": Code.PAYLOAD_INVALID,
+            "name": Code.PAYLOAD_INVALID.name,
+            "message": f"the path is not in its canonical form: {self._fault}",
+            "retryable": False,
+            "retryAfterMs": 0,
+            "field": "",
+            "reason": "",
+        }
+        return json.dumps({"error": error}).encode() + b"\n"
 
 
 class SmallRequest(server.Request):

@@ -36,6 +36,27 @@ DEPLOY = ROOT / "deploy"
 PATIENCE_S = 30.0
 #: A connection and an account for each address, and the next in a quarter of an hour at the earliest.
 ONE_EACH = {"ip_connects_per_s": 0.001, "registrations_per_hour_per_ip": 1}
+#: Paths of operators, otherwise written; Twisted decodes them.
+ENCODED = (
+    "/api/v1/%73ettings",
+    "/api/v1/%6fperator/audit",
+    "/api/v1/%6F%70erators/me",
+    "/api/v%31/settings/nodes",
+    "/%61pi/v1/settings",
+    "/api/v1%2Fsettings",
+)
+#: Or with more in them, which one reader drops, or takes as a step, and another does not.
+ROUNDABOUT = (
+    "/api/v1//settings",
+    "/api//v1/settings",
+    "//api/v1/settings",
+    "/api/./v1/settings",
+    "/api/v1/users/../settings",
+    "/api/v1/users/%2e%2e/settings",
+    "/api/v1/users%2f..%2fsettings",
+    "/api/v1/users/..%5csettings",
+    "/api/v1/%2573ettings",
+)
 #: Of this machine, too; the proxies themselves come from 127.0.0.1.
 ALICE, BOB, MALLORY, VICTIM = "127.0.0.7", "127.0.0.8", "127.0.0.66", "127.0.0.9"
 
@@ -215,8 +236,13 @@ class _Behind:
         alice.run_until(lambda: alice.texts(conversation_id) == ["hello", "hi"], timeout_s=PATIENCE_S)
         alice.close()
         bob.close()
-        for path in ("/readyz", "/api/v1/operator/users", "/api/v1/settings", "/", "/wsx"):
+        for path in ("/readyz", "/api/v1/operator/users", "/api/v1/settings", "/", "/wsx", *ENCODED):
             self.assertEqual(self.proxy.status(path), 404, path)
+        for path in ROUNDABOUT:
+            self.assertIn(self.proxy.status(path), (400, 404), path)
+        self.assertEqual(
+            self.proxy.status("/api/v1/users/a%20b%3A%C3%A9"), 401, "a name as it has to be written"
+        )
 
     def test_addresses(self: Any) -> None:
         """Limits by address hold for the client's own, native and web together; nobody can say that they are another."""
@@ -248,6 +274,18 @@ class Nginx(_Behind, SynchronousTestCase):
 
 class Direct(SynchronousTestCase):
     """Those who reach the server's own ports."""
+
+    def test_encoded(self) -> None:
+        """No path is taken but in its plain form, in case that a proxy of another make compares it as it is written."""
+        server, _ = trusting_server(self)
+        for path in (*ENCODED, *(path for path in ROUNDABOUT if "%25" not in path)):
+            with closing(
+                http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE_S)
+            ) as asked:
+                asked.request("GET", path)
+                answer = asked.getresponse()
+                self.assertEqual(answer.status, 400, path)
+                self.assertIn("canonical", json.load(answer)["error"]["message"])
 
     def test_spoofed(self) -> None:
         """They are where they are, whatever they write; a proxy that says nothing is told, and lets nobody in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -85,6 +86,23 @@ class SteadySiteTests(SynchronousTestCase):
             self.assertTrue(self.transport.value().endswith(b"\r\n\r\nhere"))
             self.clock.advance(TIMEOUT_S - 1)
         self.assertFalse(self.transport.disconnecting)
+
+    def answer(self, request_line: bytes) -> bytes:
+        self.transport.clear()
+        self.channel.dataReceived(request_line + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        return bytes(self.transport.value())
+
+    def test_canonical(self) -> None:
+        """A path that a proxy could have read as another one is refused by any method, and what is wrong is told."""
+        for path in (b"/%78", b"x", b"//x", b"/./x", b"/y/../x", b"/x%2f", b"http://h/x"):
+            answer = self.answer(b"GET " + path)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+        head, _, body = self.answer(b"PUT /%78?token=secret").partition(b"\r\n\r\n")
+        self.assertIn(b"Content-Type: application/json", head)
+        error = json.loads(body)["error"]
+        self.assertEqual((error["code"], error["name"]), (1007, "PAYLOAD_INVALID"))
+        self.assertTrue(error["message"].endswith("it holds %78, which has to be written x"), error)
+        self.assertTrue(self.answer(b"GET /x?a=//..%78").endswith(b"\r\n\r\nhere"), "a query is not a path")
 
     def test_dribble(self) -> None:
         """A byte now and then does not keep a request open for longer."""
