@@ -105,20 +105,24 @@ class ExplainSession(_message.Message):
     def __init__(self, sessionId: _Optional[int] = ..., deviceId: _Optional[str] = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., ended: _Optional[str] = ...) -> None: ...
 
 class ExplainEvent(_message.Message):
-    __slots__ = ("at", "what", "sessionId", "deviceId", "reason", "code")
+    __slots__ = ("at", "what", "sessionId", "deviceId", "reason", "code", "count", "since")
     AT_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
     SESSIONID_FIELD_NUMBER: _ClassVar[int]
     DEVICEID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     at: int
     what: str
     sessionId: int
     deviceId: str
     reason: str
     code: int
-    def __init__(self, at: _Optional[int] = ..., what: _Optional[str] = ..., sessionId: _Optional[int] = ..., deviceId: _Optional[str] = ..., reason: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
+    count: int
+    since: int
+    def __init__(self, at: _Optional[int] = ..., what: _Optional[str] = ..., sessionId: _Optional[int] = ..., deviceId: _Optional[str] = ..., reason: _Optional[str] = ..., code: _Optional[int] = ..., count: _Optional[int] = ..., since: _Optional[int] = ...) -> None: ...
 
 class ExplainNodeAnswer(_message.Message):
     __slots__ = ("failure", "nodeId", "fanoutsSince", "eventsSince", "lost", "fanouts", "sessions", "events")

@@ -121,6 +121,17 @@ class NotStored(ExplainedCase):
         name = self.name(self.alice.with_(self.bob), last.clientMsgId)
         self.assert_told(name, self.bob, "no", "rate_limited", "too many frames")
 
+    def test_flood(self) -> None:
+        """Of somebody who sends without end not each refusal is kept, and that is told, with what they were told."""
+        self.alice.says("one", to=self.bob)
+        self.ground.in_force.change(Config(limits=Limits(user_text_per_min=1, user_burst=1)), 1)
+        for number in range(30):
+            self.alice.says("more", to=self.bob, name=f"more-{number}")
+        name = self.name(self.alice.with_(self.bob), "more-29")
+        story = self.assert_told(name, self.bob, "unknown", "not_kept_singly", "sent too much too fast")
+        self.assertIn("are not kept singly", steps(story, "summed")[0])
+        self.assertIn("sends of " + self.alice.person.handle, steps(story, "summed")[0])
+
     def test_word_filter(self) -> None:
         """A word that may not be said."""
         self.alice.says("hello", to=self.bob)

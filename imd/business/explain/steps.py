@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imd.bus.audit import HELD, RELEASED, REVOKED
 from imd.business.audit.model import Kept
 from imd.business.explain.model import Facts, Step
-from imd.business.explain.words import name_of
+from imd.business.explain.words import name_of, summed
 from imd.kernel.ids import snowflake_ms, snowflake_node
 from imd.pb.explain_pb2 import FANOUT_FAILED, HANDED_ON, HINTED, ExplainFanout, ExplainNodeAnswer
 from imd.pb.message_pb2 import REVOKED as TAKEN_BACK
@@ -116,6 +116,8 @@ def _of_node(node: ExplainNodeAnswer, facts: Facts) -> Iterator[Step]:
             )
         elif event.what == "repeated":
             text = "sent again, and answered with the first result"
+        elif event.what in ("summed", "sessions_summed"):
+            text = summed(event, facts)
         elif any(event.reason == one.reason and one.node == where for one in facts.decisions):
             # Told with more about it by the audit.
             continue

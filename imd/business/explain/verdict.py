@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from imd.bus.audit import HELD, REFUSED, REVOKED
 from imd.business.accounts.model import ACTIVE, DELETED, FROZEN
 from imd.business.explain.model import Facts, Outcome, Stay, Verdict
-from imd.business.explain.words import at, name_of, told
+from imd.business.explain.words import at, name_of, summed, told
 from imd.business.reviews.model import State
 from imd.kernel.errors import Code
 from imd.pb.explain_pb2 import (
@@ -90,7 +90,7 @@ def _not_stored(facts: Facts) -> Verdict:
             "no message has this id",
             "check the id; with CONVERSATION:SEQ older ones are found, too",
         )
-    return _unknown(
+    return _as_summed(facts) or _unknown(
         facts,
         "never_arrived",
         "nothing is stored or recorded under this name, so it never came here",
@@ -134,6 +134,17 @@ def _as_refused(facts: Facts) -> Verdict | None:
     else:
         return None
     return _not(facts, reason, f"it was refused at {at(at_ms)}, since {text}", advice)
+
+
+def _as_summed(facts: Facts) -> Verdict | None:
+    """It may be one of those of which only the number is known."""
+    sums = [event for node in facts.nodes for event in node.events if event.what == "summed"]
+    if not sums:
+        return None
+    last = max(sums, key=lambda event: event.at)
+    advice = told(facts, last.reason, code=last.code, said=last.reason)[1] if last.code else ""
+    text = f"nothing is stored under this name, but {summed(last, facts)}; it may be one of them"
+    return _unknown(facts, "not_kept_singly", text, advice)
 
 
 def _reason(end: ExplainEvent) -> str:
@@ -283,6 +294,9 @@ def blind_spot(facts: Facts, message: Message) -> str:
             return (
                 f"core-{node.nodeId} could not keep {node.lost} records since it started; its log tells why"
             )
+        for event in node.events:
+            if event.what == "sessions_summed" and event.at >= message.serverTime:
+                return f"at core-{node.nodeId} {summed(event, facts)}"
     return ""
 
 

@@ -8,6 +8,7 @@ from imd.bus.audit import DEGRADED
 from imd.business.accounts.model import FROZEN
 from imd.business.explain.model import Facts, Person
 from imd.kernel.errors import Code
+from imd.pb.explain_pb2 import ExplainEvent
 
 #: Reason -> what it means of the sender, and what to do about it.
 _REASONS = {
@@ -64,6 +65,16 @@ def told(facts: Facts, reason: str, *, code: int = 0, said: str = "") -> tuple[s
     found = _REASONS.get(reason) or _CODES.get(code) or (said or reason, "")  # type: ignore[call-overload]
     text, advice = found
     return text.format(sender=name_of(facts.sender), said=said), advice
+
+
+def summed(event: ExplainEvent, facts: Facts) -> str:
+    """What stands for many."""
+    when = f"from {at(event.since)} to {at(event.at)}"
+    if event.what == "sessions_summed":
+        who = name_of(facts.receiver)
+        return f"{who} came and went so often that {event.count} records of that {when} are not kept singly"
+    text = told(facts, event.reason, code=event.code, said=event.reason)[0] if event.code else "sent again"
+    return f"{event.count} sends of {name_of(facts.sender)} {when} are not kept singly; of the last: {text}"
 
 
 def _not_accepted(facts: Facts) -> tuple[str, str]:

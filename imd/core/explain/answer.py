@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from imd.bus.answering import respond
@@ -150,10 +150,14 @@ class ExplainAnswers:
             if query.seq:
                 for fanned in await record.fanouts_of(query.conversationId, query.seq):
                     answer.fanouts.append(_fanout(fanned))
-            self._tell_sessions(answer, query, await record.sessions_of(query.userId))
+            happened = await record.sessions_of(query.userId)
+            self._tell_sessions(answer, query, happened)
+            answer.events.extend(_sessions_summed(happened, query.fromTime))
             if query.clientMsgId:
                 ends = await record.ends_of(query.conversationId, query.senderId, query.clientMsgId)
                 answer.events.extend(_end(each) for each in ends)
+                if not query.seq:
+                    answer.events.extend(_summed(await record.sums_of_sender(query.senderId)))
         except OSError as error:
             raise ServerBusy(f"cannot read what it remembers: {error.strerror}") from None
         return answer
@@ -226,3 +230,23 @@ def _fanout(fanned: Fanned) -> ExplainFanout:
 def _end(end: OfSend) -> ExplainEvent:
     what = "refused" if end.how == Ended.REFUSED else "repeated"
     return ExplainEvent(at=end.at_ms, what=what, code=end.code, reason=end.reason)
+
+
+def _sessions_summed(happened: Sequence[OfSession], from_ms: int) -> Iterable[ExplainEvent]:
+    sums = [one for one in happened if one.what == Happened.SUMMED and one.at_ms >= from_ms]
+    if sums:
+        counts = [one.count_and_since_ms for one in sums]
+        event = ExplainEvent(what="sessions_summed", at=sums[-1].at_ms, since=counts[0][1])
+        event.count = sum(count for count, _ in counts)
+        yield event
+
+
+def _summed(sums: Sequence[OfSend]) -> Iterable[ExplainEvent]:
+    """One for each way in which they ended."""
+    told: dict[int, ExplainEvent] = {}
+    for one in sums:
+        count, since_ms = one.count_and_since_ms
+        event = told.setdefault(one.code, ExplainEvent(what="summed", code=one.code, since=since_ms))
+        event.at, event.reason = one.at_ms, one.reason
+        event.count += count
+    return told.values()

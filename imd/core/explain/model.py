@@ -32,6 +32,8 @@ class Happened(IntEnum):
     SHED = 3
     #: Of everybody: the node started, and whoever was connected before is not any more.
     STARTED = 4
+    #: So many more came and went; the text is a ``SUM``.
+    SUMMED = 5
 
 
 class Ended(IntEnum):
@@ -39,6 +41,8 @@ class Ended(IntEnum):
 
     REFUSED = 1
     REPEATED = 2
+    #: So many of a sender's; the reason is a ``SUM`` and the reason of the last.
+    SUMMED = 3
 
 
 #: Key of the conversation, time, last seq, up to four node ids of 16 bits, sessions or count of nodes, count of
@@ -48,6 +52,8 @@ FANOUT = Struct("<QQQQIHBx")
 SESSION = Struct("<QQQB64s7x")
 #: Key of the send, time, error code, how it ended, reason of at most 37 bytes.
 SEND = Struct("<QQHB37s")
+#: What stands for many: how many, and how long before it the first was, in milliseconds.
+SUM = Struct("<II")
 
 
 class Fanned(NamedTuple):
@@ -81,6 +87,12 @@ class OfSession(NamedTuple):
     def text(self) -> str:
         return self.text_bytes.rstrip(b"\0").decode(errors="replace")
 
+    @property
+    def count_and_since_ms(self) -> tuple[int, int]:
+        """Of what is ``SUMMED``."""
+        count, span_ms = SUM.unpack_from(self.text_bytes)
+        return count, self.at_ms - span_ms
+
 
 class OfSend(NamedTuple):
     """A ``SEND`` record."""
@@ -93,7 +105,14 @@ class OfSend(NamedTuple):
 
     @property
     def reason(self) -> str:
-        return self.reason_bytes.rstrip(b"\0").decode(errors="replace")
+        text = self.reason_bytes[SUM.size if self.how == Ended.SUMMED else 0 :]
+        return text.rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def count_and_since_ms(self) -> tuple[int, int]:
+        """Of what is ``SUMMED``."""
+        count, span_ms = SUM.unpack_from(self.reason_bytes)
+        return count, self.at_ms - span_ms
 
 
 #: In one ``FANOUT`` record.
@@ -108,3 +127,8 @@ def key_of(name: str) -> int:
 def key_of_send(conversation_id: str, sender_id: int, client_msg_id: str) -> int:
     """The key of a send."""
     return key_of(f"{conversation_id}/{sender_id}/{client_msg_id}")
+
+
+def key_of_sender(sender_id: int) -> int:
+    """The key of what stands for many sends."""
+    return key_of_send("", sender_id, "")

@@ -98,6 +98,14 @@ class Verdicts(SynchronousTestCase):
         text = self.assert_reason("not_acknowledged", nodes=[])
         self.assertIn("no core node has reported yet", text)
 
+    def test_offline_needs_all_sessions(self) -> None:
+        """Of whom not each session is kept it is not said that none was there, unless that was before the message."""
+        summed = ExplainEvent(what="sessions_summed", at=SENT_MS + 1, since=SENT_MS - 60_000, count=40)
+        text = self.assert_reason("not_acknowledged", nodes=[node(events=[summed])])
+        self.assertIn("40 records", text)
+        summed.at = SENT_MS - 1
+        self.assert_reason("offline", nodes=[node(events=[summed])])
+
     def test_acknowledged_needs_nobody(self) -> None:
         """What the receiver's device has said is enough, whoever else is silent."""
         self.assert_reason(

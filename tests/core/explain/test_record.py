@@ -11,11 +11,12 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from imd.core.explain.budget import BURST, MAX_USERS, PER_HOUR, Budget
 from imd.core.explain.model import FANOUT, SEND, SESSION, Ended, Happened, Mode
 from imd.core.explain.record import FLUSH_INTERVAL_S, Kept, NodeRecord, in_memory
 from imd.core.explain.ring import MAX_WAITING_BYTES, Ring
 from imd.core.message.live import LiveConversation
-from imd.kernel.errors import Code, RateLimited
+from imd.kernel.errors import Code, Forbidden, RateLimited
 from imd.kernel.tasks import Tasks
 from imd.pb.explain_pb2 import FanoutMode
 
@@ -108,6 +109,67 @@ class Records(SynchronousTestCase):
     def test_sizes(self) -> None:
         """Records are as large as the limits were reckoned for."""
         self.assertEqual((FANOUT.size, SESSION.size, SEND.size), (40, 96, 56))
+
+
+class Flood(Records):
+    """One user's records against all others'."""
+
+    def test_sends(self) -> None:
+        """Whoever has more refused than the ring holds wipes nobody's record, and is themselves told with a number."""
+        self.record.refused("c1", 8, "m1", Forbidden("no", reason="muted"))
+        for number in range(50_000):
+            self.record.refused("nobody", 7, str(number), Forbidden("no", reason="not_member"))
+            self.clock.advance(0.01)
+        self.assertEqual(len(self.done(self.record.ends_of("c1", 8, "m1"))), 1)
+        sums = self.done(self.record.sums_of_sender(7))
+        self.assertEqual({(one.code, one.reason) for one in sums}, {(Code.FORBIDDEN, "not_member")})
+        counted = sum(one.count_and_since_ms[0] for one in sums)
+        self.assertEqual(counted + BURST + 500 * PER_HOUR // 3600, 50_000)
+        self.assertEqual(len(sums), 9)
+        self.assertEqual(self.record.lost, 0)
+
+    def test_rate_limited(self) -> None:
+        """Of refusals for sending too fast one a minute is kept, and the others are told by their number at once."""
+        for number in range(90):
+            self.record.refused("c1", 7, str(number), RateLimited("too many messages a minute"))
+            self.clock.advance(1)
+        kept = [name for name in range(90) if self.done(self.record.ends_of("c1", 7, str(name)))]
+        self.assertEqual(kept, [0, 60])
+        first, second = self.done(self.record.sums_of_sender(7))
+        self.assertEqual(
+            (first.count_and_since_ms, first.reason), ((59, START_MS + 1000), "too many messages a minute")
+        )
+        self.assertEqual((second.count_and_since_ms[0], second.reason), (29, "too many messages a minute"))
+
+    def test_sessions(self) -> None:
+        """Nor does whoever connects again and again; that much is missing is told."""
+        self.record.came(8, 1, "phone")
+        for number in range(40_000):
+            self.record.came(7, number, "bot")
+            self.record.gone(7, number, "left")
+        self.assertEqual(
+            [one.text for one in self.done(self.record.sessions_of(8)) if one.key == 8], ["phone"]
+        )
+        self.assertEqual(self.done(self.record.sessions_of(7))[-1].count_and_since_ms[0], 80_000 - BURST)
+
+    def test_many(self) -> None:
+        """However many flood, memory is bounded and nothing that was counted goes untold."""
+        with_wall = Budget(clock=self.clock, wall_clock=self.now_ms)
+        for user_id in range(MAX_USERS + 10):
+            for _ in range(BURST + 1):
+                with_wall.keeps(user_id)
+        self.assertEqual(len(with_wall._users), MAX_USERS)
+        self.assertEqual(len(list(with_wall.take_due())), 10)
+        self.assertEqual(len(list(with_wall.take_due(all_of_them=True))), MAX_USERS)
+        self.assertEqual(with_wall.counted, MAX_USERS + 10)
+
+    def test_stop(self) -> None:
+        """What was counted is written before the node ends."""
+        for number in range(3):
+            self.record.refused("c1", 7, str(number), RateLimited("slowly"))
+        self.done(self.record.stop())
+        self.assertEqual(len(self.done(self.record.sums_of_sender(7))), 1)
+        self.assertIsNone(self.record._sends_budget.of_user(7))
 
 
 class Broken:
