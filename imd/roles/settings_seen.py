@@ -118,10 +118,25 @@ class SettingsSeen(Generic[C]):
     async def _heard(self, _: str, payload: bytes) -> None:
         version = version_of(payload)
         if 0 < version <= self.version:
+            if self._is_other(payload):
+                reason = f"version {self.version} is in force, and only a higher one is taken: save it again"
+                self._refuse(Refused(version, [reason]))
+                self._news()
             return
         if self._take(payload):
             self._kept.keep(payload, version, told=self._news)
         self._news()
+
+    def _is_other(self, payload: bytes) -> bool:
+        """Whether a version that is not above this one is none of its forerunners: its database was restored."""
+        try:
+            heard = from_event(payload)
+        except Unusable:
+            return False
+        own = self._settings
+        if heard.version == own.version:
+            return (heard.document, heard.gray) != (own.document, own.gray)
+        return heard.changed_at_ms > own.changed_at_ms
 
     def _take(self, payload: bytes) -> bool:
         """Whether it is in force now."""

@@ -63,9 +63,9 @@ class SettingsSeenTests(SynchronousTestCase):
         self.clock.pump([0.0] * 5)
         self.successResultOf(stopped)
 
-    def publish(self, version: int, document: object) -> None:
+    def publish(self, version: int, document: object, *, at_ms: int = 0) -> None:
         text = document if isinstance(document, str) else json.dumps(document)
-        payload = SettingsChanged(version=version, document=text).SerializeToString()
+        payload = SettingsChanged(version=version, document=text, timestamp=at_ms).SerializeToString()
         Deferred.fromCoroutine(self.bus.publish_durable(ADMIN_CONFIG, payload))
         self.clock.pump([0.0] * 5)
 
@@ -75,6 +75,20 @@ class SettingsSeenTests(SynchronousTestCase):
             self.publish(version, {})
         self.assertEqual(self.seen.version, 5)
         self.assertEqual([version for version, _, _ in self.told], [3, 5])
+
+    def test_lower_but_later(self) -> None:
+        """A version that is not above the own one, but says something else later, is refused where that can be seen."""
+        self.publish(5, {"limits": {"user_burst": 9}}, at_ms=500)
+        self.publish(4, {}, at_ms=400)
+        self.publish(5, {"limits": {"user_burst": 9}}, at_ms=500)
+        self.assertIsNone(self.seen.refused)
+        for version, at_ms in ((5, 500), (3, 600)):
+            self.publish(version, {}, at_ms=at_ms)
+            assert self.seen.refused is not None
+            self.assertEqual(self.seen.refused.version, version)
+            self.assertIn("version 5 is in force", self.seen.refused.reasons[0])
+        self.publish(6, {}, at_ms=700)
+        self.assertEqual((self.seen.version, self.seen.refused), (6, None))
 
     def test_over_the_file(self) -> None:
         """What a version names stands above the file; what the next one does not name is as in the file again."""

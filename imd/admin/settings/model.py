@@ -121,7 +121,7 @@ class Settings(NamedTuple):
     changed_at_ms: int
     gray: GrayRelease | None = None
     author: Author = Author()
-    #: How it came about: set, rollback, gray, promote or withdraw.
+    #: How it came about: set, rollback, gray, promote, withdraw, or lift: the same above what nodes run.
     act: str = "set"
 
 

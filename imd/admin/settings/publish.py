@@ -1,7 +1,8 @@
 """Setting and publishing: a version is saved first, and told to all nodes until the bus has taken it.
 
-A process that dies between the two is no harm: whoever starts next tells the newest version again, and nodes take
-no version that is not above their own.
+A process that dies between the two is no harm: whoever starts next tells the newest version again. Nodes take no version
+that is not above their own: if one runs a higher one than the store holds, which was restored from a backup then, what
+is current is saved again above that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 
 from imd.admin.settings.board import NodeBoard
 from imd.admin.settings.event import to_event
-from imd.admin.settings.model import NONE, Settings
+from imd.admin.settings.model import NONE, Author, Settings
 from imd.admin.settings.ports import SettingsStore
 from imd.bus.port import Bus
 from imd.bus.subjects import ADMIN_CONFIG
@@ -113,12 +114,37 @@ class PublishSettings:
             await sleep(RETRY_S, clock=self._clock)
 
     async def _look(self) -> None:
+        # In this order: what a node runs was in the store before.
+        highest = self._board.highest_version
         current = await self._store.current()
+        if NONE.version < current.version < highest <= current.version + MAX_AHEAD:
+            current = await self._lift(current, highest)
         if current.version > self._newest:
             # Another im-admin has saved it, and may have died before it told anybody.
             self._newest, self._told_at_s = current.version, None
         if self._is_due():
             await self._publish(current)
+
+    async def _lift(self, current: Settings, highest: int) -> Settings:
+        """Save the same again above what a node runs, which would not take it otherwise."""
+        lifted = current._replace(
+            version=highest + 1,
+            comment=f"as version {current.version}: nodes ran {highest}, of which this database knows nothing",
+            changed_at_ms=self._wall_clock(),
+            author=Author(0, "im-admin"),
+            act="lift",
+        )
+        if not await self._store.save(lifted, based_on=current.version):
+            # An operator or another im-admin was quicker.
+            return await self._store.current()
+        self._log.warn(
+            "settings version {version} is saved again as {lifted}: nodes ran version {highest}, which was lost when "
+            "the database was restored",
+            version=current.version,
+            lifted=lifted.version,
+            highest=highest,
+        )
+        return lifted
 
     def _is_due(self) -> bool:
         if self._told_at_s is None:

@@ -16,6 +16,7 @@ _ACTS = {
     "gray": "gray release",
     "promote": "gray release promoted to all",
     "withdraw": "gray release withdrawn",
+    "lift": "saved again above what nodes ran",
 }
 
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.admin.settings.board import NodeBoard
 from imd.admin.settings.change import ChangeSettings, Why
 from imd.admin.settings.model import Author, Changeable, Settings, problems
-from imd.admin.settings.publish import AGAIN_S, PATIENCE_S, RETRY_S, PublishSettings
+from imd.admin.settings.publish import AGAIN_S, MAX_AHEAD, PATIENCE_S, RETRY_S, PublishSettings
 from imd.admin.settings.sql import SqlSettings, create_tables
 from imd.bus.local import LocalBus
 from imd.bus.port import BusRefused
@@ -216,6 +216,32 @@ class Versions(SettingsCase):
         self.assertEqual(self.versions(), [1])
         self.clock.pump([RETRY_S, 0, 0, 0])
         self.assertEqual((self.versions(), self.publish.is_published), ([1, 2], True))
+
+    def test_changed_after_restore(self) -> None:
+        """A change made before nodes have told that they run a higher version is saved again above that, and told."""
+        self.save(3)
+        self.run_(self.publish.start())
+        self.change({"limits": {"user_burst": 9}}, 3)
+        self.report(node="core-1", version=5)
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        current = self.run_(self.store.current())
+        self.assertEqual(
+            (current.version, current.document, current.act), (6, {"limits": {"user_burst": 9}}, "lift")
+        )
+        self.assertEqual(self.versions(), [3, 4, 6])
+        self.clock.pump([RETRY_S] * 3)
+        self.assertEqual(self.run_(self.store.current()).version, 6)
+
+    def test_not_lifted(self) -> None:
+        """What claims a version that no node of ours can have, or is heard of before anything is set, moves nothing."""
+        self.run_(self.publish.start())
+        self.report(node="core-1", version=5)
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual(self.run_(self.store.current()).version, 0)
+        self.save(6)
+        self.report(node="core-2", version=7 + MAX_AHEAD)
+        self.clock.pump([RETRY_S, 0, 0, 0])
+        self.assertEqual(self.run_(self.store.current()).version, 6)
 
     def test_store_away(self) -> None:
         """While the store is away that is said once; afterwards it goes on."""
