@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from imd.client.load.options import parse
+from imd.client.load.against import Comparison, compare
+from imd.client.load.options import Options, parse
+from imd.client.load.result import Result
 from imd.client.load.run import run
 from imd.client.load.server import environment
 from imd.client.load.worker import raise_file_limit
@@ -57,6 +60,12 @@ def _inside(arguments: Sequence[str]) -> int:
     return subprocess.run(command, env=environment(), check=False).returncode  # noqa: S603 - our own
 
 
+def _result(options: Options, once: Callable[[Options], Result]) -> Result | Comparison:
+    if not options.against:
+        return once(options)
+    return compare(options, options.against, rounds=options.rounds, run=once, say=_say)
+
+
 def main(arguments: Sequence[str]) -> int:
     """The exit code."""
     if arguments[:1] == ["permission"]:
@@ -67,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         raise_file_limit()
         table = ProgressTable(every_s=1.0 if sys.stderr.isatty() else _QUIET_EVERY_S)
-        result = run(options, say=_say, on_progress=table)
+        result = _result(options, partial(run, say=_say, on_progress=table))
     except StartupError as error:
         _say(f"cannot run: {error}")
         return EXIT_COULD_NOT_RUN

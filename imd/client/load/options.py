@@ -49,6 +49,9 @@ class Options:
     tokens: Path | None
     server_pids: tuple[int, ...]
     settings: tuple[tuple[str, str], ...]
+    #: More of them, for every other run; none: there is one run.
+    against: tuple[tuple[str, str], ...]
+    rounds: int
     json: bool
 
 
@@ -102,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="configuration of the own server (TOML value)",
     )
+    _add_comparison(made)
     add("--json", action="store_true", help="print one JSON object")
     return made
 
@@ -132,6 +136,19 @@ def _add_target(made: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_comparison(made: argparse.ArgumentParser) -> None:
+    """What to compare the server with."""
+    add = made.add_argument
+    add(
+        "--against",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="run by turns without and with this, too, and compare what a message costs",
+    )
+    add("--rounds", type=int, default=4, metavar="N", help="of --against (default 4)")
+
+
 def parse(arguments: Sequence[str]) -> Options:
     """The options, or SystemExit 2 with a message.
 
@@ -145,6 +162,8 @@ def parse(arguments: Sequence[str]) -> Options:
     _check_bounds(given, scenario, connections)
     if kills and not own:
         raise StartupError("--kills needs the own server; leave out --url")
+    if given.against and not own:
+        raise StartupError("--against needs servers of its own; leave out --url")
     if scenario in ("p2p", "reconnect"):
         connections += connections % 2
     rate = given.rate if given.rate is not None else _DEFAULT_RATE.get(scenario, 0.0)
@@ -164,15 +183,17 @@ def parse(arguments: Sequence[str]) -> Options:
         rest=loopback(given.http, default_port=7780),
         tokens=given.tokens,
         server_pids=tuple(given.server_pid),
-        settings=tuple(_setting(text) for text in given.set),
+        settings=tuple(_setting("--set", text) for text in given.set),
+        against=tuple(_setting("--against", text) for text in given.against),
+        rounds=given.rounds,
         json=given.json,
     )
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _setting(option: str, text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or "\n" in text:
-        raise StartupError(f"--set {text!r}: write it as section.key=value")
+        raise StartupError(f"{option} {text!r}: write it as section.key=value")
     return name.strip(), value.strip()
 
 
@@ -188,6 +209,7 @@ def _check_bounds(given: argparse.Namespace, scenario: str, connections: int) ->
         ("--kills", given.kills or 0, 0, 100),
         ("--jitter", given.jitter or 0, 0, 60),
         ("--settle", given.settle, 0, 600),
+        ("--rounds", given.rounds, 1, 100),
     )
     for name, value, least, most in bounds:
         if not least <= value <= most:
