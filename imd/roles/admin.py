@@ -21,8 +21,10 @@ from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.lifecycle import Stage
 from imd.kernel.tasks import Tasks
 from imd.ops.metrics.readings import Source
+from imd.ops.operator_guesses import OperatorGuesses
 from imd.roles.audit import audit_log
 from imd.roles.metrics.audit import audit_source
+from imd.roles.metrics.operators import refused_operators_source
 from imd.roles.metrics.settings import publishing_source
 from imd.roles.stages import Background
 from imd.storage.sql import Database
@@ -60,7 +62,8 @@ def build_admin(
     publish = PublishSettings(
         store=versions, bus=bus, board=board, clock=clock, wall_clock=wall_clock, tasks=tasks
     )
-    operators = KnownOperators(store=people, bootstrap=bootstrap, bus=bus)
+    guesses = OperatorGuesses(clock=clock)
+    operators = KnownOperators(store=people, bootstrap=bootstrap, bus=bus, guesses=guesses)
     settings_api = SettingsApi(
         store=versions,
         change=ChangeSettings(store=versions, publish=publish),
@@ -71,7 +74,12 @@ def build_admin(
     operators_api = OperatorsApi(
         store=people, audit=audit, wall_clock=wall_clock, random_hex=secrets.token_hex
     )
-    api = AdminApi(routes=[*settings_api.routes(), *operators_api.routes()], operators=operators, audit=audit)
+    api = AdminApi(
+        routes=[*settings_api.routes(), *operators_api.routes()],
+        operators=operators,
+        guesses=guesses,
+        audit=audit,
+    )
     stages: list[tuple[str, Stage]] = [
         ("operators' audit", audit),
         ("publishing of settings", Background(tasks)),
@@ -79,4 +87,5 @@ def build_admin(
         ("settings", publish),
         ("operators", operators),
     ]
-    return AdminRole(stages, api, [audit_source(audit), publishing_source(publish)], audit)
+    sources = [audit_source(audit), publishing_source(publish), refused_operators_source(guesses)]
+    return AdminRole(stages, api, sources, audit)

@@ -25,7 +25,6 @@ from imd.business.accounts.sessions import SessionCache
 from imd.business.accounts.sql import SqlAccounts
 from imd.business.accounts.tokens import Tokens
 from imd.business.announce import BusAnnouncements
-from imd.business.attempts import Attempts
 from imd.business.audit.keep import KeepAudit
 from imd.business.audit.sql import SqlAuditEvents
 from imd.business.explain.core import BusCore
@@ -52,6 +51,7 @@ from imd.business.retell import Retelling
 from imd.business.sql_announced import SqlAnnounced
 from imd.business.webhooks.dispatch import Posts
 from imd.config.role_settings import BusinessSettings
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.lifecycle import Stage

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from imd.bus.port import Bus
 from imd.business.accounts.profile import Profiles
 from imd.business.announce import BusAnnouncements
-from imd.business.attempts import Attempts
 from imd.business.audit.ports import Audit
 from imd.business.groups.details import GroupDetails
 from imd.business.groups.direct import OpenDirect
@@ -35,6 +34,7 @@ from imd.business.rest.groups import GroupApi
 from imd.business.rest.operation import Operation
 from imd.business.rest.operator_groups import OperatorGroupApi
 from imd.config.role_settings import BusinessSettings
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.kernel.tasks import Tasks

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imd.business.attempts import Attempts
 from imd.config.role_settings import BusinessSettings
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock
 
 #: So many seconds' worth of requests at once.

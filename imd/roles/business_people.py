@@ -22,7 +22,6 @@ from imd.business.accounts.sql_states import SqlAccountStates
 from imd.business.accounts.tell import TellState
 from imd.business.accounts.tokens import Tokens
 from imd.business.announce import BusAnnouncements
-from imd.business.attempts import Attempts
 from imd.business.audit.ports import Audit
 from imd.business.groups.people import GroupPeople
 from imd.business.groups.ports import Memberships
@@ -39,6 +38,7 @@ from imd.business.rest.profiles import ProfileApi
 from imd.config.login_limits import LOGIN_KINDS, parse_limit
 from imd.config.role_settings import BusinessSettings
 from imd.config.sections import LoginPolicy
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock, WallClock
 from imd.kernel.ids import Snowflake
 from imd.roles.business_in_force import BusinessInForce

@@ -10,6 +10,7 @@ from imd.bus.answering import respond
 from imd.bus.port import Bus
 from imd.bus.subjects import ADMIN_OPERATOR
 from imd.kernel.errors import AuthFailed, PayloadInvalid
+from imd.ops.operator_guesses import OperatorGuesses
 from imd.ops.operators import BOOTSTRAP, TOKEN_PREFIX, Operator, token_hash
 from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
 
@@ -20,12 +21,16 @@ class KnownOperators:
     """A stage: questions are answered from its start on.
 
     :param bootstrap: the token that was made at the first start; it is good also while the store is away.
+    :param guesses: slow down who tries tokens.
     """
 
-    def __init__(self, *, store: OperatorStore, bootstrap: Callable[[], str], bus: Bus) -> None:
+    def __init__(
+        self, *, store: OperatorStore, bootstrap: Callable[[], str], bus: Bus, guesses: OperatorGuesses
+    ) -> None:
         self._store = store
         self._bootstrap = bootstrap
         self._bus = bus
+        self._guesses = guesses
 
     async def start(self) -> None:
         respond(self._bus, ADMIN_OPERATOR, OperatorCheck, OperatorVerdict, self._answer)
@@ -33,26 +38,36 @@ class KnownOperators:
     async def stop(self) -> None:
         """The bus forgets its responders when it stops."""
 
-    async def of(self, token: str) -> Operator:
-        """:raises AuthFailed: nobody's. ServerBusy: whose it is cannot be looked up now."""
-        operator = await self._find(token_hash(token), may_be_kept=token.startswith(TOKEN_PREFIX))
+    async def of(self, token: str, address: str) -> Operator:
+        """Whose it is.
+
+        :param address: where the request came from.
+        :raises AuthFailed: nobody's. ServerBusy: whose it is cannot be looked up now. RateLimited: too many tokens that
+            nobody knows, from this address.
+        """
+        hashed = token_hash(token)
+        if self._is_bootstrap(hashed):
+            return BOOTSTRAP
+        self._guesses.check(hashed, address)
+        # What cannot be one is not worth a look into the store.
+        operator = await self._store.find(hashed) if token.startswith(TOKEN_PREFIX) else None
+        self._guesses.found(hashed, is_good=operator is not None)
         if operator is None:
             raise AuthFailed(
                 "send an operator's token, or that of bootstrap_token_file, as Authorization: Bearer"
             )
         return operator
 
-    async def _find(self, hashed: bytes, *, may_be_kept: bool = True) -> Operator | None:
+    def _is_bootstrap(self, hashed: bytes) -> bool:
         bootstrap = self._bootstrap()
-        if bootstrap and compare_digest(token_hash(bootstrap), hashed):
-            return BOOTSTRAP
-        # What cannot be one is not worth a look into the store.
-        return await self._store.find(hashed) if may_be_kept else None
+        return bool(bootstrap) and compare_digest(token_hash(bootstrap), hashed)
 
     async def _answer(self, query: OperatorCheck) -> OperatorVerdict:
         if len(query.tokenHash) != _HASH_BYTES:
             raise PayloadInvalid("tokenHash is no SHA-256")
-        operator = await self._find(query.tokenHash)
+        # Whoever asks for others slows them down.
+        is_bootstrap = self._is_bootstrap(query.tokenHash)
+        operator = BOOTSTRAP if is_bootstrap else await self._store.find(query.tokenHash)
         if operator is None:
             return OperatorVerdict()
         return OperatorVerdict(operatorId=operator.id, name=operator.name, role=operator.role.value)

@@ -17,6 +17,8 @@ from imd.admin.operators.known import KnownOperators
 from imd.admin.rest.route import Asked, Route
 from imd.bus.audit import MEDIUM, REFUSED, AuditEntry, AuditLog
 from imd.kernel.errors import Code, Forbidden, ImError, PayloadInvalid
+from imd.ops.logs.refused import log_refused
+from imd.ops.operator_guesses import OperatorGuesses
 from imd.ops.operators import Operator, require
 
 #: Two documents and a thousand users.
@@ -42,15 +44,26 @@ class _Unroutable(PayloadInvalid):
 
 
 class AdminApi(Resource):
-    """Mounted at /api."""
+    """Mounted at /api.
+
+    :param guesses: count who was refused.
+    """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, *, routes: Sequence[Route], operators: KnownOperators, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        *,
+        routes: Sequence[Route],
+        operators: KnownOperators,
+        guesses: OperatorGuesses,
+        audit: AuditLog,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._routes = list(routes)
         self._operators = operators
+        self._guesses = guesses
         self._audit = audit
 
     def serves(self, request: Request) -> bool:
@@ -71,7 +84,7 @@ class AdminApi(Resource):
 
     async def _answer(self, request: Request) -> tuple[int, Any]:
         # Who has no right to ask learns nothing of what there is.
-        operator = await self._operators.of(_bearer(request))
+        operator = await self._operators.of(_bearer(request), _address(request))
         route, names = self._route(request)
         try:
             require(operator, route.act)
@@ -107,6 +120,9 @@ class AdminApi(Resource):
         if not isinstance(error, ImError):
             self._log.failure("an operator could not be answered", result)
             return 500, {"error": {"code": Code.INTERNAL_ERROR, "message": "see the server's log"}}
+        self._guesses.count(error)
+        # Neither method nor path: there are as many as somebody invents, each with a sample of its own.
+        log_refused(self._log, "an operator's request", error, peer=_address(request))
         told: dict[str, Any] = {"code": error.code, "message": error.message, "field": error.field}
         reasons = getattr(error, "reasons", None)
         if reasons is not None:
@@ -121,6 +137,10 @@ class AdminApi(Resource):
         elif error.retryable:
             request.setHeader(b"retry-after", str(max(1, -(-error.retry_after_ms // 1000))).encode())
         return status, {"error": told}
+
+
+def _address(request: Request) -> str:
+    return str(getattr(request.getClientAddress(), "host", ""))
 
 
 def _refused(operator: Operator, route: Route) -> AuditEntry:

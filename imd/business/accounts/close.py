@@ -8,12 +8,12 @@ from imd.business.accounts.model import PASSWORD_MAX_LENGTH, Caller
 from imd.business.accounts.passwords import Passwords
 from imd.business.accounts.ports import Accounts, AccountStates, StateChange
 from imd.business.accounts.tell import TellState
-from imd.business.attempts import Attempts, address_key
 from imd.business.audit.ports import Audit
 from imd.business.groups.model import GROUP
 from imd.business.groups.people import GroupPeople
 from imd.business.groups.ports import Memberships
 from imd.business.relations.ports import Friends
+from imd.kernel.attempts import Attempts, address_key
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import AuthFailed, Forbidden, OutcomeUnknown, PayloadInvalid, ServerBusy
 

@@ -21,8 +21,8 @@ from imd.bus.audit import DONE, MEDIUM, AuditEntry
 from imd.business.accounts.model import Revocation
 from imd.business.accounts.ports import Announcements, Ban, DeviceBanList
 from imd.business.accounts.sessions import SessionCache
-from imd.business.attempts import address_key
 from imd.business.audit.ports import Audit
+from imd.kernel.attempts import address_key
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Forbidden, ImError, OutcomeUnknown
 

@@ -24,7 +24,7 @@ from imd.business.accounts.model import (
 from imd.business.accounts.passwords import Passwords
 from imd.business.accounts.ports import Accounts, Announcements, HandleTaken
 from imd.business.accounts.sessions import SessionCache
-from imd.business.attempts import Attempts, address_key
+from imd.kernel.attempts import Attempts, address_key
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import AuthFailed, Forbidden, OutcomeUnknown, PayloadInvalid, RateLimited
 from imd.kernel.ids import Snowflake, check_id

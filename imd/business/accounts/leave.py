@@ -15,7 +15,7 @@ from imd.business.accounts.model import (
 from imd.business.accounts.passwords import Passwords
 from imd.business.accounts.ports import Accounts, Announcements
 from imd.business.accounts.sessions import SessionCache
-from imd.business.attempts import Attempts, address_key
+from imd.kernel.attempts import Attempts, address_key
 from imd.kernel.errors import AuthFailed, OutcomeUnknown, PayloadInvalid
 from imd.kernel.ids import check_id
 

@@ -17,8 +17,8 @@ from imd.business.accounts.model import (
     fold_handle,
 )
 from imd.business.accounts.ports import Accounts, People
-from imd.business.attempts import Attempts
 from imd.business.relations.model import not_accepted
+from imd.kernel.attempts import Attempts
 from imd.kernel.errors import AuthFailed, PayloadInvalid
 
 #: People asked for by id in one request.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imd.business.attempts import Attempts
 from imd.business.groups.history import FirstVisible
 from imd.business.groups.joining import INVITATION, Admission, InvitationInput, check_message
 from imd.business.groups.model import Change
 from imd.business.groups.people import check_count
 from imd.business.groups.ports import Admissions
 from imd.business.groups.telling import Telling
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 
 #: Invitations are read by people, and answered by each of them.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imd.business.attempts import Attempts
 from imd.business.groups.history import FirstVisible
 from imd.business.groups.joining import (
     APPLICATION,
@@ -17,6 +16,7 @@ from imd.business.groups.joining import (
 from imd.business.groups.model import UNKNOWN, Change, Group
 from imd.business.groups.ports import Admissions
 from imd.business.groups.telling import Telling
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import Forbidden
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imd.business.attempts import Attempts
 from imd.business.groups.joining import Answers, JoinPolicy
 from imd.business.groups.model import ADMIN, NORMAL, OPERATOR, PUBLIC, Change, Group, check_title, group_id
 from imd.business.groups.ports import Groups
 from imd.business.groups.telling import Telling
 from imd.business.groups.wanted import Wanted, changes_between
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 from imd.kernel.ids import Snowflake
 

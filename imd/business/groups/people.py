@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imd.business.attempts import Attempts
 from imd.business.groups.history import FirstVisible
 from imd.business.groups.model import MEMBERS_PER_REQUEST, OPERATOR, Change
 from imd.business.groups.ports import Groups
 from imd.business.groups.telling import Telling
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import PayloadInvalid
 

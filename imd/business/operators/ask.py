@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import ADMIN_OPERATOR
-from imd.business.attempts import Attempts
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import AuthFailed, ImError, ServerBusy
 from imd.kernel.eviction import forget_oldest

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
-from imd.business.attempts import Attempts
 from imd.business.relations.doubt import told_if_in_doubt
 from imd.business.relations.model import Asking, check_group_name, check_message, check_remark
 from imd.business.relations.ports import (
@@ -21,6 +20,7 @@ from imd.business.relations.ports import (
     Requests,
 )
 from imd.business.relations.synced import parse_place
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import PayloadInvalid
 from imd.kernel.ids import Snowflake

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imd.business.attempts import Attempts
 from imd.business.relations.doubt import all_maybe_changed, told_if_in_doubt
 from imd.business.relations.model import Privacy
 from imd.business.relations.ports import Announcements, Blocked, Blocks, Privacies, Relations
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import OutcomeUnknown
 

@@ -18,13 +18,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from imd.bus.audit import DONE, MEDIUM, REFUSED, AuditEntry
 from imd.business.accounts.authenticate import Authenticate
-from imd.business.attempts import Attempts
 from imd.business.audit.ports import Audit
 from imd.business.operators.ask import BusOperators
 from imd.business.rest.operation import NOBODY, Asked, Operation
 from imd.business.rest.parameters import is_number_id
 from imd.business.rest.problems import Unanswerable, problem_of, status_of
 from imd.business.rest.reading import bearer_token, body_of, has_secret_in_query, query_of, refuse_body
+from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import Forbidden, ImError, InternalError, ServerBusy
 from imd.kernel.histogram import Histogram

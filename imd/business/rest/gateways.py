@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from imd.business.attempts import Attempts, address_key
 from imd.business.gateways.board import REPORT_INTERVAL_S, GatewayBoard
 from imd.business.gateways.model import Gateway, rank
 from imd.business.rest.operation import Asked, Operation, Parameter
+from imd.kernel.attempts import Attempts, address_key
 from imd.kernel.errors import PayloadInvalid, ServerBusy
 
 #: Loads change within minutes; a client that comes back sooner has a second and a third address.

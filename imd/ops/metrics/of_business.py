@@ -71,6 +71,12 @@ METRICS: tuple[Metric, ...] = (
         roles=GATEWAYS,
     ),
     counter(
+        "imd_operators_refused_total",
+        "Requests of operators that were refused: nobody's token, too many such from one address, a role that may not.",
+        Label("reason", ("token", "rate", "role")),
+        roles=(IM, ADMIN),
+    ),
+    counter(
         "imd_settings_published_total",
         "Times that the bus took settings from this node; old ones are told again now and then.",
         roles=(IM, ADMIN),

@@ -9,7 +9,7 @@ from imd.business.accounts.model import ACTIVE, Account, fold_handle
 from imd.business.accounts.passwords import Passwords
 from imd.business.accounts.ports import Accounts
 from imd.business.accounts.sessions import SessionCache
-from imd.business.attempts import Attempts
+from imd.kernel.attempts import Attempts
 from imd.ops.manhole.table import DEFAULT_ROWS, Table, facts
 from imd.roles.manhole.node import clock_time
 from imd.storage.sql import Database

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
 from imd.bus.subjects import ADMIN_OPERATOR
 from imd.kernel.errors import ServerBusy
+from imd.ops.logs.sampling import KIND
+from imd.ops.operator_guesses import BURST, RATE_PER_S
 from imd.ops.operators import token_hash
 from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
 from imd.storage.sql import Database
@@ -157,3 +161,67 @@ class OnTheBus(OperatorsCase):
 
 def _dump(connection: Any) -> str:
     return "\n".join(connection.connection.driver_connection.iterdump())
+
+
+class Refused(OperatorsCase):
+    """Who tries tokens."""
+
+    def test_flood(self) -> None:
+        """One address is slowed down before the store is asked; operators behind the same address notice nothing."""
+        anna = self.add("anna", "operator")["token"]
+        self.assertEqual(self.ask("GET", "/operators/me", token=anna).status, 200)
+        looks = 0
+        read = self.database.read
+
+        async def counted(work: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return await read(work)
+
+        self.patch(self.database, "read", counted)
+        statuses = [self.ask("GET", "/settings", token=f"imo_{guess:064x}").status for guess in range(100)]
+        # The operator's own token was unknown once, too.
+        left = int(BURST) - 1
+        self.assertEqual(statuses, [401] * left + [429] * (100 - left))
+        self.assertEqual(looks, left)
+        slowed = self.ask("GET", "/settings", token="x")
+        self.assertIn("retry-after: 1", slowed.headers)
+        self.assertEqual(self.ask("GET", "/operators/me", token=anna).status, 200)
+        self.assertEqual(self.ask("GET", "/operators/me").status, 200)
+        self.clock.advance(1 / RATE_PER_S)
+        self.assertEqual(self.ask("GET", "/settings", token="x").status, 401)
+
+    def test_revoked(self) -> None:
+        """A token that was good is one of the unknown ones once it is revoked."""
+        anna = self.add("anna", "operator")["token"]
+        self.assertEqual(self.ask("GET", "/operators/me", token=anna).status, 200)
+        self.ask("DELETE", "/operators/2")
+        statuses = [self.ask("GET", "/operators/me", token=anna).status for _ in range(40)]
+        self.assertEqual((statuses[0], statuses[-1]), (401, 429))
+
+    def test_told(self) -> None:
+        """Who is refused leaves a line without the token, a sample of many, and is counted by why."""
+        auditor = self.add("aud", "auditor")["token"]
+        said: list[LogEvent] = []
+        observer: Any = said.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.ask("PUT", "/settings", {}, token=auditor)
+        for _ in range(int(BURST) + 9):
+            self.ask("BREW", "/secret", token="imo_guess")
+        lines = [str(formatEvent(event)) for event in said]
+        self.assertTrue(
+            lines[0].startswith("an operator's request is refused: 1003 aud is auditor"), lines[0]
+        )
+        self.assertIn("from 192.168.1.1", lines[1])
+        self.assertNotIn("guess", "".join(lines))
+        self.assertNotIn("secret", "".join(lines))
+        self.assertEqual(len({event[KIND] for event in said}), 3)
+        readings = {
+            reading.labels[0]: reading.value
+            for source in self.admin.sources
+            for reading in source()
+            if reading.name == "imd_operators_refused_total"
+        }
+        # The auditor's own token was unknown once, too.
+        self.assertEqual(readings, {"token": BURST - 1, "rate": 10, "role": 1})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.business import attempts
-from imd.business.attempts import Attempts, address_key
+from imd.kernel import attempts
+from imd.kernel.attempts import Attempts, address_key
 from imd.kernel.errors import RateLimited
 
 
