@@ -16,7 +16,7 @@ from imd.ctl.backup.disk import writing_to
 from imd.ctl.backup.drill import drill
 from imd.ctl.backup.facts import MESSAGES
 from imd.ctl.backup.manifest import Manifest
-from imd.ctl.backup.place import alone_in, delete_oldest, newest_in, own_name
+from imd.ctl.backup.place import alone_in, delete_oldest, from_the_future, newest_in, own_name
 from imd.ctl.backup.restore import restore
 from imd.ctl.backup.take import refuse_inside, take
 from imd.ctl.exits import OK, USAGE, CommandFailed
@@ -64,7 +64,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--keep",
         type=_count,
         metavar="N",
-        help="with --into: when this one is done, delete all but the newest N",
+        help="with --into: when this one is done, delete all but this one and the N-1 made before it",
     )
     bring_back = _command(
         commands, "restore", "bring a backup back into an empty data folder", _RESTORE, _restore
@@ -135,8 +135,13 @@ def _backup(arguments: argparse.Namespace, progress: Progress) -> None:
             note_backup(arguments.data, backup=target.resolve(), shows_ms=manifest.cut_at_ms)
         if arguments.keep:
             with writing_to(target.parent):
-                for gone in delete_oldest(target.parent, keep=arguments.keep):
+                for gone in delete_oldest(target.parent, made=target, keep=arguments.keep):
                     progress.say(f"deleted {gone}")
+        for path in from_the_future(target.parent, system_wall_clock()):
+            progress.say(
+                f"WARNING: {path} has a name from the future: this clock was ahead then, or is behind now; "
+                "backups go in the order in which they were made, whatever their names"
+            )
 
 
 def _restore(arguments: argparse.Namespace, progress: Progress) -> None:

@@ -53,6 +53,8 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     epoch: str
     sqlite: str
     databases: dict[str, Database]
+    #: One more than that of any backup that lay beside it then; 0: of a release that did not count.
+    number: int = 0
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

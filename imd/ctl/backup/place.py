@@ -1,4 +1,7 @@
-"""Where backups lie: each whole or not at all, one at a time, the oldest going when there are enough."""
+"""Where backups lie: each whole or not at all, one at a time, the oldest going when there are enough.
+
+Which is the oldest is told by their numbers, for a clock that was ahead once gives names that stay ahead of all others.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imd.ctl.backup.disk import settle_file, settle_folders
-from imd.ctl.backup.manifest import MANIFEST
+from imd.ctl.backup.manifest import MANIFEST, read_manifest
 from imd.ctl.exits import SOURCE, TARGET, CommandFailed
 
 _LOCK = ".imd-backup.lock"
@@ -22,7 +25,7 @@ _OWN_NAME = re.compile(r"imd-\d{8}T\d{6}Z")
 
 
 def own_name(now_ms: int) -> str:
-    """The name of a backup that was given none; they sort by time."""
+    """The name of a backup that was given none: its time."""
     return f"imd-{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
 
 
@@ -84,14 +87,25 @@ def refuse_present(target: Path) -> None:
         raise CommandFailed(TARGET, f"{target} exists: a backup never overwrites; give another name")
 
 
-def delete_oldest(parent: Path, *, keep: int) -> list[Path]:
-    """Leave so many of the backups that have names of ours; those that went. Only ``alone_in`` it."""
-    surplus = _named(parent)[:-keep]
+def delete_oldest(parent: Path, *, made: Path, keep: int) -> list[Path]:
+    """Leave so many of the backups that have names of ours, ``made`` among them; those that went. Only ``alone_in`` it."""
+    others = [path for path in _named(parent) if path.name != made.name]
+    surplus = others[: len(others) - (keep - 1)] if len(others) >= keep else []
     for path in surplus:
         # Under a name of its own first: what is half deleted does not pass for a backup.
         half = path.rename(parent / f".{path.name}{_HALF}")
         shutil.rmtree(half)
     return surplus
+
+
+def next_number(parent: Path) -> int:
+    """Above those of all backups there that have names of ours. Only ``alone_in`` it."""
+    return max((_number(path) for path in _named(parent)), default=0) + 1
+
+
+def from_the_future(parent: Path, now_ms: int) -> list[Path]:
+    """Those named by a clock that was ahead of the one of now, or by the right one while this one is behind."""
+    return [path for path in _named(parent) if path.name > own_name(now_ms)]
 
 
 def newest_in(parent: Path) -> Path:
@@ -106,8 +120,17 @@ def newest_in(parent: Path) -> Path:
 
 
 def _named(parent: Path) -> list[Path]:
-    """The oldest first."""
-    return sorted(path for path in parent.iterdir() if _OWN_NAME.fullmatch(path.name) and _is_backup(path))
+    """The oldest first; of those without a number, by their names."""
+    found = (path for path in parent.iterdir() if _OWN_NAME.fullmatch(path.name) and _is_backup(path))
+    return sorted(found, key=lambda path: (_number(path), path.name))
+
+
+def _number(path: Path) -> int:
+    """0: made by an older release, or its manifest cannot be read."""
+    try:
+        return read_manifest(path).number
+    except CommandFailed:
+        return 0
 
 
 def _is_backup(path: Path) -> bool:

@@ -24,7 +24,7 @@ from imd.ctl.backup.manifest import (
     write_manifest,
     write_sums,
 )
-from imd.ctl.backup.place import refuse_present, whole_or_nothing
+from imd.ctl.backup.place import next_number, refuse_present, whole_or_nothing
 from imd.ctl.exits import SOURCE, USAGE, CommandFailed
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import WallClock
@@ -135,6 +135,7 @@ class _Writing(NamedTuple):
             epoch=_epoch(self.half / DATA),
             sqlite=sqlite3.sqlite_version,
             databases=databases,
+            number=next_number(self.half.parent),
         )
         write_manifest(self.half, manifest)
         write_sums(self.half, lambda _: None)

@@ -179,6 +179,26 @@ class Keeping(Scene):
         self.assertRegex(new, r"^imd-2\d{7}T\d{6}Z$")
         self.assertEqual(others, ["imd-20240103T000000Z", "imd-20230101T000000Z"])
 
+    def test_clock_was_ahead(self) -> None:
+        """A backup from when the clock was years ahead costs no later one its place, and is the next to go."""
+        into = ("backup", "--data", self.data.path, "--into", self.parent, "--keep", "2")
+
+        def made(name: str) -> str:
+            """A backup of this name; what was said of it."""
+            said = self.does(*into)
+            manifests = [path / "manifest.json" for path in self.parent.iterdir() if path.is_dir()]
+            max(manifests, key=lambda path: path.stat().st_mtime_ns).parent.rename(self.parent / name)
+            return said
+
+        made("imd-29990101T000000Z")
+        self.assertIn("imd-29990101T000000Z has a name from the future", made("imd-20250101T000000Z"))
+        self.assertNotIn("future", made("imd-20250102T000000Z"))
+        self.assertEqual(self.names(self.parent), ["imd-20250101T000000Z", "imd-20250102T000000Z"])
+        self.assertIn("deleted", made("imd-20240101T000000Z"))
+        self.assertEqual(self.names(self.parent), ["imd-20240101T000000Z", "imd-20250102T000000Z"])
+        said = self.does("restore-drill", "--newest-in", self.parent, "--scratch", self.parent)
+        self.assertIn("imd-20240101T000000Z can be restored", said)
+
     def test_failure_keeps_all(self) -> None:
         """A backup that fails deletes nothing."""
         self.named("imd-20240101T000000Z", "imd-20240102T000000Z")
