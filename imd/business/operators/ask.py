@@ -11,12 +11,12 @@ from twisted.internet.defer import TimeoutError
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
 from imd.bus.subjects import ADMIN_OPERATOR
-from imd.kernel.attempts import Attempts
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import AuthFailed, ImError, ServerBusy
 from imd.kernel.eviction import forget_oldest
 from imd.kernel.sharing import SharedQuestions
 from imd.kernel.timeouts import sleep
+from imd.ops.operator_guesses import OperatorGuesses
 from imd.ops.operators import BOOTSTRAP, TOKEN_PREFIX, Operator, Role, token_hash
 from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
 
@@ -29,9 +29,6 @@ REMEMBER_S = 10.0
 #: And one that was nobody's is not asked about again for so long.
 REMEMBER_NOBODY_S = 2.0
 MAX_REMEMBERED = 1_000
-#: Questions of one address about tokens that are not remembered; each costs im-admin a look into its database.
-_ASKS_PER_S = 5.0
-_ASK_BURST = 30.0
 _LENGTH = len(TOKEN_PREFIX) + 64
 
 _RETRY_AFTER_MS = 1_000
@@ -54,9 +51,8 @@ class BusOperators:
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
         self._asking: SharedQuestions[bytes, Operator | None] = SharedQuestions()
-        self._asks = Attempts(
-            rate_per_s=_ASKS_PER_S, burst=_ASK_BURST, what="unknown operators' tokens", clock=clock
-        )
+        #: Slow down who tries tokens, and count who was refused.
+        self.guesses = OperatorGuesses(clock=clock)
 
     async def of(self, token: str, address: str) -> Operator:
         """Whose it is.
@@ -80,8 +76,9 @@ class BusOperators:
         known = self._known.get(hashed)
         if known is not None and self._clock.seconds() < known.until_s:
             return known.operator
-        self._asks.check(address)
+        self.guesses.check(hashed, address)
         operator = await self._asking.ask(hashed, lambda: self._ask(hashed))
+        self.guesses.found(hashed, is_good=operator is not None)
         for_s = REMEMBER_S if operator is not None else REMEMBER_NOBODY_S
         self._known.pop(hashed, None)
         self._known[hashed] = _Known(operator, self._clock.seconds() + for_s)

@@ -70,6 +70,8 @@ class Api(Resource):
         self._audit = audit
         self._origins = frozenset(origins)
         self._clock = clock
+        #: Operators, and who would be one, by why.
+        self.refused_operators = operators.guesses.refused
         #: By the first digit of their status.
         self.answered = {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0}
         self.seconds = Histogram(HISTORY.bounds)
@@ -201,6 +203,8 @@ class Api(Resource):
     def _tell_refused(
         self, operation: Operation, asked: Asked | None, error: ImError, request: Request
     ) -> None:
+        if operation.operator:
+            self._operators.guesses.count(error)
         user_id = 0 if asked is None else asked.caller.user_id
         log_refused(self._log, operation.name, error, peer=_address(request), user_id=user_id)
 

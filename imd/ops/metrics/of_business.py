@@ -74,7 +74,7 @@ METRICS: tuple[Metric, ...] = (
         "imd_operators_refused_total",
         "Requests of operators that were refused: nobody's token, too many such from one address, a role that may not.",
         Label("reason", ("token", "rate", "role")),
-        roles=(IM, ADMIN),
+        roles=(*AUTHORITIES, ADMIN),
     ),
     counter(
         "imd_settings_published_total",

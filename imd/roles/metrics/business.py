@@ -29,6 +29,7 @@ def business_source(
         yield Reading("imd_authority_seconds", authority.answered.seconds)
         yield from by_label("imd_rest_requests_total", api.answered)
         yield Reading("imd_rest_seconds", api.seconds)
+        yield from by_label("imd_operators_refused_total", api.refused_operators)
         yield Reading("imd_password_slots_free", passwords.free)
         yield Reading("imd_invalidations_waiting", announcements.waiting)
         yield Reading("imd_invalidations_given_up_total", announcements.given_up)

@@ -99,6 +99,21 @@ class Asking(OperatorCase):
         self.assertLess(len(self.asked), 40)
         self.assertLess(len(self.world.parts.api._operators._known), MAX_REMEMBERED)
 
+    def test_flood_beside(self) -> None:
+        """Whoever tries tokens keeps no operator out who is behind the same address and was known before."""
+        self.admin_answers()
+        self.assertEqual(self.ask(ANNA).status, 200)
+        for number in range(60):
+            self.ask(f"{TOKEN_PREFIX}{number:064x}")
+        self.world.clock.advance(REMEMBER_S)
+        statuses = {self.ask(f"{TOKEN_PREFIX}{number:064x}").status for number in range(100, 160)}
+        self.assertIn(429, statuses)
+        self.assertEqual(self.ask(ANNA).status, 200)
+        self.assertEqual(self.asked.count(token_hash(ANNA)), 2)
+        refused = self.world.parts.api.refused_operators
+        self.assertEqual((refused["token"] + refused["rate"], refused["role"]), (120, 0))
+        self.assertGreater(refused["rate"], 0)
+
 
 class Roles(OperatorCase):
     """Who may what, and what is kept of it."""
