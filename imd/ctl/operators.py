@@ -12,6 +12,7 @@ from typing import Any
 from imd.ctl.exits import OK, TARGET, USAGE, CommandFailed
 from imd.ctl.server import Server, add_arguments, printable
 from imd.ctl.settings.shown import time
+from imd.ops.operators import REMEMBER_S
 
 DESCRIPTION = """\
 Operators have tokens of their own, and roles: an admin does everything; an operator looks and changes; an auditor
@@ -36,7 +37,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     new.add_argument("name", metavar="NAME", help="as the audit and the history call them")
     new.add_argument("--role", choices=ROLES, required=True)
     new.add_argument("--out", type=Path, metavar="FILE", help="write the token there, mode 0600")
-    revoke = _command(own, "revoke", "take a token back; who has it is nobody from then on", _revoke)
+    revoke = _command(
+        own,
+        "revoke",
+        f"take a token back; im-admin refuses it at once, im-business within {REMEMBER_S:.0f} s",
+        _revoke,
+    )
     revoke.add_argument("operator", metavar="NAME|ID")
 
 
@@ -107,7 +113,11 @@ def _revoke(server: Server, arguments: argparse.Namespace) -> int:
     if not found:
         raise CommandFailed(USAGE, f"there is no operator {printable(wanted)}; see 'imctl operators list'")
     revoked = server.call("DELETE", f"/operators/{found[0]}")
-    return _print(arguments, revoked, [f"{revoked['name']} (id {revoked['id']}) is revoked"])
+    lines = [
+        f"{revoked['name']} (id {revoked['id']}) is revoked",
+        f"im-business, where it has just asked, takes the token for up to {REMEMBER_S:.0f} s more",
+    ]
+    return _print(arguments, revoked, lines)
 
 
 def _print(arguments: argparse.Namespace, answer: Any, lines: Iterable[str]) -> int:

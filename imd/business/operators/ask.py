@@ -17,16 +17,14 @@ from imd.kernel.eviction import forget_oldest
 from imd.kernel.sharing import SharedQuestions
 from imd.kernel.timeouts import sleep
 from imd.ops.operator_guesses import OperatorGuesses
-from imd.ops.operators import BOOTSTRAP, TOKEN_PREFIX, Operator, Role, token_hash
+from imd.ops.operators import BOOTSTRAP, REMEMBER_S, TOKEN_PREFIX, Operator, Role, token_hash
 from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
 
 #: Spec 24.1, for questions about configuration: how long, how often again, and how long between.
 TIMEOUT_S = 0.5
 _RETRIES = 2
 _RETRY_PAUSE_S = 0.1
-#: A token that was revoked is good for so long on a node that has just asked.
-REMEMBER_S = 10.0
-#: And one that was nobody's is not asked about again for so long.
+#: One that was nobody's is not asked about again for so long.
 REMEMBER_NOBODY_S = 2.0
 MAX_REMEMBERED = 1_000
 _LENGTH = len(TOKEN_PREFIX) + 64

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.subjects import ADMIN_OPERATOR
-from imd.business.operators.ask import MAX_REMEMBERED, REMEMBER_NOBODY_S, REMEMBER_S
-from imd.ops.operators import TOKEN_PREFIX, token_hash
+from imd.business.operators.ask import MAX_REMEMBERED, REMEMBER_NOBODY_S
+from imd.ops.operators import REMEMBER_S, TOKEN_PREFIX, token_hash
 from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
 from tests.business.world import OPERATOR_TOKEN, Reply, World
 
