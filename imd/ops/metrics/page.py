@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.openmetrics import exposition as openmetrics
+from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -65,12 +66,32 @@ class MetricsPage(Resource):
 
 
 class MetricsSite(SteadySite):
-    """The page at /metrics, and nothing else."""
+    """The page at /metrics, and nothing else. Whoever comes gets in: connections that only stand there make room."""
 
     def __init__(self, page: MetricsPage, *, reactor: Any) -> None:
         root = Resource()
         root.putChild(b"metrics", page)
         super().__init__(root, timeout=REQUEST_TIMEOUT_S, reactor=reactor, requestFactory=SmallRequest)
+        #: Whether each has sent a whole request, the oldest first.
+        self._scrapers: dict[SteadyChannel, bool] = {}
 
     def admit(self, channel: SteadyChannel) -> bool:
-        return self.open_count < MAX_SCRAPERS and super().admit(channel)
+        if len(self._scrapers) >= MAX_SCRAPERS:
+            # A scrape asks at once and takes some milliseconds, so it is hardly ever one that goes.
+            silent = (each for each, has_asked in self._scrapers.items() if not has_asked)
+            oldest = next(silent, None) or next(iter(self._scrapers))
+            self.left(oldest)
+            oldest.forceAbortClient()
+        self._scrapers[channel] = False
+        return super().admit(channel)
+
+    def getResourceFor(self, request: http.Request) -> Any:
+        """See ``SteadySite``; the request is complete."""
+        channel: Any = request.channel
+        if channel in self._scrapers:
+            self._scrapers[channel] = True
+        return super().getResourceFor(request)
+
+    def left(self, channel: SteadyChannel) -> None:
+        self._scrapers.pop(channel, None)
+        super().left(channel)

@@ -103,9 +103,27 @@ class PageTests(SynchronousTestCase):
         self.assertTrue(transport.aborted)
 
     def test_too_many(self) -> None:
-        """Above so many connections at once there is no further one, until one has gone."""
-        channels = [self.connect() for _ in range(MAX_SCRAPERS)]
-        self.assertTrue(self.connect()[1].aborted)
-        self.assertFalse(any(transport.aborted for _, transport in channels))
-        channels[0][0].connectionLost()
-        self.assertFalse(self.connect()[1].aborted)
+        """Connections that stand there without a whole request keep nobody out: the oldest of them makes room."""
+        asking, read_slowly = self.connect()
+        asking.dataReceived(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+        idle = [self.connect() for _ in range(MAX_SCRAPERS - 1)]
+        idle[1][0].dataReceived(b"GET /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+        self.assertIn(b" 200 ", self.get())
+        self.assertIn(b" 200 ", self.get())
+        newer = self.connect()
+        self.assertFalse(newer[1].aborted or read_slowly.aborted)
+        self.assertEqual([transport.aborted for _, transport in idle], [True, False] + [False] * 17)
+        self.connect()
+        self.assertEqual([transport.aborted for _, transport in idle], [True, True] + [False] * 17)
+        self.assertEqual(self.site.open_count, MAX_SCRAPERS)
+
+    def test_none_reads(self) -> None:
+        """Not even so many that have asked, and do not read, keep one more out."""
+        slow = [self.connect() for _ in range(MAX_SCRAPERS)]
+        for channel, _ in slow:
+            channel.dataReceived(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertIn(b" 200 ", self.get())
+        self.assertEqual([transport.aborted for _, transport in slow], [True] + [False] * 19)
+        slow[5][0].connectionLost()
+        self.assertFalse(any(self.connect()[1].aborted for _ in range(2)))
+        self.assertEqual(sum(transport.aborted for _, transport in slow), 1)
