@@ -30,6 +30,8 @@ from tests.live.server import NO_LIMITS
 
 #: From the publishing to the last node's word that it runs the version.
 WITHIN_MS = 500
+#: And never longer, however busy the machine is: well below the time after which the bus tells again who did not hear.
+AT_MOST_MS = 10_000
 ROUNDS = 3
 #: For what is sure to happen; two cores are shared with other tests.
 PATIENCE_S = 60.0
@@ -186,6 +188,7 @@ class SettingsOfACluster(SynchronousTestCase):
         self._log.info("all nodes run a version after {took_ms} ms", took_ms=took_ms)
         # The middle one: two cores are shared with other tests.
         self.assertLess(median(took_ms), WITHIN_MS, took_ms)
+        self.assertLess(max(took_ms), AT_MOST_MS, took_ms)
         history = self.imctl("settings", "history", "-n", "2").out
         self.assertIn("rolled back by bootstrap", history)
         self.assertIn("that was too tight", history)
@@ -216,7 +219,8 @@ class SettingsOfACluster(SynchronousTestCase):
             return {"operators.add", "settings.change"} <= {event["action"] for event in events}
 
         self.until(is_audited, "the acts are in the audit")
-        self.imctl("operators", "revoke", "auditor")
+        revoked = self.imctl("operators", "revoke", "auditor")
+        self.assertIn("takes the token for up to 10 s more", revoked.out)
         self.imctl("settings", "get", "--token-file", str(token_file), code=2)
         token_file.unlink()
 
