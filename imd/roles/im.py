@@ -163,6 +163,7 @@ def build(
         commands=conversations.commands() | accounts.commands() | node.commands(),
         objects={"core": core, "business": business, "bus": bus, "settings": settings.seen},
         record=core.audit.record,
+        redact=process.log.redact,
         reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [

@@ -95,6 +95,7 @@ def build(
         commands=node.commands(),
         objects={"admin": admin, "database": database, "bus": bus, "settings": settings.seen},
         record=admin.audit.record,
+        redact=process.log.redact,
         reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [

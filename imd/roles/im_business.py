@@ -79,6 +79,7 @@ def build(
         commands=accounts.commands_alone() | node.commands(),
         objects={"business": business, "bus": bus, "settings": settings.seen},
         record=business.audit.record,
+        redact=process.log.redact,
         reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [

@@ -134,6 +134,7 @@ def build(
         commands=CoreCommands(core.inside, clock=reactor, withdrawal=withdrawal).commands() | node.commands(),
         objects={"core": core, "bus": bus, "settings": settings.seen},
         record=core.audit.record,
+        redact=process.log.redact,
         reactor=reactor,
     )
     stages: list[tuple[str, Stage]] = [

@@ -160,6 +160,8 @@ class Port(ManholeCase):
         self.assertIn("ZeroDivisionError", failed.stdout)
         endless = self.ssh("while True: pass", options=self.options)
         self.assertIn("nobody could chat", endless.stdout)
+        refused = self.ssh("1" * 20_000, options=self.options)
+        self.assertEqual((refused.returncode, refused.stdout), (1, "a line has 16384 characters at most\n"))
         self.assert_answers(wire)
         for words in ("alice is in, as ops with SHA256:", "alice typed: sessions()", "alice typed: 1/0"):
             self.assertIn(words, self.server.log)

@@ -76,6 +76,10 @@ class ProcessLog:
         if self._sampling.admit(event):
             self._write(event)
 
+    def redact(self, text: str) -> str:
+        """Of a text, what may be written somewhere else, too."""
+        return self._redaction.text(text)
+
     def change(self, settings: Log) -> None:
         """Have the values hold that may change at any time: levels, and how many lines of a kind are written."""
         self.levels.change(settings.level, log_levels_of(settings.levels))

@@ -7,6 +7,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Manhole:
     :param namespace: makes the names that each session begins with.
     :param greeting: what a terminal shows first.
     :param record: takes what happens to the audit trail.
+    :param redact: takes secrets out of it before.
     """
 
     _log = Logger()
@@ -61,13 +63,19 @@ class Manhole:
         namespace: Callable[[], Mapping[str, object]],
         greeting: str,
         record: Record,
+        redact: Callable[[str], str],
         reactor: Any,
     ) -> None:
         self._values = values
         self._reactor = reactor
         self._tasks = Tasks()
         self._factory = _Factory(
-            values, namespace=namespace, greeting=greeting, record=record, clock=reactor, tasks=self._tasks
+            values,
+            namespace=namespace,
+            greeting=greeting,
+            trail=partial(Trail, record, redact=redact),
+            clock=reactor,
+            tasks=self._tasks,
         )
         self._port: Any = None
 
@@ -123,7 +131,7 @@ class _Factory(SSHFactory):
         *,
         namespace: Callable[[], Mapping[str, object]],
         greeting: str,
-        record: Record,
+        trail: Callable[..., Trail],
         clock: Clock,
         tasks: Tasks,
     ) -> None:
@@ -131,15 +139,14 @@ class _Factory(SSHFactory):
         self.values = values
         self.namespace = namespace
         self.greeting = greeting
-        self.record = record
+        #: Begins one for a connection, from ``peer``.
+        self.trail = trail
         self.clock = clock
         self.tasks = tasks
         #: In the order in which they came.
         self.open: dict[_Connection, None] = {}
         # Asked only which ways to log in there are; each connection has its own.
-        self.portal = Door(
-            keys_file="", trail=Trail(record, peer=""), is_full=lambda: False, enter=lambda: None
-        )
+        self.portal = Door(keys_file="", trail=trail(peer=""), is_full=lambda: False, enter=lambda: None)
         self.primes = None
 
     def use(self, key: Key) -> None:
@@ -178,7 +185,7 @@ class _Connection(SSHServerTransport):
 
     def connectionMade(self) -> None:
         factory = self._own
-        self.trail = Trail(factory.record, peer=_peer(self.transport))
+        self.trail = factory.trail(peer=_peer(self.transport))
         self.door = Door(
             keys_file=factory.values.authorized_keys_file,
             trail=self.trail,

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from imd.kernel.clocks import Clock
 from imd.kernel.tasks import Tasks
 from imd.kernel.timeouts import TimeoutError, with_timeout
-from imd.ops.manhole.prompt import OneLine, Prompt
+from imd.ops.manhole.prompt import MAX_LINE_CHARS, OneLine, Prompt
 from imd.ops.manhole.trail import Trail, quiet
 
 #: A line given to ssh itself, with whatever it waits for.
@@ -108,6 +108,10 @@ class _Session:
     async def _run(self, proto: Any, line: str) -> None:
         operator = self._operator
         operator.touched()
+        if len(line) > MAX_LINE_CHARS:
+            operator.trail.too_long(line, MAX_LINE_CHARS)
+            self._end(proto, f"a line has {MAX_LINE_CHARS} characters at most\n", 1)
+            return
         operator.trail.typed(line)
         run = OneLine(operator.namespace()).run(line)
         try:

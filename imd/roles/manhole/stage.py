@@ -19,12 +19,14 @@ def manhole_stages(
     commands: Mapping[str, Callable[..., object]],
     objects: Mapping[str, object],
     record: Callable[[AuditEntry], None],
+    redact: Callable[[str], str],
     reactor: Any,
 ) -> list[tuple[str, Stage]]:
     """What to start, once all that it shows is there; nothing if it is off.
 
     :param about: what process this is, such as "im-core node 3".
     :param commands: what operators may call, by name.
+    :param redact: takes secrets out of a text, as for the log.
     :param objects: what the role is made of, for who needs more.
     """
     if not section.listen:
@@ -46,6 +48,7 @@ def manhole_stages(
         namespace=lambda: names(commands, objects, about=about),
         greeting=f"{about}: help() lists what there is; all that you type is run in the server, and kept in the log",
         record=record,
+        redact=redact,
         reactor=reactor,
     )
     return [("manhole", server)]

@@ -107,7 +107,7 @@ class Doors(KeyCase):
         self.path = self.file(public_line(self.key))
         self.door = Door(
             keys_file=self.path,
-            trail=Trail(self.kept.append, peer="here"),
+            trail=Trail(self.kept.append, peer="here", redact=str),
             is_full=lambda: self.full,
             enter=lambda: "operator",
         )
