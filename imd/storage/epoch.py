@@ -9,6 +9,8 @@ from imd.kernel.errors import StartupError
 from imd.kernel.ids import is_id
 from imd.storage.whole_file import write_whole
 
+#: In a data folder; written once, by the first start or by a restore.
+EPOCH = "epoch"
 #: Stands there while a backup is brought back: no server must start on half of it.
 RESTORING = "a backup is being restored"
 _BYTES = 8

@@ -6,6 +6,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from threading import Event, Thread
 from unittest import SkipTest
@@ -197,6 +198,25 @@ class Scripts(SynchronousTestCase):
         self.assertNotIn("secret", called)
         mysql, mongodb = (made / name for name in ("mysql.sql.gz", "mongodb.archive.gz"))
         self.assertLessEqual(mysql.stat().st_mtime_ns, mongodb.stat().st_mtime_ns)
+        self.keeps_two(backups, made)
+
+    def keeps_two(self, backups: Path, made: Path) -> None:
+        """Of four the oldest go, the new one stays whatever its name; its age is told to whoever collects it."""
+        for name in ("cluster-20240101T000000Z", "cluster-29990101T000000Z"):
+            shutil.copytree(made, backups / name)
+        (backups / "cluster-20230101T000000Z").mkdir()
+        told = self.folder / "imd.prom"
+        self.assertEqual(self.runs("cluster-backup", "--keep", "0", backups)[0], 2)
+        made.rename(backups / "cluster-20250101T000000Z")
+        code, said = self.runs("cluster-backup", "--keep", "2", "--textfile", told, backups)
+        self.assertEqual((code, said.count("deleted")), (0, 2), said)
+        half_made, new, ahead = sorted(path.name for path in backups.glob("cluster-*"))
+        self.assertEqual((half_made, ahead), ("cluster-20230101T000000Z", "cluster-29990101T000000Z"))
+        self.assertIn(f"/{new}\n", said)
+        name, value = told.read_text().split()
+        self.assertEqual(name, "imd_backup_timestamp_seconds")
+        self.assertLess(abs(time.time() - int(value)), TIMEOUT_S)
+        self.assertEqual(told.stat().st_mode & 0o777, 0o644)
 
     def test_shellcheck(self) -> None:
         """Nothing is left unquoted."""

@@ -36,8 +36,6 @@ PATIENCE_S = 30.0
 #: What a process has only where it is configured so.
 WITH_TLS = {"imd_certificate_expiry_timestamp_seconds"}
 WITH_HOOKS = {name for name in CATALOGUE if name.startswith(("imd_webhook_", "imd_content_hook_"))}
-#: Once there is a backup.
-AFTER_A_BACKUP = {"imd_backup_timestamp_seconds"}
 #: Conversations between two nodes; none of them is the other node's once in a thousand runs.
 PEERS = 10
 #: The most lines of a page, for a process with everything switched on.
@@ -231,7 +229,7 @@ class OneProcess(PageCase):
         }.items():
             self.assertGreaterEqual(moved.get(key, 0), least, key)
         text = scrape(self.server.metrics_url)
-        self.assert_complete(text, IM, without=AFTER_A_BACKUP)
+        self.assert_complete(text, IM)
         self.assert_labels(text)
         self.assertEqual(promtool("check", "metrics", folder=self.server.folder, text=text), (0, ""))
         self.assertTrue(list(parsed_open(scrape(self.server.metrics_url, "application/openmetrics-text"))))
@@ -271,7 +269,7 @@ class WholeCluster(PageCase, TestCase):
         self._talk(*self.cluster.of_role("core"))
         for role, name in ((CORE, "core"), (BUSINESS, "business"), (ADMIN, "admin")):
             text = scrape(self.cluster.of_role(name)[0].metrics_url)
-            self.assert_complete(text, role, without=WITH_TLS | WITH_HOOKS | AFTER_A_BACKUP)
+            self.assert_complete(text, role, without=WITH_TLS | WITH_HOOKS)
             self.assert_labels(text)
         cores = [samples(node.metrics_url) for node in self.cluster.of_role("core")]
         for core in cores:

@@ -20,11 +20,10 @@ from imd.ctl.backup.manifest import DATA, Manifest, changed, read_manifest, read
 from imd.ctl.exits import SOURCE, TARGET, CommandFailed
 from imd.ctl.progress import Progress
 from imd.kernel.errors import StartupError
-from imd.storage.epoch import RESTORING
+from imd.storage.epoch import EPOCH, RESTORING
 from imd.storage.sqlite import FolderLock
 from imd.storage.whole_file import write_whole
 
-_EPOCH = "epoch"
 #: May lie in a folder that counts as empty: our lock, and what ext4 puts into every disk's top.
 _NO_MATTER = frozenset({"imd.lock", "lost+found"})
 #: Signs the tokens with which people are logged in.
@@ -42,7 +41,7 @@ def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> M
     sums = read_sums(backup)
     verify(backup, sums, progress.begin_bytes("reading the backup", _size_bytes(backup, sums)))
     progress.end()
-    left_out = {Path(_EPOCH), TOKEN_KEY} if log_out else {Path(_EPOCH)}
+    left_out = {Path(EPOCH), TOKEN_KEY} if log_out else {Path(EPOCH)}
     wanted = {
         name.relative_to(DATA): wanted
         for name, wanted in sums.items()
@@ -51,7 +50,7 @@ def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> M
     with writing_to(data), _empty_folder(data):
         size_bytes = _size_bytes(backup / DATA, wanted)
         require_space(data, size_bytes)
-        write_whole(data / _EPOCH, RESTORING + "\n")
+        write_whole(data / EPOCH, RESTORING + "\n")
         advance = progress.begin_bytes("copying", size_bytes)
         for name, checksum in wanted.items():
             for parent in reversed(name.parents):
@@ -61,7 +60,7 @@ def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> M
         progress.end()
         settle_folders(data)
         # From here on it is a data folder.
-        write_whole(data / _EPOCH, secrets.token_hex(8) + "\n")
+        write_whole(data / EPOCH, secrets.token_hex(8) + "\n")
     return manifest
 
 
@@ -114,14 +113,14 @@ def _refuse_filled(data: Path) -> None:
 
 def _is_half(data: Path) -> bool:
     try:
-        return (data / _EPOCH).read_text(encoding="ascii", errors="replace").strip() == RESTORING
+        return (data / EPOCH).read_text(encoding="ascii", errors="replace").strip() == RESTORING
     except OSError:
         return False
 
 
 def _clear(data: Path) -> None:
     for path in data.iterdir():
-        if path.name in _NO_MATTER or path.name == _EPOCH:
+        if path.name in _NO_MATTER or path.name == EPOCH:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

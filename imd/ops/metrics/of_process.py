@@ -44,8 +44,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "imd_backup_timestamp_seconds",
-        "Unix time of the moment that the last finished `imctl backup` of the data folder shows; there once one was "
-        "made.",
+        "Unix time of the moment that the last finished `imctl backup` of the data folder shows; before the first, when the "
+        "folder was made or restored.",
         roles=("im",),
     ),
     gauge(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imd.ops.metrics.readings import Reading, Source
+from imd.storage.epoch import EPOCH
 from imd.storage.last_backup import last_backup_ms
 
 
@@ -14,7 +15,12 @@ def backup_source(data_dir: Path) -> Source:
 
     def read() -> Iterator[Reading]:
         shows_ms = last_backup_ms(data_dir)
-        if shows_ms is not None:
-            yield Reading("imd_backup_timestamp_seconds", shows_ms / 1000)
+        try:
+            # Before the first backup it is as old as the folder, and as what was restored: the epoch is written then.
+            value = (data_dir / EPOCH).stat().st_mtime if shows_ms is None else shows_ms / 1000
+        except FileNotFoundError:
+            # At the very first start, for a moment.
+            return
+        yield Reading("imd_backup_timestamp_seconds", value)
 
     return read

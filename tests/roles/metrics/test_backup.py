@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ops.metrics.readings import Readings
 from imd.roles.metrics.backup import backup_source
+from imd.storage.epoch import EPOCH
 from imd.storage.last_backup import LAST_BACKUP, note_backup
 
 
@@ -23,8 +25,12 @@ class Backup(SynchronousTestCase):
         return [reading.value for reading in self.read()]
 
     def test_newest(self) -> None:
-        """Nothing before the first one; then the moment that the newest shows."""
+        """Before the first one, when the folder was made, by a start or a restore; then the moment that the newest shows."""
         self.assertEqual(self.values(), [])
+        epoch = self.data / EPOCH
+        epoch.touch()
+        os.utime(epoch, (500, 500))
+        self.assertEqual(self.values(), [500])
         for shows_ms in (1_000, 86_400_500):
             note_backup(self.data, backup=Path("/b"), shows_ms=shows_ms)
             self.assertEqual(self.values(), [shows_ms / 1000])
