@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 import threading
+from code import InteractiveInterpreter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -21,6 +22,12 @@ MAX_LINE_CHARS = 16 * 1024
 MAX_HISTORY = 500
 #: A line that takes longer holds everybody up, and is interrupted.
 MAX_RUN_S = 5.0
+#: And again so often, as long as it catches that.
+AGAIN_S = 0.5
+
+
+#: Is on the stack while anything of a line runs, the showing of what went wrong included.
+_RUNS = InteractiveInterpreter.runcode.__code__
 
 
 class TooLong(BaseException):
@@ -183,16 +190,25 @@ class OneLine:
 
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
-    """Raise ``TooLong`` in what runs for longer. Where signals cannot be used, it may run for ever."""
+    """Raise ``TooLong`` in what runs for longer, again and again.
+
+    Not a fence: what is determined to catch that at every turn runs for ever, and where signals cannot be used anything
+    may.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code is not _RUNS:
+            frame = frame.f_back
+        if frame is None:
+            # The line has ended; what is put in order after it must not be interrupted.
+            return
         raise TooLong(f"it ran for {MAX_RUN_S:g} s, in which nobody could chat")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
         yield
     finally:

@@ -73,6 +73,16 @@ class OneLines(SynchronousTestCase):
             self.assertFalse(well)
             self.assertIn("nobody could chat", text)
 
+    def test_stubborn(self) -> None:
+        """One that catches its interruption is interrupted again."""
+        self.patch(prompt, "MAX_RUN_S", 0.05)
+        self.patch(prompt, "AGAIN_S", 0.05)
+        caught: list[str] = []
+        source = "while len(caught) < 3:\n    try:\n        while True: sum(range(1000))\n    except BaseException as error: caught.append(str(error))\nwhile True: pass"
+        text, well = self.run_line(source, caught=caught)
+        self.assertEqual((len(caught), well), (3, False))
+        self.assertIn("nobody could chat", text)
+
     def test_flood(self) -> None:
         """What is shown has an end."""
         for source in ("'x' * 10_000_000", "for n in range(100_000): print('line', n)"):
