@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +27,8 @@ class Manhole(Section, frozen=True):
     """A path for a unix socket ({node_id} in it stands for this node's), or 127.0.0.1:PORT; nothing that others can
     reach is taken. Empty: off."""
     authorized_keys_file: str = ""
-    """Who may come: public keys, a line each, as in OpenSSH's authorized_keys. Nobody but its owner may write it.
-    Read at each login."""
+    """Who may come: public keys, a line each, as in OpenSSH's authorized_keys. Nobody but root and the
+    server's user may be able to write it, or to put another in its place. Read at each login."""
     host_key_file: str = "manhole_host_key"
     """The server's own key, by which clients know it; made at first start, mode 0600."""
     idle_timeout_s: float = 600.0
@@ -73,16 +75,58 @@ def of_manhole(manhole: Manhole, *, node_id: int, shares_ports: bool) -> Iterato
 def keys_problem(file: str) -> str:
     """Why nobody can be let in by this file; "" if there is no reason."""
     try:
-        found = Path(file).stat()
-    except OSError as error:
-        return f"cannot read {file}: {error.strerror}"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{file} is no file"
-    if stat.S_IMODE(found.st_mode) & 0o022:
-        return f"{file} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 0600 {file}"
-    if found.st_size > MAX_KEYS_BYTES:
-        return f"{file} is longer than {MAX_KEYS_BYTES} bytes"
+        own_file(file, others=0o022, max_bytes=MAX_KEYS_BYTES)
+    except ValueError as error:
+        return str(error)
     return ""
+
+
+def own_file(file: str, *, others: int, max_bytes: int) -> bytes:
+    """What is in a file that nobody but root and this process's user can have written, as sshd asks of its own.
+
+    It is opened once and not by a link, and what is opened is looked at: neither the file nor its folder may be
+    somebody else's, or be such that others can write it. A folder as /tmp is, where nobody can take away what is
+    another's, will do.
+
+    :param others: the bits that its mode must not have.
+    :raises ValueError: says what is wrong, and what to do.
+    """
+    path = Path(file).absolute()
+    try:
+        above = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _require_own(os.fstat(above), str(path.parent), others=0o022, chmod="go-w")
+            # Not blocking, for it may be a pipe.
+            how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            opened = os.open(path.name or ".", how, dir_fd=above)
+        finally:
+            os.close(above)
+        try:
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                raise ValueError(f"{file} is no file")
+            _require_own(found, file, others=others, chmod="0600")
+            with os.fdopen(opened, "rb", closefd=False) as reader:
+                content = reader.read(max_bytes + 1)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{file} is a link: name the file itself") from None
+        raise ValueError(f"cannot read {file}: {error.strerror}") from None
+    if len(content) > max_bytes:
+        raise ValueError(f"{file} is longer than {max_bytes} bytes")
+    return content
+
+
+def _require_own(found: os.stat_result, path: str, *, others: int, chmod: str) -> None:
+    me, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
+    if found.st_uid not in (0, me):
+        raise ValueError(f"{path} belongs to user {found.st_uid}, not to root or {me}: chown {me} {path}")
+    is_shared_folder = stat.S_ISDIR(found.st_mode) and mode & stat.S_ISVTX
+    if mode & others and not is_shared_folder:
+        how = "written" if others == 0o022 else "read or written"
+        raise ValueError(f"{path} can be {how} by others (mode {mode:04o}): chmod {chmod} {path}")
 
 
 def _port(listen: str, *, shares_ports: bool) -> Iterator[Conflict]:

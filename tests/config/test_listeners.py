@@ -83,8 +83,13 @@ class Listeners(SynchronousTestCase):
 
     def test_manhole_is_never_public(self) -> None:
         """Whoever is in may do anything: no key permits an address that others can reach."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        folder.chmod(0o755)
+        keys_file = (folder / "keys").absolute()
+        keys_file.touch(0o600)
         for kind, _ in ROLES.values():
-            text = f'[manhole]\nlisten = "{PUBLIC}"\nauthorized_keys_file = "{__file__}"\n'
+            text = f'[manhole]\nlisten = "{PUBLIC}"\nauthorized_keys_file = "{keys_file}"\n'
             self.assertEqual(self.examined(kind, text), ["manhole.listen"], kind)
 
     def test_all_at_once(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +14,11 @@ class Manholes(SynchronousTestCase):
     """``of_manhole``."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
+        # Whatever the umask is.
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        folder.chmod(0o755)
+        self.path = folder / "keys"
         self.path.write_text("ssh-ed25519 AAAA alice\n")
         self.path.chmod(0o600)
 
@@ -57,3 +62,43 @@ class Manholes(SynchronousTestCase):
         self.assertIn("is no file", self.found("/run/imd", keys="/")[0])
         self.path.chmod(0o620)
         self.assertIn("chmod 0600", self.found("/run/imd")[0])
+        self.path.chmod(0o600)
+        self.assertEqual(self.found("/run/imd"), [])
+
+    def test_places_of_keys(self) -> None:
+        """Nor by a link, from a pipe, or where others may put another file in its place."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        folder.chmod(0o755)
+        keys = folder / "keys"
+        keys.symlink_to(self.path.absolute())
+        self.assertIn("is a link", self.found("/run/imd", keys=str(keys))[0])
+        keys.unlink()
+        os.mkfifo(keys, 0o600)
+        self.assertIn("is no file", self.found("/run/imd", keys=str(keys))[0])
+        keys.unlink()
+        keys.write_text("ssh-ed25519 AAAA alice\n")
+        keys.chmod(0o600)
+        folder.chmod(0o777)
+        self.assertIn("chmod go-w", self.found("/run/imd", keys=str(keys))[0])
+        # As /tmp is: what is there stays its owner's.
+        folder.chmod(0o1777)
+        self.assertEqual(self.found("/run/imd", keys=str(keys)), [])
+
+    def test_owner_of_keys(self) -> None:
+        """Nor by what is somebody else's: the file, or its folder."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        folder.chmod(0o755)
+        keys = folder / "keys"
+        keys.write_text("ssh-ed25519 AAAA alice\n")
+        keys.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(keys, 4711, -1)
+            self.assertIn("belongs to user 4711", self.found("/run/imd", keys=str(keys))[0])
+            os.chown(keys, 0, -1)
+            os.chown(folder, 4711, -1)
+        else:
+            # Whoever starts the server is somebody else then.
+            self.patch(os, "geteuid", lambda: 4711)
+        self.assertIn("belongs to user", self.found("/run/imd", keys=str(keys))[0])

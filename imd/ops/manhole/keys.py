@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.conch.ssh.keys import BadKeyError, EncryptedKeyError, FingerprintFormats, Key
 from twisted.logger import Logger
 
-from imd.config.manhole import keys_problem
+from imd.config.manhole import MAX_KEYS_BYTES, own_file
 from imd.kernel.errors import StartupError
+
+#: One of RSA with 16,384 bits has a tenth of this.
+_MAX_HOST_KEY_BYTES = 128 * 1024
 
 _log = Logger(namespace="imd.ops.manhole")
 
@@ -28,20 +30,16 @@ class AuthorizedKey(NamedTuple):
 def host_key(file: str) -> Key:
     """The key in ``file``, made there if there is none.
 
-    :raises StartupError: it cannot be read or made, or is open to others.
+    :raises StartupError: it cannot be read or made, is open to others, or is somebody else's.
     """
     path = Path(file)
     try:
         _make(path)
-        with path.open("rb") as opened:
-            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
-            content = opened.read()
+        content = own_file(file, others=0o077, max_bytes=_MAX_HOST_KEY_BYTES)
     except OSError as error:
-        raise StartupError(f"manhole.host_key_file: cannot read or make {file}: {error.strerror}") from None
-    if mode & 0o077:
-        raise StartupError(
-            f"manhole.host_key_file: {file} is open to others (mode {mode:04o}): chmod 0600 {file}"
-        )
+        raise StartupError(f"manhole.host_key_file: cannot make {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise StartupError(f"manhole.host_key_file: {error}") from None
     try:
         key: Key = Key.fromString(content)
     except (BadKeyError, EncryptedKeyError, ValueError) as error:
@@ -59,12 +57,8 @@ def authorized_keys(file: str) -> list[AuthorizedKey]:
 
     :raises ValueError: nobody can be let in by this file; says why.
     """
-    if problem := keys_problem(file):
-        raise ValueError(problem)
-    try:
-        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise ValueError(f"cannot read {file}: {error.strerror}") from None
+    content = own_file(file, others=0o022, max_bytes=MAX_KEYS_BYTES)
+    lines = content.decode("utf-8", "replace").splitlines()
     found: list[AuthorizedKey] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

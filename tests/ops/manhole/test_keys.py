@@ -34,6 +34,8 @@ class KeyCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
+        # Whatever the umask is.
+        self.folder.chmod(0o755)
 
     def file(self, text: str, *, mode: int = 0o600) -> str:
         path = self.folder / "authorized_keys"
@@ -65,6 +67,9 @@ class HostKey(KeyCase):
         self.path.chmod(0o640)
         self.assertIn("chmod 0600", self.refused())
         self.path.chmod(0o600)
+        self.folder.chmod(0o777)
+        self.assertIn("chmod go-w", self.refused())
+        self.folder.chmod(0o755)
         for text in ("", "nonsense", public_line(new_key())):
             self.path.write_text(text)
             self.assertIn("manhole.host_key_file", self.refused())
