@@ -37,6 +37,13 @@ def create_operator_tables(engine: Engine) -> None:
         connection.execute(CreateTable(operators, if_not_exists=True))
 
 
+def revoke_all(engine: Engine, *, by: str, now_ms: int) -> int:
+    """Nobody who is kept here is an operator any more; how many were."""
+    with engine.begin() as connection:
+        revoked = update(operators).where(operators.c.revoked_at_ms == 0)
+        return connection.execute(revoked.values(revoked_at_ms=now_ms, revoked_by=by)).rowcount
+
+
 class SqlOperators:
     """See ``OperatorStore``."""
 

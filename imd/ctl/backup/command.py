@@ -36,7 +36,9 @@ Bring a backup back into an empty data folder. Every file is checked first; the 
 forget what they knew of the old one and sync anew. A backup of an older release is upgraded when the server starts.
 
 What was done after the backup was begun is undone by it: messages are gone, but so are logouts, changed passwords, blocks
-and bans. If a device or a token was stolen since, give --log-out-everybody.
+and bans, and operators whose tokens were revoked since have them again. If a device or a token was stolen, or an operator
+has gone, give --log-out-everybody: people log in again, and operators get new tokens, the first one from the server's
+secrets/operator.token, the others from `imctl operators add`.
 """
 _DRILL = """\
 Restore a backup into a scratch folder, open it as the server would, check it, and remove it: nothing else is touched. A
@@ -76,7 +78,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--data", type=Path, required=True, metavar="DATA", help="the data folder; empty, or not there"
     )
     bring_back.add_argument(
-        "--log-out-everybody", action="store_true", help="without the key that signed their tokens"
+        "--log-out-everybody", action="store_true", help="neither people nor operators stay logged in"
     )
     rehearse = _command(commands, "restore-drill", "prove that a backup can be restored", _DRILL, _drill)
     which = rehearse.add_mutually_exclusive_group(required=True)
@@ -146,7 +148,11 @@ def _backup(arguments: argparse.Namespace, progress: Progress) -> None:
 
 def _restore(arguments: argparse.Namespace, progress: Progress) -> None:
     manifest = restore(
-        arguments.backup, arguments.data, log_out=arguments.log_out_everybody, progress=progress
+        arguments.backup,
+        arguments.data,
+        log_out=arguments.log_out_everybody,
+        progress=progress,
+        wall_clock=system_wall_clock,
     )
     progress.say(f"{arguments.data}: {_told(manifest)}, under a new epoch; start the server on it")
 

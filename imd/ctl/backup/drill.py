@@ -30,7 +30,7 @@ def drill(backup: Path, scratch: Path, *, progress: Progress, wall_clock: WallCl
     """
     with TemporaryDirectory(prefix="imd-drill-", dir=scratch) as made:
         data = Path(made) / "data"
-        manifest = restore(backup, data, log_out=False, progress=progress)
+        manifest = restore(backup, data, log_out=False, progress=progress, wall_clock=wall_clock)
         for line in check_databases(data, manifest.databases, last_seqs=backup / LAST_SEQS):
             progress.say(f"  {line}")
         try:

@@ -13,14 +13,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from imd.admin.operators.sql import create_operator_tables, revoke_all
 from imd.ctl.at_once import at_once
 from imd.ctl.backup.disk import copy_file, require_space, settle_folders, writing_to
 from imd.ctl.backup.facts import is_newer
 from imd.ctl.backup.manifest import DATA, Manifest, changed, read_manifest, read_sums, verify
 from imd.ctl.exits import SOURCE, TARGET, CommandFailed
 from imd.ctl.progress import Progress
+from imd.kernel.clocks import WallClock
 from imd.kernel.errors import StartupError
 from imd.storage.epoch import EPOCH, RESTORING
+from imd.storage.sql_sqlite import open_sqlite
 from imd.storage.sqlite import FolderLock
 from imd.storage.whole_file import write_whole
 
@@ -28,12 +33,19 @@ from imd.storage.whole_file import write_whole
 _NO_MATTER = frozenset({"imd.lock", "lost+found"})
 #: Signs the tokens with which people are logged in.
 TOKEN_KEY = Path("secrets") / "token.key"
+#: The operators' token that is made at the first start.
+OPERATOR_TOKEN = Path("secrets") / "operator.token"
+#: Holds the other operators' tokens.
+_ADMIN = "admin.db"
 
 
-def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> Manifest:
+def restore(
+    backup: Path, data: Path, *, log_out: bool, progress: Progress, wall_clock: WallClock
+) -> Manifest:
     """Check the backup, copy it, and give it a new epoch; at the end a server can start on it.
 
-    :param log_out: leave the token key out: the server makes another, and everybody has to log in again.
+    :param log_out: leave the token key and the first operator's token out: the server makes others, and everybody has to
+        log in again; the tokens of all other operators are revoked.
     :raises CommandFailed: the backup is damaged or too new, or the folder is not empty or in use.
     """
     manifest = read_manifest(backup)
@@ -41,7 +53,7 @@ def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> M
     sums = read_sums(backup)
     verify(backup, sums, progress.begin_bytes("reading the backup", _size_bytes(backup, sums)))
     progress.end()
-    left_out = {Path(EPOCH), TOKEN_KEY} if log_out else {Path(EPOCH)}
+    left_out = {Path(EPOCH), TOKEN_KEY, OPERATOR_TOKEN} if log_out else {Path(EPOCH)}
     wanted = {
         name.relative_to(DATA): wanted
         for name, wanted in sums.items()
@@ -58,10 +70,27 @@ def restore(backup: Path, data: Path, *, log_out: bool, progress: Progress) -> M
             if copy_file(backup / DATA / name, data / name, advance) != checksum:
                 raise changed(backup / DATA / name)
         progress.end()
+        if log_out:
+            progress.say(f"tokens of {_revoke_operators(data / _ADMIN, wall_clock())} operators are revoked")
         settle_folders(data)
         # From here on it is a data folder.
         write_whole(data / EPOCH, secrets.token_hex(8) + "\n")
     return manifest
+
+
+def _revoke_operators(path: Path, now_ms: int) -> int:
+    """All that the backup has; how many."""
+    if not path.exists():
+        # Of a release that had one operators' token.
+        return 0
+    engine = open_sqlite(path)
+    try:
+        create_operator_tables(engine)
+        return revoke_all(engine, by="imctl restore", now_ms=now_ms)
+    except SQLAlchemyError as error:
+        raise CommandFailed(TARGET, f"the operators' tokens in {path} cannot be revoked: {error}") from None
+    finally:
+        engine.dispose()
 
 
 def _size_bytes(folder: Path, names: Iterable[Path]) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import insert
+
+from imd.admin.operators.sql import create_operator_tables, operators
 from imd.ctl.backup import restore as module
 from imd.ctl.backup.disk import copy_file
 from imd.ctl.exits import CHECK_FAILED, SOURCE, TARGET
 from imd.kernel.errors import StartupError
+from imd.storage.sql_sqlite import open_sqlite
 from imd.storage.sqlite import FolderLock
 from tests.business.first_release import make_first_release
 from tests.ctl.backup.scene import Scene
@@ -35,10 +40,29 @@ class Restoring(Scene):
         self.assertEqual(len({EPOCH, self.epoch(self.restored), self.epoch(again)}), 3)
 
     def test_log_out(self) -> None:
-        """Asked for, the token key is left out, so that the server makes another."""
+        """Asked for, nobody is known: keys and tokens in files are made anew, all other operators' tokens are revoked."""
+        engine = open_sqlite(self.data.path / "admin.db")
+        create_operator_tables(engine)
+        with engine.begin() as connection:
+            for number, revoked_at_ms in ((2, 0), (3, 77), (4, 0)):
+                row = (number, f"op{number}", "admin", f"hash{number}", 1, "bootstrap", revoked_at_ms, "")
+                connection.execute(insert(operators).values(row))
+        engine.dispose()
+        (self.data.path / "secrets" / "operator.token").write_text("t" * 64)
         self.taken()
-        self.does(*self.command("--log-out-everybody"))
-        self.assertFalse((self.restored / "secrets" / "token.key").exists())
+        self.does(*self.command())
+        self.assertEqual(self.revoked(), {2: False, 3: True, 4: False})
+        self.assertTrue((self.restored / "secrets" / "operator.token").exists())
+        shutil.rmtree(self.restored)
+        said = self.does(*self.command("--log-out-everybody"))
+        self.assertIn("tokens of 2 operators are revoked", said)
+        self.assertEqual(self.revoked(), {2: True, 3: True, 4: True})
+        self.assertFalse((self.restored / "secrets").exists())
+
+    def revoked(self) -> dict[int, bool]:
+        """Operators in the restored folder."""
+        with closing(sqlite3.connect(self.restored / "admin.db")) as connection:
+            return dict(connection.execute("SELECT operator_id, revoked_at_ms > 0 FROM admin_operators"))
 
     def test_flipped_byte(self) -> None:
         """One changed bit in any of its files is refused with the name of the file, and nothing is made."""
