@@ -96,11 +96,15 @@ def serve(build: Callable[..., Service], options: RoleOptions[Any]) -> Service:
 
     # Until somebody listens to it: it would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    process: Process[Any] = Process(
-        options.settings, log=options.log.log, load=options.read, reopen=options.log.reopen
-    )
     # Twisted's own clock follows the wall clock, which may be set back (twisted#2424).
     reactor.seconds = time.monotonic
+    process: Process[Any] = Process(
+        options.settings,
+        log=options.log.log,
+        load=options.read,
+        reopen=options.log.reopen,
+        clock=reactor,
+    )
     # What was imported stays, and messages are freed by their counts: a full collection of all that
     # would only hold up everybody for 50 ms now and then.
     gc.freeze()

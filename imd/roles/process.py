@@ -11,10 +11,14 @@ from imd.admin.settings.model import Changeable
 from imd.config.changes import changes
 from imd.config.load import ConfigError, keys
 from imd.config.section import Section
+from imd.kernel.clocks import Clock
 from imd.ops.logs.log import ProcessLog
 from imd.roles.settings_seen import SettingsSeen
 
 C = TypeVar("C", bound=Section)
+
+#: Reading the file again holds everybody up for some 20 ms: it is done so often at most, however often it is asked for.
+RELOAD_INTERVAL_S = 1.0
 
 #: Of [log], what only SIGHUP changes.
 _LOG_KEYS = ("log.format", "log.file")
@@ -31,12 +35,21 @@ class Process(Generic[C]):
     _log = Logger()
 
     def __init__(
-        self, config: C, *, log: ProcessLog, load: Callable[[], C], reopen: Callable[[C], None]
+        self,
+        config: C,
+        *,
+        log: ProcessLog,
+        load: Callable[[], C],
+        reopen: Callable[[C], None],
+        clock: Clock,
     ) -> None:
         self._config = config
         self.log = log
         self._load = load
         self._reopen = reopen
+        self._clock = clock
+        self._reloaded_s = -RELOAD_INTERVAL_S
+        self._is_due = False
         self._settings: SettingsSeen[C] | None = None
         self._others: list[Callable[[], None]] = []
 
@@ -50,11 +63,25 @@ class Process(Generic[C]):
         self._others.append(told)
 
     def hang_up(self) -> None:
+        """Reload: at once, or a second after the last time; who asks before that is served by the same."""
+        if self._is_due:
+            return
+        self._is_due = True
+        wait_s = self._reloaded_s + RELOAD_INTERVAL_S - self._clock.seconds()
+        if wait_s <= 0:
+            self._reload()
+        else:
+            self._clock.callLater(wait_s, self._reload)
+
+    def _reload(self) -> None:
         """Read the configuration again, take what may change, and open the log file anew.
 
         With anything wrong in it nothing is changed, and all that is wrong is told: in the log file as it was named
         before, which is opened anew all the same, for somebody may have moved it.
         """
+        # From here on, whoever asks may have changed the file after it was read.
+        self._is_due = False
+        self._reloaded_s = self._clock.seconds()
         for told in self._others:
             told()
         settings = self._settings

@@ -18,7 +18,7 @@ from imd.config.load import ConfigError
 from imd.config.log import Log
 from imd.config.sections import CoreConfig, CoreLimits, Gateway
 from imd.pb.bus_pb2 import SettingsChanged
-from imd.roles.process import Process
+from imd.roles.process import RELOAD_INTERVAL_S, Process
 from imd.roles.settings_kept import SettingsKept
 from imd.roles.settings_seen import SettingsSeen
 
@@ -43,7 +43,8 @@ class HangUp(SynchronousTestCase):
         self.reopened: list[CoreConfig] = []
         self.log = FakeLog()
         log: Any = self.log
-        self.process = Process(self.file, log=log, load=self.load, reopen=self.reopened.append)
+        clock: Any = self.clock
+        self.process = Process(self.file, log=log, load=self.load, reopen=self.reopened.append, clock=clock)
         self.seen = SettingsSeen(
             bus=self.bus,
             node="core-1",
@@ -107,6 +108,22 @@ class HangUp(SynchronousTestCase):
         self.assertIn("nothing is changed", self.said())
         for problem in ("limits.user_burst: is bad", "log.level: is bad, too"):
             self.assertIn(problem, self.said())
+
+    def test_many(self) -> None:
+        """A flood of them is one reload at once and one a second later, which sees what the last one asked for."""
+        for _ in range(300):
+            self.process.hang_up()
+        self.assertEqual(len(self.reopened), 1)
+        self.file = CoreConfig(limits=CoreLimits(user_burst=7))
+        self.process.hang_up()
+        self.clock.advance(RELOAD_INTERVAL_S - 0.01)
+        self.assertEqual((len(self.reopened), self.told), (1, [CoreLimits().user_burst]))
+        self.clock.advance(0.01)
+        self.assertEqual((len(self.reopened), self.told[-1]), (2, 7))
+        self.clock.advance(10)
+        self.assertEqual(len(self.reopened), 2)
+        self.process.hang_up()
+        self.assertEqual(len(self.reopened), 3)
 
     def test_nothing(self) -> None:
         """Without a change the log is opened anew all the same: that is what logrotate asks for."""
