@@ -233,7 +233,7 @@ def build_core(
         shared=None if cluster is None else cluster.day_counts,
     )
     trail = RefusalTrail(audit=audit, members=members)
-    acks = Acks(quotas=quotas, trail=trail, wall_clock=wall_clock, record=record)
+    acks = Acks(quotas=quotas, trail=trail, clock=clock, record=record)
     screening = build_screening(
         config.content,
         text_bytes=config.gateway.text_bytes,

@@ -8,7 +8,7 @@ from imd.core.gateway.session import BUSY, Session
 from imd.core.gateway.trail import RefusalTrail
 from imd.core.message.sends import PendingSend
 from imd.core.screening.model import being_reviewed
-from imd.kernel.clocks import WallClock
+from imd.kernel.clocks import Clock
 from imd.kernel.errors import ImError, ServerBusy
 from imd.kernel.histogram import Histogram
 from imd.ops.metrics.buckets import ACK
@@ -20,9 +20,6 @@ from imd.wire.outbound import control, error_payload
 #: Sends of one connection without a final answer; above, it is not read until half are answered.
 MAX_IN_FLIGHT = 256
 
-#: To time each one would cost a hundredth of what it takes to deliver it, and say nothing more.
-TIMED_ONE_IN = 8
-
 
 class Acks:
     """``Submitter`` for sends that came over a connection."""
@@ -32,14 +29,14 @@ class Acks:
         *,
         quotas: Quotas,
         trail: RefusalTrail,
-        wall_clock: WallClock,
+        clock: Clock,
         record: SendRecord = NO_RECORD,
     ) -> None:
         self._record = record
         self._quotas = quotas
         self._trail = trail
-        self._wall_clock = wall_clock
-        #: How sends ended, and how long some of the new ones took by the wall clock.
+        self._clock = clock
+        #: How sends ended, and how long the timed ones of the new took.
         self.stored_count = 0
         self.duplicates = 0
         self.failures = 0
@@ -72,8 +69,8 @@ class Acks:
             self._give_back(send)
             self._record.repeated(*send.key)
         else:
-            if not self.stored_count % TIMED_ONE_IN:
-                self.ack_seconds.observe(max(0, self._wall_clock() - send.server_time_ms) / 1000)
+            if send.came_at_s is not None:
+                self.ack_seconds.observe(self._clock.seconds() - send.came_at_s)
             self.stored_count += 1
         self._finish(send, ack)
 

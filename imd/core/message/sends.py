@@ -60,6 +60,7 @@ class PendingSend:
 
     __slots__ = (
         "body",
+        "came_at_s",
         "charged",
         "content_hash",
         "is_media",
@@ -125,6 +126,8 @@ class PendingSend:
         self.seq = 0
         self.stored_body = b""
         self.priority = Priority.NORMAL
+        #: When it was taken in, by the clock that nobody sets; None: it is not timed.
+        self.came_at_s: float | None = None
         #: Since when it waits to be written.
         self.queued_at_s = 0.0
         self.released = False

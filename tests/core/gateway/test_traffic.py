@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.core.gateway.acks import MAX_IN_FLIGHT, TIMED_ONE_IN
+from imd.core.gateway.acks import MAX_IN_FLIGHT
 from imd.core.gateway.idle import CYCLE_S
+from imd.core.gateway.requests import TIMED_ONE_IN
 from imd.core.gateway.session import MAX_CONTROL_QUEUED, QueueLimits
 from imd.pb.connection_pb2 import Heartbeat
 from imd.pb.delivery_pb2 import Ack
@@ -111,10 +112,20 @@ class TrafficTests(SynchronousTestCase):
         self.assertEqual(
             (world.acks.stored_count, world.acks.duplicates), (len(world.pipeline.submitted) - 1, 1)
         )
-        self.assertEqual(world.acks.ack_seconds.count, -(-world.acks.stored_count // TIMED_ONE_IN))
+        self.assertEqual(world.acks.ack_seconds.count, world.acks.stored_count // TIMED_ONE_IN)
         link.says(text("", said="no id"))
         link.heard()
         self.assertEqual({code for code, count in world.gateway.traffic.refusals.items() if count}, {1007})
+
+    def test_clock_is_set(self) -> None:
+        """How long an answer took is not told by a clock that somebody sets meanwhile."""
+        world = World()
+        world.live().says(text("m"))
+        (send,) = world.pipeline.submitted
+        world.clock.advance(0.25)
+        send.server_time_ms -= 3_600_000
+        world.acks.stored(send, duplicate=False)
+        self.assertEqual((world.acks.ack_seconds.count, world.acks.ack_seconds.total), (1, 0.25))
 
     def test_rates(self) -> None:
         """What is above a rate counts by whose it is."""

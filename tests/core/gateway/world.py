@@ -295,7 +295,7 @@ class World:
         #: What was refused, as it is written down.
         self.refused: list[AuditEntry] = []
         self.trail = RefusalTrail(audit=Recorded(self.refused), members=behind)
-        self.acks = acks = Acks(quotas=self.quotas, trail=self.trail, wall_clock=self.wall_clock)
+        self.acks = acks = Acks(quotas=self.quotas, trail=self.trail, clock=clock)
         self.reviews = Reviews()
         #: Empty: nothing that is said is judged.
         self.chain = Chain(steps=(), clock=clock)
