@@ -23,6 +23,9 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)]
 FIELDS = ("stage", "task", "node", "peer", "user_id", "device_id", "conversation_id", "trace_id", "code")
 #: A line says what happened; what is longer is somebody's data.
 MAX_TEXT = 16 * 1024
+#: Of a longer one, so much more is looked through for secrets, and then dropped: one that the cut went through would
+#: not be known for one. None is longer.
+_MARGIN = 4 * 1024
 
 #: Of an event: the node that this process is, where several share an output.
 WORKER = "imd_worker"
@@ -53,7 +56,7 @@ def json_line(event: LogEvent, redact: Redact) -> str:
     for name in FIELDS:
         value = event.get(name)
         if isinstance(value, int | float | str):
-            line[name] = redact(value) if isinstance(value, str) else value
+            line[name] = _bounded(value, redact) if isinstance(value, str) else value
     trace = carried()
     if trace is not None:
         # Said on behalf of a message that is traced, by whoever knows nothing of that.
@@ -74,8 +77,18 @@ def _level(event: LogEvent) -> str:
 
 
 def _text(event: LogEvent, redact: Redact) -> str:
-    text = redact(formatEvent(without_bodies(event)))
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... {len(text) - MAX_TEXT} more characters"
+    return _bounded(formatEvent(without_bodies(event)), redact)
+
+
+def _bounded(text: str, redact: Redact) -> str:
+    """The beginning of it, without secrets."""
+    seen = redact(text[: MAX_TEXT + _MARGIN])
+    if len(text) > MAX_TEXT + _MARGIN:
+        # Its end may be half a secret, wherever it has moved to.
+        kept, more = seen[: min(MAX_TEXT, len(seen) - _MARGIN)], len(text) - MAX_TEXT
+    else:
+        kept, more = seen[:MAX_TEXT], len(seen) - MAX_TEXT
+    return f"{kept}... {more} more characters" if more > 0 else kept
 
 
 def _traceback(event: LogEvent, redact: Redact) -> str:

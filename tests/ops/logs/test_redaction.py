@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +13,13 @@ from imd.ops.operators import TOKEN_PREFIX
 from imd.pb.message_pb2 import SendMessageReq
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl"
+
+
+def seconds_for(text: str) -> float:
+    """Of this process, to look through it."""
+    redact, begun_s = Redaction().text, time.process_time()
+    redact(text)
+    return time.process_time() - begun_s
 
 
 class Hidden(SynchronousTestCase):
@@ -43,6 +52,48 @@ class Hidden(SynchronousTestCase):
                 line = form(said, Redaction().text)
                 self.assertNotIn(secret, line)
                 self.assertIn("[hidden]", line)
+
+    def test_time(self) -> None:
+        """Whatever a peer writes, ten times as much of it takes some ten times as long, not a hundred times."""
+        for piece in (
+            "a",
+            "a.",
+            "token",
+            "eyJ",
+            "a://x:",
+            "a://",
+            "://:y",
+            "password: ",
+            "-----BEGIN ",
+            "Bearer ",
+        ):
+            for end in ("", "@", "="):
+                short, long = (f"{piece * (size // len(piece))}{end}" for size in (16_000, 160_000))
+                # The least of some is what it takes where nobody else is on the machine.
+                took_s = min(seconds_for(short) for _ in range(5))
+                # What it takes to begin counts, too, where it takes next to nothing.
+                self.assertLess(seconds_for(long), 40 * took_s + 0.05, piece)
+
+    def test_cut(self) -> None:
+        """Only what is kept of a long text is looked through, and what the cut goes through is dropped."""
+        seen: list[int] = []
+
+        def redact(text: str) -> str:
+            seen.append(len(text))
+            return Redaction(["known-secret-of-the-file"]).text(text)
+
+        for place in range(16_300, 16_500, 7):
+            text = f"{'=' * place}known-secret-of-the-file{'=' * 1_000_000}"
+            line = text_line({"log_format": "{text}", "text": text}, redact)
+            self.assertNotIn("known-", line)
+            self.assertIn("more characters", line)
+            self.assertLess(len(line), 17_000)
+        # Others that were hidden before it do not move it to where it is kept.
+        for place in range(20_440, 20_480, 3):
+            hidden = f"token={'x' * 8_000} "
+            text = f"{hidden}{'=' * (place - len(hidden))}known-secret-of-the-file{'=' * 9_000}"
+            self.assertNotIn("known-", text_line({"log_format": "{text}", "text": text}, redact))
+        self.assertLess(max(seen), 32_000)
 
     def test_names_of_files(self) -> None:
         """Where a secret lies is no secret, and it stays visible what stood beside one."""
