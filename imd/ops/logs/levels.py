@@ -16,8 +16,11 @@ _STDLIB = {
 }
 
 
-#: What is louder than it has to say; whoever asks for more of it gets it.
-QUIET = {"twisted.conch": "warn", "twisted.web.client": "warn"}
+#: What is louder than it has to say; whoever asks for more of it gets it. The legacy log of Twisted has ports that open
+#: and close at info, which roles tell in their own words, and errors at critical.
+QUIET = {"log_legacy": "warn", "twisted.conch": "warn", "twisted.web.client": "warn"}
+#: Said at info by factories of whatever namespace; of interest to who looks at debug lines.
+_DEBUG_FORMATS = frozenset(("Starting factory {factory!r}", "Stopping factory {factory!r}"))
 
 
 class Levels:
@@ -44,6 +47,8 @@ class Levels:
 
     def allow(self, event: LogEvent) -> bool:
         """Whether it is to be written."""
+        if event.get("log_format") in _DEBUG_FORMATS:
+            event = {**event, "log_level": LogLevel.debug}
         return self._predicate(event) is not PredicateResult.no
 
     def _tell_stdlib(self) -> None:

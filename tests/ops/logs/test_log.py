@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
+from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config.log import Log
@@ -52,6 +54,28 @@ class ProcessLogTests(SynchronousTestCase):
 
     def lines(self) -> list[str]:
         return [line.split(" ", 1)[1] for line in self.path.read_text().splitlines()]
+
+    def test_noise_of_twisted(self) -> None:
+        """What Twisted says of each port and factory is not written, unless asked for; what went wrong there is."""
+
+        def listen() -> None:
+            factory = ServerFactory()
+            factory.doStart()
+            legacy.msg(f"{factory} starting on 1")
+            factory.doStop()
+
+        observer: Any = self.log
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        listen()
+        self.assertEqual(self.lines(), [])
+        legacy.err(ValueError("went wrong"))
+        self.assertIn("went wrong", self.path.read_text())
+        self.flushLoggedErrors(ValueError)
+        self.log.change(replace(self.settings, level="debug", levels=["log_legacy=info"]))
+        listen()
+        for words in ("Starting factory", "starting on 1", "Stopping factory"):
+            self.assertIn(words, self.path.read_text())
 
     def test_line(self) -> None:
         """What somebody says stands in the file, without secrets; debug lines do not."""
