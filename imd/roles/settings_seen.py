@@ -119,7 +119,10 @@ class SettingsSeen(Generic[C]):
         version = version_of(payload)
         if 0 < version <= self.version:
             if self._is_other(payload):
-                reason = f"version {self.version} is in force, and only a higher one is taken: save it again"
+                reason = (
+                    f"version {self.version} is in force, and only a higher one is taken: im-admin, whose database "
+                    "was restored, saves it again above that in a moment"
+                )
                 self._refuse(Refused(version, [reason]))
                 self._news()
             return

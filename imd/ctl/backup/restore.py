@@ -71,7 +71,7 @@ def restore(
                 raise changed(backup / DATA / name)
         progress.end()
         if log_out:
-            progress.say(f"tokens of {_revoke_operators(data / _ADMIN, wall_clock())} operators are revoked")
+            progress.say(f"operators' tokens revoked: {_revoke_operators(data / _ADMIN, wall_clock())}")
         settle_folders(data)
         # From here on it is a data folder.
         write_whole(data / EPOCH, secrets.token_hex(8) + "\n")

@@ -55,7 +55,7 @@ class Restoring(Scene):
         self.assertTrue((self.restored / "secrets" / "operator.token").exists())
         shutil.rmtree(self.restored)
         said = self.does(*self.command("--log-out-everybody"))
-        self.assertIn("tokens of 2 operators are revoked", said)
+        self.assertIn("operators' tokens revoked: 2", said)
         self.assertEqual(self.revoked(), {2: True, 3: True, 4: True})
         self.assertFalse((self.restored / "secrets").exists())
 
