@@ -326,6 +326,11 @@ class Nodes(ManholeCase):
         self.assertEqual(cores[0].missing(), {"node": "draining"})
         business.wait_for(lambda: first not in sent_to() and second in sent_to(), "other gateways")
         cores[1].wait_for(lambda: self.shards_of_second(ports[2]) == "256", "shards")
+        # What has been stopped already does not hold up the end of the process.
+        cores[0].terminate()
+        cores[0].wait_end()
+        self.assertIn("Server Shut Down", cores[0].log)
+        self.assertNotIn("Traceback", cores[0].log)
 
     def node(self, role: str, number: int, manhole: dict[str, object]) -> RoleNode:
         node = RoleNode(role, number=number, settings={"manhole": manhole} if manhole else {})
