@@ -20,12 +20,16 @@ WITHIN_S = 60.0
 class _Awaited:
     """A delivery to whoever is here."""
 
-    __slots__ = ("delivery", "heard", "seq", "since")
+    __slots__ = ("delivery", "heard", "left", "seq", "since")
 
-    def __init__(self, seq: int, delivery: TraceContext, sender: Recipient | None, since: Moment) -> None:
+    def __init__(
+        self, seq: int, delivery: TraceContext, *, sender: Recipient | None, sessions: int, since: Moment
+    ) -> None:
         self.seq = seq
         self.delivery = delivery
         self.since = since
+        #: So many more are awaited. As soon as nobody is, acknowledgements of the conversation cost nothing again.
+        self.left = min(sessions, ACKS_EACH)
         #: Devices of which nothing more is awaited: the one that sent it, and those that have acknowledged it. By
         #: name: a session that has gone is not to be kept for this.
         self.heard = [("", 0) if sender is None else _device(sender)]
@@ -40,11 +44,18 @@ class AwaitedAcks:
         self.awaited: dict[str, deque[_Awaited]] = {}
 
     def expect(
-        self, conversation_id: str, seq: int, delivery: TraceContext, *, sender: Recipient | None
+        self,
+        conversation_id: str,
+        seq: int,
+        delivery: TraceContext,
+        *,
+        sender: Recipient | None,
+        sessions: int,
     ) -> None:
-        """This message was just delivered, to all but the device that sent it."""
+        """This message was just delivered to so many sessions, none of them of the device that sent it."""
         awaited = self.awaited.pop(conversation_id, None) or deque(maxlen=MAX_EACH)
-        awaited.append(_Awaited(seq, delivery, sender, self._tracer.now()))
+        since = self._tracer.now()
+        awaited.append(_Awaited(seq, delivery, sender=sender, sessions=sessions, since=since))
         self.awaited[conversation_id] = awaited
         if len(self.awaited) > MAX_CONVERSATIONS:
             del self.awaited[next(iter(self.awaited))]
@@ -59,9 +70,10 @@ class AwaitedAcks:
             late = now.steady_ns - each.since.steady_ns > WITHIN_S * 1e9
             if each.seq <= seq and not late and _device(by) not in each.heard:
                 each.heard.append(_device(by))
+                each.left -= 1
                 whose: Attributes = {"im.user_id": by.user_id, "im.device_id": by.device_id}
                 self._tracer.start("client.ack", each.delivery, since=each.since, attributes=whose).end()
-            if late or len(each.heard) > ACKS_EACH:
+            if late or not each.left:
                 awaited.remove(each)
         if not awaited:
             del self.awaited[conversation_id]

@@ -212,7 +212,9 @@ class Fanout:
             # Only the device that sent it is here, and knows it.
             return
         span.end({"im.sessions": sessions, "im.as": "hint" if is_hint else "message", "im.seq": send.seq})
-        self.awaited_acks.expect(live.conversation_id, send.seq, span.context, sender=send.recipient)
+        self.awaited_acks.expect(
+            live.conversation_id, send.seq, span.context, sender=send.recipient, sessions=sessions
+        )
 
     def _hint_soon(self, live: LiveConversation, priority: Priority, sender: Recipient | None) -> None:
         """At once, or, so soon after the last one, together with what comes until then."""

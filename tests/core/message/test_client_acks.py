@@ -27,8 +27,10 @@ class AwaitedAcksTests(SynchronousTestCase):
         self.acks = AwaitedAcks(tracer=tracer)
         self.phone = Device(9, "phone")
 
-    def expect(self, conversation_id: str, seq: int, sender: Device | None = None) -> None:
-        self.acks.expect(conversation_id, seq, DELIVERY, sender=sender)
+    def expect(
+        self, conversation_id: str, seq: int, sender: Device | None = None, sessions: int = 1_000
+    ) -> None:
+        self.acks.expect(conversation_id, seq, DELIVERY, sender=sender, sessions=sessions)
 
     def test_from_delivery_to_ack(self) -> None:
         """The span lasts from the delivery on, and hangs on it; an older seq, and another conversation, do not count."""
@@ -55,6 +57,15 @@ class AwaitedAcksTests(SynchronousTestCase):
         for seq in (7, 7, 8):
             self.acks.acknowledged("g_1", seq, self.phone)
         self.assertEqual(len(self.spans), 1)
+
+    def test_all(self) -> None:
+        """When all who were told have acknowledged, nothing is looked at any more."""
+        self.expect("g_1", 7, sessions=2)
+        self.acks.acknowledged("g_1", 7, self.phone)
+        self.assertTrue(self.acks.awaited)
+        self.acks.acknowledged("g_1", 7, Device(9, "desk"))
+        self.assertFalse(self.acks.awaited)
+        self.assertEqual(len(self.spans), 2)
 
     def test_first_are_enough(self) -> None:
         """Of a crowd that acknowledges, some are kept, and then the delivery is forgotten."""
