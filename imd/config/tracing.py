@@ -27,9 +27,9 @@ class SpanExport(Section, frozen=True):
     such as an access token come from OTEL_EXPORTER_OTLP_HEADERS in the environment."""
     timeout_s: float = 5.0
     """For "otlp": a batch that is not taken by then is lost."""
-    queue_spans: int = 4096
+    queue_spans: int = 8192
     """Spans that wait to be written, about 1 KB each; above, new ones are lost, and the log says how many."""
-    batch_spans: int = 256
+    batch_spans: int = 1024
     """So many are written at once, and as soon as there are so many."""
     interval_s: float = 2.0
     """Fewer wait for so long."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -103,8 +102,8 @@ class SpanExport:
             self.dropped += 1
             return
         self._queue.append(span)
-        if len(self._queue) == self._batch_spans and self._pausing is not None:
-            self._pausing.cancel()
+        if len(self._queue) == self._batch_spans:
+            self._wake()
 
     async def start(self) -> None:
         """From here on they are written."""
@@ -113,8 +112,7 @@ class SpanExport:
     async def stop(self) -> None:
         """What waits is written, for so long as ``FLUSH_TIMEOUT_S`` allows."""
         self._stopping = True
-        if self._pausing is not None:
-            self._pausing.cancel()
+        self._wake()
         deadline_s = self._clock.seconds() + FLUSH_TIMEOUT_S
         while len(self._tasks) and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
@@ -179,8 +177,18 @@ class SpanExport:
         self._reason = ""
 
     async def _pause(self) -> None:
-        self._pausing = sleep(self._interval_s, clock=self._clock)
-        # Cancelled when there is enough to write, or it is time to stop.
-        with suppress(CancelledError):
-            await self._pausing
-        self._pausing = None
+        pausing: Deferred[None] = Deferred()
+        self._pausing = pausing
+        late = self._clock.callLater(self._interval_s, self._wake)
+        try:
+            await pausing
+        finally:
+            self._pausing = None
+            if late.active():
+                late.cancel()
+
+    def _wake(self) -> None:
+        """There is enough to write, or it is time to. (Cancelling would cost an exception and its traceback.)"""
+        pausing, self._pausing = self._pausing, None
+        if pausing is not None:
+            pausing.callback(None)

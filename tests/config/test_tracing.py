@@ -30,10 +30,10 @@ class TracingTests(SynchronousTestCase):
         """All that is wrong is said at once, with what is expected."""
         found = self.problems(exporter="jaeger", sample_ratio="1.5", queue_spans="0", chosen_per_s="-1")
         self.assertEqual(len(found), 4, found)
-        found = self.problems(exporter="jaeger", batch_spans="5000")
+        found = self.problems(exporter="jaeger", batch_spans="9000")
         self.assertEqual(len(found), 2, found)
         self.assertIn("tracing.exporter: is 'jaeger'; expected one of file, otlp", found[0])
-        self.assertIn("tracing.batch_spans: is above tracing.queue_spans (4096)", found[1])
+        self.assertIn("tracing.batch_spans: is above tracing.queue_spans (8192)", found[1])
         self.assertIn("tracing.folder: is empty", self.problems(folder=" ")[0])
 
     def test_endpoints(self) -> None:
