@@ -26,6 +26,8 @@ from tests.live.standalone_proto import Json
 from tests.live.standalone_wire import TcpWire
 
 OPEN_FILES = 80
+#: Who accepts in vain, again and again, never does.
+REST_WITHIN_S = 20
 
 
 def _text(client_msg_id: str, peer: str, text: str = "x") -> Json:
@@ -46,15 +48,21 @@ class FilesTests(SynchronousTestCase):
             for each in flood:
                 each.setblocking(False)
                 each.connect_ex(("127.0.0.1", server.tcp_port))
-            time.sleep(0.5)
-            before_s = cpu_s(server.pid)
-            time.sleep(1)
-            self.assertLess(cpu_s(server.pid) - before_s, 0.5)
+            self.assertTrue(self.rests(server))
             for each in flood:
                 each.close()
             time.sleep(0.5)
             client_of(server, crowd, 0).close()
         self.assertLess(len(server.log.splitlines()), 60, server.log[-2000:])
+
+    def rests(self, server: LiveServer) -> bool:
+        """Whether it comes to use less than half a processor; on a busy machine what came before takes a while."""
+        for _ in range(REST_WITHIN_S):
+            before_s = cpu_s(server.pid)
+            time.sleep(1)
+            if cpu_s(server.pid) - before_s < 0.5:
+                return True
+        return False
 
 
 class RatesTests(SynchronousTestCase):
