@@ -63,16 +63,11 @@ class OtlpCollector:
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _readable(self, span: RecordedSpan) -> ReadableSpan:
-        trace_id, span_id = span.context
-        parent = (
-            SpanContext(trace_id, span.parent_id, is_remote=False, trace_flags=_SAMPLED)
-            if span.parent_id
-            else None
-        )
+        trace_id, parent_id = span.context.trace_id, span.parent_id
         return ReadableSpan(
             span.name,
-            context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED),
-            parent=parent,
+            context=_context(trace_id, span.context.span_id),
+            parent=_context(trace_id, parent_id) if parent_id else None,
             resource=self._resource,
             attributes=span.attributes,
             kind=_KINDS[span.kind],
@@ -81,6 +76,10 @@ class OtlpCollector:
             end_time=span.wall_ns + span.took_ns,
             instrumentation_scope=_SCOPE,
         )
+
+
+def _context(trace_id: int, span_id: int) -> SpanContext:
+    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED)
 
 
 class _LastWords(logging.Handler):
