@@ -62,7 +62,7 @@ class Comparison:
         """Name and value a line."""
         told = self.as_dict()
         told["against"] = " ".join(f"{name}={value}" for name, value in self.against)
-        return "\n".join(f"{name:<36}{value}" for name, value in told.items())
+        return "\n".join(f"{name:<40}{value}" for name, value in told.items())
 
 
 def compare(

@@ -47,6 +47,7 @@ class Sampling:
         """From the next message on these hold."""
         self._ratio = ratio
         self._below = round(ratio * (1 << _HALF_BITS))
+        self._log_of_miss = log1p(-ratio) if 0 < ratio < 1 else 0.0
         burst = 10 * chosen_per_s
         self._chosen = TokenBucket(rate_per_s=chosen_per_s, burst=burst, now_s=self._clock.seconds())
         self.skip = self._next_skip()
@@ -78,7 +79,7 @@ class Sampling:
             return _MOST_SKIPPED
         # In (0, 1]
         chance = (self._random_bits(53) + 1) / (1 << 53)
-        return min(int(log(chance) / log1p(-self._ratio)), _MOST_SKIPPED)
+        return min(int(log(chance) / self._log_of_miss), _MOST_SKIPPED)
 
 
 def _read(said: str) -> tuple[TraceContext | None, bool]:
