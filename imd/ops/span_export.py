@@ -1,4 +1,4 @@
-"""Ended spans on their way out: queued within a bound, written in batches by a thread of their own.
+"""Ended spans on their way out: made ready a few at a time, queued within a bound, written in batches by a thread.
 
 Where they go may be slow, gone or full: then spans are lost, and counted, and the operator is told once in a while.
 Nobody who serves a message ever waits.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -23,21 +23,33 @@ FLUSH_TIMEOUT_S = 5.0
 #: So often it is said that spans are lost, however many are.
 COMPLAINT_S = 60.0
 _POLL_S = 0.02
+#: So many are made ready at once, while the processor still has them at hand; it takes 0.1 ms.
+PORTION_SPANS = 32
+
+P = TypeVar("P")
 
 
 class SinkFailed(Exception):
     """These spans were not taken, in words for the operator."""
 
 
-class SpanSink(Protocol):
-    """Where spans go. Called in a thread, one call at a time; may take its time, within a bound of its own."""
+class SpanSink(Protocol[P]):
+    """Where spans go. What can be done with them in short is done on the reactor: a thread would take turns with it at
+    the interpreter's lock, and fetch each span from memory again."""
 
-    def write(self, spans: Sequence[RecordedSpan]) -> None:
-        """:raises SinkFailed: they are lost; the next ones may not be."""
+    def portion(self, spans: Sequence[RecordedSpan]) -> P:
+        """These, ready to be written. Called on the reactor, with ``PORTION_SPANS`` at most."""
+        ...
+
+    def write(self, portions: Sequence[P]) -> None:
+        """Called in a thread, one call at a time; may take its time, within a bound of its own.
+
+        :raises SinkFailed: they are lost; the next ones may not be.
+        """
         ...
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Nothing more comes. Called in a thread."""
         ...
 
 
@@ -47,7 +59,7 @@ class InThread(Protocol):
     def __call__(self, work: Callable[[], None], /) -> Deferred[None]: ...
 
 
-class SpanExport:
+class SpanExport(Generic[P]):
     """A stage; begins after the process has become a daemon, which threads do not survive.
 
     :param where: the sink, as the operator calls it.
@@ -64,7 +76,7 @@ class SpanExport:
 
     def __init__(
         self,
-        sink: SpanSink,
+        sink: SpanSink[P],
         *,
         where: str,
         clock: Clock,
@@ -80,7 +92,11 @@ class SpanExport:
         self._queue_spans = queue_spans
         self._batch_spans = batch_spans
         self._interval_s = interval_s
-        self._queue: deque[RecordedSpan] = deque()
+        self._portion_spans = min(PORTION_SPANS, batch_spans)
+        self._fresh: list[RecordedSpan] = []
+        #: And of how many spans each is.
+        self._ready: deque[tuple[int, P]] = deque()
+        self._waiting = 0
         self._tasks = Tasks()
         self._pausing: Deferred[None] | None = None
         self._stopping = False
@@ -94,16 +110,19 @@ class SpanExport:
 
     def __len__(self) -> int:
         """Spans that wait."""
-        return len(self._queue)
+        return self._waiting
 
     def keep(self, span: RecordedSpan) -> None:
         """A span has ended."""
-        if len(self._queue) >= self._queue_spans or self._stopping:
+        if self._waiting >= self._queue_spans or self._stopping:
             self.dropped += 1
             return
-        self._queue.append(span)
-        if len(self._queue) == self._batch_spans:
-            self._wake()
+        self._waiting += 1
+        self._fresh.append(span)
+        if len(self._fresh) >= self._portion_spans:
+            self._make_ready()
+            if self._waiting >= self._batch_spans:
+                self._wake()
 
     async def start(self) -> None:
         """From here on they are written."""
@@ -116,7 +135,7 @@ class SpanExport:
         deadline_s = self._clock.seconds() + FLUSH_TIMEOUT_S
         while len(self._tasks) and self._clock.seconds() < deadline_s:
             await sleep(_POLL_S, clock=self._clock)
-        left = len(self._queue)
+        left = self._waiting
         await self._tasks.stop()
         if left:
             self._log.warn(
@@ -126,22 +145,40 @@ class SpanExport:
             )
 
     async def _run(self) -> None:
-        while self._queue or not self._stopping:
-            if len(self._queue) < self._batch_spans and not self._stopping:
+        while self._waiting or not self._stopping:
+            if self._waiting < self._batch_spans and not self._stopping:
                 await self._pause()
             await self._write_some()
             self._tell()
         await self._attempt(self._sink.close)
 
+    def _make_ready(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        try:
+            self._ready.append((len(fresh), self._sink.portion(fresh)))
+        except Exception:
+            # Whoever has just ended a span goes on.
+            self._failed("making spans ready failed")
+            self._waiting -= len(fresh)
+            self.failed += len(fresh)
+
     async def _write_some(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(self._batch_spans, len(self._queue)))]
-        if not batch:
+        if self._fresh:
+            self._make_ready()
+        portions: list[P] = []
+        spans = 0
+        while self._ready and spans < self._batch_spans:
+            of_portion, portion = self._ready.popleft()
+            spans += of_portion
+            portions.append(portion)
+        self._waiting -= spans
+        if not portions:
             return
-        if not await self._attempt(lambda: self._sink.write(batch)):
-            self.failed += len(batch)
+        if not await self._attempt(lambda: self._sink.write(portions)):
+            self.failed += spans
             self._is_down = True
             return
-        self.written += len(batch)
+        self.written += spans
         if self._is_down:
             self._is_down = False
             self._log.info("spans are taken by {where} again", where=self._where)
@@ -155,11 +192,14 @@ class SpanExport:
         except CancelledError:
             raise
         except Exception:
-            self._log.failure("writing spans failed")
-            self._reason = "a fault of this node"
+            self._failed("writing spans failed")
         else:
             return True
         return False
+
+    def _failed(self, what: str) -> None:
+        self._log.failure(what)
+        self._reason = "a fault of this node"
 
     def _tell(self) -> None:
         """The first loss at once, then a sum once in a while."""

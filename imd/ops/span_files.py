@@ -39,7 +39,7 @@ class SpanLine(Struct):
 
 
 def span_line(span: RecordedSpan, node: str) -> SpanLine:
-    """What is written of a span. Some thousand a second on a busy node, in a thread that the reactor waits for."""
+    """What is written of a span: some thousand a second on a busy node, so nothing is formatted twice."""
     seconds, rest_ns = divmod(span.wall_ns, _NS_PER_S)
     context, parent_id = span.context, span.parent_id
     return SpanLine(
@@ -63,7 +63,7 @@ def _second(seconds: int) -> str:
 
 
 class SpanFiles:
-    """``SpanSink``: ``NODE.jsonl`` in a folder, and ``NODE.1.jsonl``, the one before.
+    """``SpanSink[bytes]``: ``NODE.jsonl`` in a folder, and ``NODE.1.jsonl``, the one before.
 
     :param node: whose spans these are; several nodes may share a folder.
     :param max_bytes: of a file; it is then put aside in place of the one before.
@@ -76,9 +76,13 @@ class SpanFiles:
         self._file = folder / f"{node}.jsonl"
         self._before = folder / f"{node}.1.jsonl"
 
-    def write(self, spans: Sequence[RecordedSpan]) -> None:
+    def portion(self, spans: Sequence[RecordedSpan]) -> bytes:
+        """See ``SpanSink``."""
+        return _encoder.encode_lines([span_line(span, self._node) for span in spans])
+
+    def write(self, portions: Sequence[bytes]) -> None:
         """See ``SpanSink``. Opened each time: whoever moves the file away need not tell."""
-        data = _encoder.encode_lines([span_line(span, self._node) for span in spans])
+        data = b"".join(portions)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Who wrote to whom is for nobody else's eyes.

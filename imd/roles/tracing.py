@@ -54,7 +54,7 @@ def build_tracing(section: sections.SpanExport, *, service: str, node: str, reac
     return TracingRole(tracer, [("traces", export)], spans_source(export))
 
 
-def spans_source(export: SpanExport | None) -> Source:
+def spans_source(export: SpanExport[Any] | None) -> Source:
     """What became of spans; None: there are none."""
 
     def read() -> Iterator[Reading]:
@@ -82,7 +82,7 @@ def build_traces(section: sections.Tracing, *, tracer: Tracer, clock: Clock) -> 
     return Traces(tracer=tracer, sampling=sampling)
 
 
-def _sink(section: sections.SpanExport, *, service: str, node: str) -> SpanSink:
+def _sink(section: sections.SpanExport, *, service: str, node: str) -> SpanSink[Any]:
     if section.exporter != "otlp":
         return SpanFiles(folder=Path(section.folder), node=node, max_bytes=section.file_mib * _MIB)
     try:

@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.kernel.trace_context import TraceContext
-from imd.ops.span_export import COMPLAINT_S, FLUSH_TIMEOUT_S, SinkFailed, SpanExport
+from imd.ops.span_export import COMPLAINT_S, FLUSH_TIMEOUT_S, PORTION_SPANS, SinkFailed, SpanExport
 from imd.ops.tracing import NO_TRACER, Kind, RecordedSpan, RecordingTracer
 
 
@@ -21,12 +21,20 @@ class Sink:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.failing: Exception | None = None
+        self.unready: Exception | None = None
         self.closed = 0
+        self.portions: list[int] = []
 
-    def write(self, spans: Sequence[RecordedSpan]) -> None:
+    def portion(self, spans: Sequence[RecordedSpan]) -> list[str]:
+        if self.unready is not None:
+            raise self.unready
+        self.portions.append(len(spans))
+        return [span.name for span in spans]
+
+    def write(self, portions: Sequence[list[str]]) -> None:
         if self.failing is not None:
             raise self.failing
-        self.batches.append([span.name for span in spans])
+        self.batches.append([name for names in portions for name in names])
 
     def close(self) -> None:
         self.closed += 1
@@ -34,6 +42,8 @@ class Sink:
 
 class ExportCase(SynchronousTestCase):
     """Ten wait at most, four are written at once, fewer after two seconds."""
+
+    queue_spans, batch_spans = 10, 4
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -45,8 +55,8 @@ class ExportCase(SynchronousTestCase):
             where="the sink",
             clock=self.clock,
             in_thread=self.in_thread,
-            queue_spans=10,
-            batch_spans=4,
+            queue_spans=self.queue_spans,
+            batch_spans=self.batch_spans,
             interval_s=2,
         )
         numbers = count(1)
@@ -109,6 +119,37 @@ class ExportTests(ExportCase):
         span.end(error="late")
         self.pass_time(2.5)
         self.assertEqual(self.sink.batches, [["a"]])
+
+
+class PortionTests(ExportCase):
+    """Batches that are more than is made ready at once."""
+
+    batch_spans = 2 * PORTION_SPANS
+    queue_spans = 2 * batch_spans
+
+    def test_portions(self) -> None:
+        """Spans are made ready soon after they end, and written in one batch, in order."""
+        names = [f"span-{number}" for number in range(self.batch_spans + 1)]
+        self.end(*names[: PORTION_SPANS - 1])
+        self.assertEqual(self.sink.portions, [])
+        self.end(*names[PORTION_SPANS - 1 : -2])
+        self.assertEqual((self.sink.portions, self.sink.batches), ([PORTION_SPANS], []))
+        self.end(*names[-2:])
+        self.assertEqual(self.sink.batches, [names[:-1]])
+        self.assertEqual(len(self.export), 1)
+        self.pass_time(2.5)
+        self.assertEqual((self.sink.batches[1:], len(self.export)), ([names[-1:]], 0))
+
+    def test_fault(self) -> None:
+        """A portion that cannot be made ready is lost, and counted; whoever ends a span does not notice."""
+        self.sink.unready = RuntimeError("planted")
+        self.end(*"abcdefgh" * (PORTION_SPANS // 8))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((self.export.failed, len(self.export)), (PORTION_SPANS, 0))
+        self.sink.unready = None
+        self.end("i")
+        self.pass_time(2.5)
+        self.assertEqual(self.sink.batches, [["i"]])
 
 
 class TroubleTests(ExportCase):

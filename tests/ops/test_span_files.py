@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,11 @@ from imd.ops.span_files import SpanFiles
 from imd.ops.tracing import Attributes, Kind, RecordedSpan, RecordingTracer
 
 NOON_NS = 1_800_014_400_000_000_000
+
+
+def write(files: SpanFiles, spans: Sequence[RecordedSpan]) -> None:
+    """As the export does it."""
+    files.write([files.portion(spans)])
 
 
 class FilesCase(SynchronousTestCase):
@@ -51,7 +57,7 @@ class FilesTests(FilesCase):
     def test_line(self) -> None:
         """All there is to a span; nobody but the server's own user reads it."""
         hostile: Attributes = {"im.client_msg_id": 'a"\n\x1b[31m', "im.seq": 7}
-        self.files().write([self.end("good", hostile), self.end("bad")])
+        write(self.files(), [self.end("good", hostile), self.end("bad")])
         good, bad = self.lines()
         self.assertEqual(
             good,
@@ -77,14 +83,14 @@ class FilesTests(FilesCase):
         span = self.tracer.start("a", TraceContext(1, 0))
         self.now_ns -= 10**12
         span.end()
-        self.files().write(self.spans)
+        write(self.files(), self.spans)
         self.assertGreaterEqual(self.lines()[0]["took_ms"], 0)
 
     def test_bounded(self) -> None:
         """A file that is full takes the place of the one before; there are never more than two."""
         files = self.files(max_bytes=1000)
         for number in range(20):
-            files.write([self.end(f"span-{number}")])
+            write(files, [self.end(f"span-{number}")])
         names = [each["name"] for name in ("core-1.1.jsonl", "core-1.jsonl") for each in self.lines(name)]
         self.assertEqual(
             sorted(path.name for path in self.folder.iterdir()), ["core-1.1.jsonl", "core-1.jsonl"]
@@ -95,9 +101,9 @@ class FilesTests(FilesCase):
     def test_moved_away(self) -> None:
         """Whoever rotates the files need not tell."""
         files = self.files()
-        files.write([self.end("a")])
+        write(files, [self.end("a")])
         (self.folder / "core-1.jsonl").rename(self.folder / "old")
-        files.write([self.end("b")])
+        write(files, [self.end("b")])
         self.assertEqual([each["name"] for each in self.lines()], ["b"])
 
     def test_not_writable(self) -> None:
@@ -105,10 +111,10 @@ class FilesTests(FilesCase):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder.write_text("in the way")
         files = self.files()
-        error: SinkFailed = self.assertRaises(SinkFailed, files.write, [self.end("a")])
+        error: SinkFailed = self.assertRaises(SinkFailed, write, files, [self.end("a")])
         self.assertIn(str(self.folder), str(error))
         self.folder.unlink()
-        files.write([self.end("b")])
+        write(files, [self.end("b")])
         self.assertEqual([each["name"] for each in self.lines()], ["b"])
 
     def test_link_in_the_way(self) -> None:
@@ -117,13 +123,13 @@ class FilesTests(FilesCase):
         victim = self.folder.parent / "victim"
         victim.write_text("precious")
         (self.folder / "core-1.jsonl").symlink_to(victim)
-        self.assertRaises(SinkFailed, self.files().write, [self.end("a")])
+        self.assertRaises(SinkFailed, write, self.files(), [self.end("a")])
         self.assertEqual(victim.read_text(), "precious")
 
     def test_disk_full(self) -> None:
         """Half a line is taken back, so that the next one is whole."""
         files = self.files()
-        files.write([self.end("a")])
+        write(files, [self.end("a")])
         real = os.write
         calls: list[int] = []
 
@@ -134,8 +140,8 @@ class FilesTests(FilesCase):
             return real(descriptor, data[: len(data) // 2])
 
         self.patch(os, "write", half)
-        error: SinkFailed = self.assertRaises(SinkFailed, files.write, [self.end("b")])
+        error: SinkFailed = self.assertRaises(SinkFailed, write, files, [self.end("b")])
         self.assertIn("No space left", str(error))
         self.patch(os, "write", real)
-        files.write([self.end("c")])
+        write(files, [self.end("c")])
         self.assertEqual([each["name"] for each in self.lines()], ["a", "c"])

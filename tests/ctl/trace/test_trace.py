@@ -31,7 +31,7 @@ class TraceCase(SynchronousTestCase):
         files = SpanFiles(folder=self.folder, node=name, max_bytes=1 << 20)
 
         def keep(span: RecordedSpan) -> None:
-            files.write([span])
+            files.write([files.portion([span])])
 
         return RecordingTracer(
             keep=keep,
