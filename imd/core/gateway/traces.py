@@ -10,6 +10,9 @@ from imd.kernel.trace_context import TraceContext
 from imd.ops.tracing import Kind, Tracer
 from imd.pb.envelope_pb2 import Envelope
 
+#: Looked up once, see imd/wire/codec.py.
+_has_field = Envelope.HasField
+
 
 class Traces:
     """Begins the traces of messages that clients send to this node."""
@@ -25,7 +28,7 @@ class Traces:
     def look(self, send: PendingSend, session: Session, envelope: Envelope) -> None:
         """Sets ``send.traced`` if the message is sampled."""
         sampling = self._sampling
-        said = envelope.header.traceId if envelope.HasField("header") else ""
+        said = envelope.header.traceId if _has_field(envelope, "header") else ""
         if said:
             parent = sampling.of_client(said)
         elif sampling.skip:
