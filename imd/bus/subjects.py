@@ -36,6 +36,8 @@ NODE_CHANGED = "im.node.changed"
 NODE_REPORT = "im.node.report"
 #: Which settings each node runs, at every change and every few seconds; im-admin shows operators (spec 3.5).
 ADMIN_MONITOR = "im.admin.monitor"
+#: An operator's token was taken back, from admin to whoever remembers whose it was.
+ADMIN_REVOKED = "im.admin.revoked"
 
 # Durable events (JetStream, stream im-critical).
 AUTH_INVALIDATE = "im.auth.invalidate"

@@ -37,12 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     new.add_argument("name", metavar="NAME", help="as the audit and the history call them")
     new.add_argument("--role", choices=ROLES, required=True)
     new.add_argument("--out", type=Path, metavar="FILE", help="write the token there, mode 0600")
-    revoke = _command(
-        own,
-        "revoke",
-        f"take a token back; im-admin refuses it at once, im-business within {REMEMBER_S:.0f} s",
-        _revoke,
-    )
+    revoke = _command(own, "revoke", "take a token back; it is refused from then on", _revoke)
     revoke.add_argument("operator", metavar="NAME|ID")
 
 
@@ -115,7 +110,7 @@ def _revoke(server: Server, arguments: argparse.Namespace) -> int:
     revoked = server.call("DELETE", f"/operators/{found[0]}")
     lines = [
         f"{revoked['name']} (id {revoked['id']}) is revoked",
-        f"im-business, where it has just asked, takes the token for up to {REMEMBER_S:.0f} s more",
+        f"a node that is cut off from im-admin now, and has just asked, takes the token for up to {REMEMBER_S:.0f} s more",
     ]
     return _print(arguments, revoked, lines)
 

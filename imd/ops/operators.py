@@ -10,7 +10,8 @@ from imd.kernel.errors import Forbidden
 
 #: What a token begins with, so that one in a log or a repository is found by whoever scans for secrets.
 TOKEN_PREFIX = "imo_"
-#: A token that was revoked is good for so long at a node that has just asked im-admin.
+#: A node that has just asked im-admin does not ask again for so long; if word is lost that the token was revoked
+#: meanwhile, it is good there until then.
 REMEMBER_S = 10.0
 #: Ids of operators are below, those of users far above: an actor in the audit is one or the other.
 MAX_OPERATOR_ID = 1_000_000

@@ -829,3 +829,9 @@ class OperatorVerdict(_message.Message):
     name: str
     role: str
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., operatorId: _Optional[int] = ..., name: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+
+class OperatorRevoked(_message.Message):
+    __slots__ = ("operatorId",)
+    OPERATORID_FIELD_NUMBER: _ClassVar[int]
+    operatorId: int
+    def __init__(self, operatorId: _Optional[int] = ...) -> None: ...

@@ -72,7 +72,11 @@ def build_admin(
         audit=audit,
     )
     operators_api = OperatorsApi(
-        store=people, audit=audit, wall_clock=wall_clock, random_hex=secrets.token_hex
+        store=people,
+        audit=audit,
+        forget=operators.revoked,
+        wall_clock=wall_clock,
+        random_hex=secrets.token_hex,
     )
     api = AdminApi(
         routes=[*settings_api.routes(), *operators_api.routes()],

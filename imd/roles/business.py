@@ -327,10 +327,11 @@ def assemble(
         *ExplainApi(explain=explain).operations(),
         *policy.operations,
     ]
+    operators = BusOperators(bus=bus, is_own=is_operator, clock=clock)
     api = Api(
         operations=with_description(operations, version=version()),
         authenticate=authenticate,
-        operators=BusOperators(bus=bus, is_own=is_operator, clock=clock),
+        operators=operators,
         audit=audit,
         requests=in_force.requests,
         origins=config.gateway.origins,
@@ -387,7 +388,7 @@ def assemble(
         board,
         groups,
         recheck,
-        [*policy.stages, ("untold changes", retelling)],
+        [*policy.stages, ("operators", operators), ("untold changes", retelling)],
         api,
         in_force,
         sources,

@@ -36,8 +36,15 @@ class FlakyBus(LocalBus):
 
     refuses = False
     hangs = False
+    #: Nor takes it what may be lost.
+    is_cut_off = False
     #: What the next event waits for before it is taken.
     late: Deferred[None] | None = None
+
+    def publish(self, subject: str, payload: bytes) -> None:
+        if self.is_cut_off:
+            raise BusRefused("no connection")
+        super().publish(subject, payload)
 
     async def publish_durable(self, subject: str, payload: bytes) -> None:
         if subject == ADMIN_CONFIG:

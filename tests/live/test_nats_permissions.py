@@ -58,7 +58,7 @@ PUBLISHES: dict[str, list[str]] = {
         subjects.NOTIFICATION_PUSH,
         subjects.AUDIT_LOG,
     ],
-    "admin": [subjects.ADMIN_CONFIG, subjects.ADMIN_MONITOR, subjects.AUDIT_LOG],
+    "admin": [subjects.ADMIN_CONFIG, subjects.ADMIN_MONITOR, subjects.ADMIN_REVOKED, subjects.AUDIT_LOG],
 }
 HEARS: dict[str, list[str]] = {
     "core": [
@@ -94,6 +94,7 @@ HEARS: dict[str, list[str]] = {
         subjects.REVIEW_STATE,
         subjects.PRESENCE_STATUS,
         subjects.NODE_REPORT,
+        subjects.ADMIN_REVOKED,
     ],
     "admin": [subjects.NODE_REPORT, subjects.ADMIN_MONITOR, subjects.ADMIN_OPERATOR],
 }

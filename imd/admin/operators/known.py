@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from hmac import compare_digest
 
+from twisted.logger import Logger
+
 from imd.admin.operators.ports import OperatorStore
 from imd.bus.answering import respond
-from imd.bus.port import Bus
-from imd.bus.subjects import ADMIN_OPERATOR
+from imd.bus.port import Bus, BusRefused
+from imd.bus.subjects import ADMIN_OPERATOR, ADMIN_REVOKED
 from imd.kernel.errors import AuthFailed, PayloadInvalid
 from imd.ops.operator_guesses import OperatorGuesses
-from imd.ops.operators import BOOTSTRAP, TOKEN_PREFIX, Operator, token_hash
-from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
+from imd.ops.operators import BOOTSTRAP, REMEMBER_S, TOKEN_PREFIX, Operator, token_hash
+from imd.pb.bus_pb2 import OperatorCheck, OperatorRevoked, OperatorVerdict
 
 _HASH_BYTES = 32
 
@@ -23,6 +25,8 @@ class KnownOperators:
     :param bootstrap: the token that was made at the first start; it is good also while the store is away.
     :param guesses: slow down who tries tokens.
     """
+
+    _log = Logger()
 
     def __init__(
         self, *, store: OperatorStore, bootstrap: Callable[[], str], bus: Bus, guesses: OperatorGuesses
@@ -57,6 +61,19 @@ class KnownOperators:
                 "send an operator's token, or that of bootstrap_token_file, as Authorization: Bearer"
             )
         return operator
+
+    def revoked(self, operator: Operator) -> None:
+        """Have it forgotten by those who asked lately. Word of it may be lost; then they ask again soon."""
+        gone = OperatorRevoked(operatorId=operator.id)
+        try:
+            self._bus.publish(ADMIN_REVOKED, gone.SerializeToString())
+        except BusRefused:
+            self._log.warn(
+                "no node can be told that {name} is revoked; each that has just asked takes the token for up to "
+                "{seconds:.0f} s more",
+                name=operator.name,
+                seconds=REMEMBER_S,
+            )
 
     def _is_bootstrap(self, hashed: bytes) -> bool:
         bootstrap = self._bootstrap()

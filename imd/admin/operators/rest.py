@@ -15,7 +15,7 @@ from imd.admin.rest.route import Asked, Route
 from imd.bus.audit import DONE, HIGH, AuditEntry, AuditLog
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import IdempotentConflict, PayloadInvalid
-from imd.ops.operators import BOOTSTRAP, Act, Role, token_hash
+from imd.ops.operators import BOOTSTRAP, Act, Operator, Role, token_hash
 
 #: Also what stands in the audit, so a name is a plain word.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}\Z")
@@ -29,18 +29,23 @@ class OperatorBody(Struct, forbid_unknown_fields=True):
 
 
 class OperatorsApi:
-    """Bodies in, the store, answers out; every act is audited, in the name of whoever did it."""
+    """Bodies in, the store, answers out; every act is audited, in the name of whoever did it.
+
+    :param forget: have whoever remembers this operator's token ask anew.
+    """
 
     def __init__(
         self,
         *,
         store: OperatorStore,
         audit: AuditLog,
+        forget: Callable[[Operator], None],
         wall_clock: WallClock,
         random_hex: Callable[[int], str],
     ) -> None:
         self._store = store
         self._audit = audit
+        self._forget = forget
         self._wall_clock = wall_clock
         self._random_hex = random_hex
 
@@ -91,6 +96,7 @@ class OperatorsApi:
         revoked = await self._store.revoke(operator_id, by=asked.operator.name, now_ms=self._wall_clock())
         if revoked is None:
             raise PayloadInvalid(f"there is no operator {operator_id}", field="operator")
+        self._forget(revoked.operator)
         self._record("revoke", asked, revoked)
         return _shown(revoked)
 

@@ -1,4 +1,5 @@
-"""Whose an operator's token is: asked of im-admin over the bus, and remembered for a moment."""
+"""Whose an operator's token is: asked of im-admin over the bus, and remembered for a moment, or until im-admin says
+that it was revoked."""
 
 from __future__ import annotations
 
@@ -7,10 +8,11 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from twisted.internet.defer import TimeoutError
+from twisted.logger import Logger
 
 from imd.bus.failures import error_of
 from imd.bus.port import Bus, BusFailure, NoResponder
-from imd.bus.subjects import ADMIN_OPERATOR
+from imd.bus.subjects import ADMIN_OPERATOR, ADMIN_REVOKED
 from imd.kernel.clocks import Clock
 from imd.kernel.errors import AuthFailed, ImError, ServerBusy
 from imd.kernel.eviction import forget_oldest
@@ -18,7 +20,7 @@ from imd.kernel.sharing import SharedQuestions
 from imd.kernel.timeouts import sleep
 from imd.ops.operator_guesses import OperatorGuesses
 from imd.ops.operators import BOOTSTRAP, REMEMBER_S, TOKEN_PREFIX, Operator, Role, token_hash
-from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
+from imd.pb.bus_pb2 import OperatorCheck, OperatorRevoked, OperatorVerdict
 
 #: Spec 24.1, for questions about configuration: how long, how often again, and how long between.
 TIMEOUT_S = 0.5
@@ -38,19 +40,29 @@ class _Known(NamedTuple):
 
 
 class BusOperators:
-    """See ``of``; costs no await for a token that was seen lately.
+    """A stage; see ``of``, which costs no await for a token that was seen lately.
 
     :param is_own: whether it is the token of this node's own file, which needs nobody to be asked.
     """
+
+    _log = Logger()
 
     def __init__(self, *, bus: Bus, is_own: Callable[[str], bool], clock: Clock) -> None:
         self._bus = bus
         self._is_own = is_own
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
+        #: What was asked before one of them may be answered as it was before.
+        self._revocations = 0
         self._asking: SharedQuestions[bytes, Operator | None] = SharedQuestions()
         #: Slow down who tries tokens, and count who was refused.
         self.guesses = OperatorGuesses(clock=clock)
+
+    async def start(self) -> None:
+        self._bus.subscribe(ADMIN_REVOKED, self._revoked)
+
+    async def stop(self) -> None:
+        """Ended with the bus."""
 
     async def of(self, token: str, address: str) -> Operator:
         """Whose it is.
@@ -75,13 +87,26 @@ class BusOperators:
         if known is not None and self._clock.seconds() < known.until_s:
             return known.operator
         self.guesses.check(hashed, address)
+        revocations = self._revocations
         operator = await self._asking.ask(hashed, lambda: self._ask(hashed))
         self.guesses.found(hashed, is_good=operator is not None)
-        for_s = REMEMBER_S if operator is not None else REMEMBER_NOBODY_S
-        self._known.pop(hashed, None)
-        self._known[hashed] = _Known(operator, self._clock.seconds() + for_s)
-        forget_oldest(self._known, MAX_REMEMBERED)
+        if revocations == self._revocations:
+            for_s = REMEMBER_S if operator is not None else REMEMBER_NOBODY_S
+            self._known.pop(hashed, None)
+            self._known[hashed] = _Known(operator, self._clock.seconds() + for_s)
+            forget_oldest(self._known, MAX_REMEMBERED)
         return operator
+
+    async def _revoked(self, _: str, payload: bytes) -> None:
+        try:
+            gone = OperatorRevoked.FromString(payload).operatorId
+        except DecodeError:
+            self._log.error("not an OperatorRevoked on {subject}; dropped", subject=ADMIN_REVOKED)
+            return
+        self._revocations += 1
+        for hashed, known in list(self._known.items()):
+            if known.operator is not None and known.operator.id == gone:
+                del self._known[hashed]
 
     async def _ask(self, hashed: bytes) -> Operator | None:
         payload = OperatorCheck(tokenHash=hashed).SerializeToString()

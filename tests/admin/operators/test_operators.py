@@ -6,12 +6,12 @@ from typing import Any
 
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from imd.bus.subjects import ADMIN_OPERATOR
+from imd.bus.subjects import ADMIN_OPERATOR, ADMIN_REVOKED
 from imd.kernel.errors import ServerBusy
 from imd.ops.logs.sampling import KIND
 from imd.ops.operator_guesses import BURST, RATE_PER_S
 from imd.ops.operators import token_hash
-from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
+from imd.pb.bus_pb2 import OperatorCheck, OperatorRevoked, OperatorVerdict
 from imd.storage.sql import Database
 from tests.admin.house import NOW_MS, TOKEN, AdminCase
 
@@ -47,6 +47,22 @@ class Managing(OperatorsCase):
         self.assertEqual((revoked["revokedAt"], revoked["revokedBy"]), (NOW_MS, "bootstrap"))
         self.assertEqual(self.ask("GET", "/settings", token=anna["token"]).status, 401)
         self.assertEqual(self.ask("DELETE", "/operators/2").body, revoked)
+
+    def test_revoked_is_told(self) -> None:
+        """Nodes that remember whose a token was hear that it was taken back; where nobody can, it is taken back still."""
+        told: list[int] = []
+
+        async def hear(_: str, payload: bytes) -> None:
+            told.append(OperatorRevoked.FromString(payload).operatorId)
+
+        self.bus.subscribe(ADMIN_REVOKED, hear)
+        anna, bob = self.add("anna", "operator"), self.add("bob", "operator")
+        self.ask("DELETE", f"/operators/{anna['id']}")
+        self.assertEqual(told, [anna["id"]])
+        self.bus.is_cut_off = True
+        self.assertEqual(self.ask("DELETE", f"/operators/{bob['id']}").status, 200)
+        self.assertEqual(self.ask("GET", "/settings", token=bob["token"]).status, 401)
+        self.assertEqual(told, [anna["id"]])
 
     def test_names(self) -> None:
         """A name is one operator's while that one is not revoked; ids are never given twice."""

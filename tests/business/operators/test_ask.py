@@ -7,10 +7,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.bus.subjects import ADMIN_OPERATOR
+from imd.bus.subjects import ADMIN_OPERATOR, ADMIN_REVOKED
 from imd.business.operators.ask import MAX_REMEMBERED, REMEMBER_NOBODY_S
 from imd.ops.operators import REMEMBER_S, TOKEN_PREFIX, token_hash
-from imd.pb.bus_pb2 import OperatorCheck, OperatorVerdict
+from imd.pb.bus_pb2 import OperatorCheck, OperatorRevoked, OperatorVerdict
 from tests.business.world import OPERATOR_TOKEN, Reply, World
 
 ANNA, AUD, ADA, NOBODY, ODD = (TOKEN_PREFIX + letter * 64 for letter in "abcde")
@@ -28,8 +28,9 @@ class OperatorCase(SynchronousTestCase):
             token_hash(ADA): OperatorVerdict(operatorId=4, name="ada", role="admin"),
             token_hash(ODD): OperatorVerdict(operatorId=5, name="odd", role="wizard"),
         }
-        #: Im-admin takes its time for ever.
+        #: Im-admin takes its time, until this fires.
         self.hangs = False
+        self.late: Deferred[None] = Deferred()
 
     def admin_answers(self) -> None:
         self.world.bus.respond(ADMIN_OPERATOR, self.answer)
@@ -38,8 +39,12 @@ class OperatorCase(SynchronousTestCase):
         hashed = OperatorCheck.FromString(payload).tokenHash
         self.asked.append(hashed)
         if self.hangs:
-            await Deferred[None]()
+            await self.late
         return self.known.get(hashed, OperatorVerdict()).SerializeToString()
+
+    def revoke(self, operator_id: int) -> None:
+        self.world.bus.publish(ADMIN_REVOKED, OperatorRevoked(operatorId=operator_id).SerializeToString())
+        self.world.clock.pump([0.0] * 5)
 
     def ask(self, token: str, method: str = "GET", path: str = "/device-bans", body: Any = None) -> Reply:
         return self.world.call(method, f"/operator{path}", body, token=token)
@@ -62,6 +67,38 @@ class Asking(OperatorCase):
         self.known[token_hash(ANNA)] = OperatorVerdict(operatorId=2, name="anna", role="operator")
         self.world.clock.advance(REMEMBER_NOBODY_S)
         self.assertEqual(self.ask(ANNA).status, 200)
+
+    def test_revoked(self) -> None:
+        """A token that im-admin took back is nobody's at once, and no other is asked about again for it."""
+        self.admin_answers()
+        self.assertEqual([self.ask(ANNA).status, self.ask(AUD).status], [200, 200])
+        del self.known[token_hash(ANNA)]
+        self.revoke(2)
+        self.assertEqual([self.ask(ANNA).status, self.ask(AUD).status], [401, 200])
+        self.assertEqual(self.asked, [token_hash(ANNA), token_hash(AUD), token_hash(ANNA)])
+
+    def test_revoked_meanwhile(self) -> None:
+        """What was asked before a token was taken back is not remembered after that."""
+        self.hangs = True
+        self.admin_answers()
+        operators = Deferred.fromCoroutine(self.world.parts.api._operators.of(ANNA, "192.0.2.1"))
+        self.world.clock.pump([0.0] * 5)
+        self.revoke(2)
+        self.late.callback(None)
+        self.world.clock.pump([0.0] * 5)
+        self.assertEqual(self.successResultOf(operators).name, "anna")
+        self.hangs = False
+        del self.known[token_hash(ANNA)]
+        self.assertEqual(self.ask(ANNA).status, 401)
+
+    def test_revoked_nonsense(self) -> None:
+        """What is no word of a revocation is dropped, and said."""
+        self.admin_answers()
+        self.assertEqual(self.ask(ANNA).status, 200)
+        self.world.bus.publish(ADMIN_REVOKED, b"\xff")
+        self.world.clock.pump([0.0] * 5)
+        self.assertEqual(self.ask(ANNA).status, 200)
+        self.assertEqual(len(self.asked), 1)
 
     def test_not_worth_a_question(self) -> None:
         """What cannot be an operator's token is refused without asking anybody."""
