@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from typing import NamedTuple, TypeVar
 
-from msgspec import Struct
-
 T = TypeVar("T")
 
 TRACEPARENT = "traceparent"
@@ -23,7 +21,7 @@ _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([
 _SAMPLED = 1
 
 
-class TraceContext(Struct, frozen=True, gc=False):
+class TraceContext(NamedTuple):
     """A span of a sampled trace: the parent of what follows. What is not sampled has none."""
 
     trace_id: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,8 @@ Attributes = Mapping[str, Value]
 
 _NONE: Attributes = MappingProxyType({})
 _SPAN_ID_BITS = 64
+#: As ``TraceContext``, without its call into Python, which costs as much as the rest of a span.
+_context: Callable[[tuple[int, int]], TraceContext] = partial(tuple.__new__, TraceContext)
 
 
 class Kind(IntEnum):
@@ -151,12 +154,12 @@ class RecordingTracer:
         attributes: Attributes = _NONE,
     ) -> Span:
         """See ``Tracer``."""
-        # An id of 0 stands for no span.
         wall_ns, started_ns = (self._wall_ns(), self.steady_ns()) if since is None else since
+        # An id of 0 stands for no span.
         return RecordedSpan(
             self,
             name,
-            TraceContext(parent.trace_id, self._random_bits(_SPAN_ID_BITS) or 1),
+            _context((parent.trace_id, self._random_bits(_SPAN_ID_BITS) or 1)),
             parent.span_id,
             kind,
             wall_ns,
