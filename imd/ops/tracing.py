@@ -22,8 +22,6 @@ Attributes = Mapping[str, Value]
 
 _NONE: Attributes = MappingProxyType({})
 _SPAN_ID_BITS = 64
-#: As ``TraceContext``, without its call into Python, which costs as much as the rest of a span.
-_context: Callable[[tuple[int, int]], TraceContext] = partial(tuple.__new__, TraceContext)
 
 
 class Kind(IntEnum):
@@ -45,6 +43,11 @@ class Moment(NamedTuple):
 
     wall_ns: int
     steady_ns: int
+
+
+#: As the named tuples themselves, without their call into Python, which costs as much as the rest of a span.
+_context: Callable[[tuple[int, int]], TraceContext] = partial(tuple.__new__, TraceContext)
+_moment: Callable[[tuple[int, int]], Moment] = partial(tuple.__new__, Moment)
 
 
 class Span(Protocol):
@@ -142,7 +145,7 @@ class RecordingTracer:
 
     def now(self) -> Moment:
         """See ``Tracer``."""
-        return Moment(self._wall_ns(), self.steady_ns())
+        return _moment((self._wall_ns(), self.steady_ns()))
 
     def start(
         self,
