@@ -110,7 +110,7 @@ def _revoke(server: Server, arguments: argparse.Namespace) -> int:
     revoked = server.call("DELETE", f"/operators/{found[0]}")
     lines = [
         f"{revoked['name']} (id {revoked['id']}) is revoked",
-        f"a node that is cut off from im-admin now, and has just asked, takes the token for up to {REMEMBER_S:.0f} s more",
+        f"a node that is cut off from im-admin, and has just asked, takes the token {REMEMBER_S:.0f} s more",
     ]
     return _print(arguments, revoked, lines)
 

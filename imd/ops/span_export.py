@@ -25,6 +25,7 @@ COMPLAINT_S = 60.0
 _POLL_S = 0.02
 #: So many are made ready at once, while the processor still has them at hand; it takes 0.1 ms.
 PORTION_SPANS = 32
+_FAULT = "a fault of this node"
 
 P = TypeVar("P")
 
@@ -121,8 +122,8 @@ class SpanExport(Generic[P]):
         self._fresh.append(span)
         if len(self._fresh) >= self._portion_spans:
             self._make_ready()
-            if self._waiting >= self._batch_spans:
-                self._wake()
+        if self._waiting == self._batch_spans:
+            self._wake()
 
     async def start(self) -> None:
         """From here on they are written."""
@@ -167,7 +168,7 @@ class SpanExport(Generic[P]):
             self._make_ready()
         portions: list[P] = []
         spans = 0
-        while self._ready and spans < self._batch_spans:
+        while self._ready and spans + self._ready[0][0] <= self._batch_spans:
             of_portion, portion = self._ready.popleft()
             spans += of_portion
             portions.append(portion)
@@ -198,8 +199,10 @@ class SpanExport(Generic[P]):
         return False
 
     def _failed(self, what: str) -> None:
-        self._log.failure(what)
-        self._reason = "a fault of this node"
+        """Told as it is once, then as often as losses are."""
+        if self._reason != _FAULT:
+            self._log.failure(what)
+            self._reason = _FAULT
 
     def _tell(self) -> None:
         """The first loss at once, then a sum once in a while."""

@@ -39,7 +39,8 @@ class SpanLine(Struct):
 
 
 def span_line(span: RecordedSpan, node: str) -> SpanLine:
-    """What is written of a span: some thousand a second on a busy node, so nothing is formatted twice."""
+    """What is written of a span. There are some thousand a second on a busy node, and what f-strings make of numbers
+    takes twice as long as ``%`` and ``hex``."""
     seconds, rest_ns = divmod(span.wall_ns, _NS_PER_S)
     context, parent_id = span.context, span.parent_id
     return SpanLine(

@@ -74,7 +74,7 @@ def build_admin(
     operators_api = OperatorsApi(
         store=people,
         audit=audit,
-        forget=operators.revoked,
+        forget=operators.tell_revoked,
         wall_clock=wall_clock,
         random_hex=secrets.token_hex,
     )

@@ -123,7 +123,7 @@ class BusinessParts(NamedTuple):
     board: GatewayBoard
     groups: GroupParts
     recheck: Recheck
-    policy_stages: list[tuple[str, Stage]]
+    other_stages: list[tuple[str, Stage]]
     api: Api
     in_force: BusinessInForce
     #: What is counted.
@@ -186,7 +186,7 @@ def build_business(
         ("second look", parts.recheck),
         *_among_nodes(config, bus=bus, sessions=parts.sessions, shared=stores.shared),
         ("authority", parts.authority),
-        *parts.policy_stages,
+        *parts.other_stages,
         ("gateway board", parts.board),
         ("forgetting", parts.groups.forgetting),
         ("REST API", parts.api),

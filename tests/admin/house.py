@@ -36,7 +36,7 @@ class FlakyBus(LocalBus):
 
     refuses = False
     hangs = False
-    #: Nor takes it what may be lost.
+    #: There is no connection, and nothing that may be lost is even tried.
     is_cut_off = False
     #: What the next event waits for before it is taken.
     late: Deferred[None] | None = None

@@ -109,7 +109,7 @@ class World:
         await self.parts.recheck.start()
         await self.parts.authority.start()
         await self.parts.board.start()
-        for _, stage in self.parts.policy_stages:
+        for _, stage in self.parts.other_stages:
             await stage.start()
         self.bus.consume(AUTH_INVALIDATE, "core", self._hear_invalidation)
         if core:

@@ -112,6 +112,7 @@ FORBIDDEN = [
     subjects.AUTH_UPDATE,
     subjects.ADMIN_CONFIG,
     subjects.ADMIN_OPERATOR,
+    subjects.ADMIN_REVOKED,
     subjects.message_send(7),
     subjects.MESSAGE_DECIDED,
     # The answer to somebody's question.

@@ -143,13 +143,27 @@ class PortionTests(ExportCase):
     def test_fault(self) -> None:
         """A portion that cannot be made ready is lost, and counted; whoever ends a span does not notice."""
         self.sink.unready = RuntimeError("planted")
-        self.end(*"abcdefgh" * (PORTION_SPANS // 8))
+        self.end(*"abcdefgh" * (PORTION_SPANS // 2))
+        # However many they are.
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual((self.export.failed, len(self.export)), (PORTION_SPANS, 0))
+        self.assertEqual((self.export.failed, len(self.export)), (4 * PORTION_SPANS, 0))
         self.sink.unready = None
         self.end("i")
         self.pass_time(2.5)
         self.assertEqual(self.sink.batches, [["i"]])
+
+
+class OddTests(ExportCase):
+    """A batch, and a queue, that no number of portions fills."""
+
+    batch_spans = queue_spans = PORTION_SPANS + 1
+
+    def test_nothing_dropped(self) -> None:
+        """What waits is written as soon as it is a batch, so that the queue does not overflow before."""
+        names = [f"span-{number}" for number in range(2 * self.batch_spans)]
+        self.end(*names)
+        self.assertEqual(self.sink.batches, [names[: self.batch_spans], names[self.batch_spans :]])
+        self.assertEqual(self.export.dropped, 0)
 
 
 class TroubleTests(ExportCase):

@@ -62,8 +62,12 @@ class KnownOperators:
             )
         return operator
 
-    def revoked(self, operator: Operator) -> None:
-        """Have it forgotten by those who asked lately. Word of it may be lost; then they ask again soon."""
+    def tell_revoked(self, operator: Operator) -> None:
+        """Have those who asked lately forget this operator's token.
+
+        A node that is cut off just then does not hear of it, whether that is noticed here or not; it asks again
+        within ``REMEMBER_S``.
+        """
         gone = OperatorRevoked(operatorId=operator.id)
         try:
             self._bus.publish(ADMIN_REVOKED, gone.SerializeToString())

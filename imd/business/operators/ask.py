@@ -52,8 +52,6 @@ class BusOperators:
         self._is_own = is_own
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
-        #: What was asked before one of them may be answered as it was before.
-        self._revocations = 0
         self._asking: SharedQuestions[bytes, Operator | None] = SharedQuestions()
         #: Slow down who tries tokens, and count who was refused.
         self.guesses = OperatorGuesses(clock=clock)
@@ -62,7 +60,7 @@ class BusOperators:
         self._bus.subscribe(ADMIN_REVOKED, self._revoked)
 
     async def stop(self) -> None:
-        """Ended with the bus."""
+        """The bus forgets its subscribers when it stops."""
 
     async def of(self, token: str, address: str) -> Operator:
         """Whose it is.
@@ -87,10 +85,10 @@ class BusOperators:
         if known is not None and self._clock.seconds() < known.until_s:
             return known.operator
         self.guesses.check(hashed, address)
-        revocations = self._revocations
-        operator = await self._asking.ask(hashed, lambda: self._ask(hashed))
+        asking = self._asking
+        operator = await asking.ask(hashed, lambda: self._ask(hashed))
         self.guesses.found(hashed, is_good=operator is not None)
-        if revocations == self._revocations:
+        if asking is self._asking:
             for_s = REMEMBER_S if operator is not None else REMEMBER_NOBODY_S
             self._known.pop(hashed, None)
             self._known[hashed] = _Known(operator, self._clock.seconds() + for_s)
@@ -103,7 +101,8 @@ class BusOperators:
         except DecodeError:
             self._log.error("not an OperatorRevoked on {subject}; dropped", subject=ADMIN_REVOKED)
             return
-        self._revocations += 1
+        # What is being asked now may be answered as it was before.
+        self._asking = SharedQuestions()
         for hashed, known in list(self._known.items()):
             if known.operator is not None and known.operator.id == gone:
                 del self._known[hashed]

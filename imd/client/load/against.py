@@ -94,11 +94,9 @@ def _range_of_median(count: int) -> tuple[int, int]:
 
     Each value is above or below it with the chance of a coin, whatever the noise looks like (the sign test).
     """
-    outside, chance = 0, 0.0
-    while outside < (count + 1) // 2:
-        chance += math.comb(count, outside) / 2**count
-        if 2 * chance > 0.05:
-            break
+    outside, chance = 0, 1 / 2**count
+    while 2 * chance <= 0.05:
         outside += 1
+        chance += math.comb(count, outside) / 2**count
     least = max(0, outside - 1)
     return least, count - 1 - least

@@ -144,9 +144,15 @@ def _add_comparison(made: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="run by turns without and with this, too, and compare what a message costs",
+        help="run by turns without and with this, too, and compare what a message costs; the ratios are told with the range they are in with 95 %% confidence",
     )
-    add("--rounds", type=int, default=4, metavar="N", help="of --against (default 4)")
+    add(
+        "--rounds",
+        type=int,
+        default=6,
+        metavar="N",
+        help="of --against (default 6, the fewest that give such a range)",
+    )
 
 
 def parse(arguments: Sequence[str]) -> Options:

@@ -45,7 +45,7 @@ _SEQ_TAG = b"\x10"
 #: Events of system notices after which their subjects are not in the conversation any more.
 _OUT = ("group.kicked", "group.left")
 #: Looked up once, see imd/wire/codec.py.
-_which_of_send, _to_bytes = SendMessageReq.WhichOneof, Message.SerializeToString
+_which, _to_bytes = SendMessageReq.WhichOneof, Message.SerializeToString
 
 
 class ContentLimits(NamedTuple):
@@ -70,7 +70,7 @@ def check_send(request: SendMessageReq, *, size_bytes: int, limits: ContentLimit
     wanted = _CONTENT_OF.get(request.type)
     if wanted is None:
         raise PayloadInvalid(f"type {request.type} cannot be sent", field="send.type")
-    if _which_of_send(request, "content") != wanted:
+    if _which(request, "content") != wanted:
         if wanted == "mediaRef":
             raise MediaRequired("a media message needs mediaRef", field="send.mediaRef")
         raise PayloadInvalid(f"this type needs {wanted}", field=f"send.{wanted}")
@@ -158,7 +158,7 @@ def _message(origin: Origin, message_type: int) -> Message:
 def sent_body(request: SendMessageReq, origin: Origin) -> bytes:
     """The stored form of what a client sent, without its seq: see ``with_seq``."""
     message = _message(origin, request.type)
-    which = _which_of_send(request, "content")
+    which = _which(request, "content")
     if which == "textContent":
         message.textContent = request.textContent
     elif which == "mediaRef":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.bus.subjects import ADMIN_OPERATOR, ADMIN_REVOKED
@@ -28,8 +29,10 @@ class OperatorCase(SynchronousTestCase):
             token_hash(ADA): OperatorVerdict(operatorId=4, name="ada", role="admin"),
             token_hash(ODD): OperatorVerdict(operatorId=5, name="odd", role="wizard"),
         }
-        #: Im-admin takes its time, until this fires.
+        #: Im-admin takes its time for ever.
         self.hangs = False
+        #: It has looked, but its answer is on the way until ``late`` fires.
+        self.answers_late = False
         self.late: Deferred[None] = Deferred()
 
     def admin_answers(self) -> None:
@@ -39,8 +42,11 @@ class OperatorCase(SynchronousTestCase):
         hashed = OperatorCheck.FromString(payload).tokenHash
         self.asked.append(hashed)
         if self.hangs:
+            await Deferred[None]()
+        verdict = self.known.get(hashed, OperatorVerdict()).SerializeToString()
+        if self.answers_late:
             await self.late
-        return self.known.get(hashed, OperatorVerdict()).SerializeToString()
+        return verdict
 
     def revoke(self, operator_id: int) -> None:
         self.world.bus.publish(ADMIN_REVOKED, OperatorRevoked(operatorId=operator_id).SerializeToString())
@@ -78,25 +84,32 @@ class Asking(OperatorCase):
         self.assertEqual(self.asked, [token_hash(ANNA), token_hash(AUD), token_hash(ANNA)])
 
     def test_revoked_meanwhile(self) -> None:
-        """What was asked before a token was taken back is not remembered after that."""
-        self.hangs = True
+        """What was asked before a token was taken back is not remembered after that, nor does anybody wait for it."""
+        self.answers_late = True
         self.admin_answers()
-        operators = Deferred.fromCoroutine(self.world.parts.api._operators.of(ANNA, "192.0.2.1"))
+        before = Deferred.fromCoroutine(self.world.parts.api._operators.of(ANNA, "192.0.2.1"))
         self.world.clock.pump([0.0] * 5)
+        del self.known[token_hash(ANNA)]
         self.revoke(2)
+        self.answers_late = False
+        self.assertEqual(self.ask(ANNA).status, 401)
         self.late.callback(None)
         self.world.clock.pump([0.0] * 5)
-        self.assertEqual(self.successResultOf(operators).name, "anna")
-        self.hangs = False
-        del self.known[token_hash(ANNA)]
+        self.assertEqual(self.successResultOf(before).name, "anna")
         self.assertEqual(self.ask(ANNA).status, 401)
+        self.assertEqual(len(self.asked), 2)
 
     def test_revoked_nonsense(self) -> None:
         """What is no word of a revocation is dropped, and said."""
         self.admin_answers()
         self.assertEqual(self.ask(ANNA).status, 200)
+        said: list[LogEvent] = []
+        observer: ILogObserver = said.append  # type: ignore[assignment]
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         self.world.bus.publish(ADMIN_REVOKED, b"\xff")
         self.world.clock.pump([0.0] * 5)
+        self.assertIn("not an OperatorRevoked on im.admin.revoked; dropped", map(formatEvent, said))
         self.assertEqual(self.ask(ANNA).status, 200)
         self.assertEqual(len(self.asked), 1)
 
