@@ -94,9 +94,11 @@ class SpanExport(Generic[P]):
         self._batch_spans = batch_spans
         self._interval_s = interval_s
         self._portion_spans = min(PORTION_SPANS, batch_spans)
+        #: Not made ready yet.
         self._fresh: list[RecordedSpan] = []
-        #: And of how many spans each is.
+        #: Portions, each with the number of its spans.
         self._ready: deque[tuple[int, P]] = deque()
+        #: Spans of both.
         self._waiting = 0
         self._tasks = Tasks()
         self._pausing: Deferred[None] | None = None

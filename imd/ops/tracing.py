@@ -97,6 +97,7 @@ class RecordedSpan(Struct, gc=False, eq=False):
     context: TraceContext
     parent_id: int
     kind: Kind
+    #: When it began, by the wall clock; and by the steady one, as ``ended_ns``. 0: it has not ended.
     wall_ns: int
     started_ns: int
     started_with: Attributes
