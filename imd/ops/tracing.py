@@ -87,7 +87,7 @@ class Tracer(Protocol):
 
 
 class RecordedSpan(Struct, gc=False, eq=False):
-    """``Span`` that is kept. Made for few messages, but each makes some ten: a struct costs a third of a class.
+    """``Span`` that is kept. Made for few messages, but each makes some ten, and a struct takes no call into Python.
 
     The garbage collector need not look at it: it refers to no other span, and the export lets go of each soon.
     """

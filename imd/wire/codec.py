@@ -16,7 +16,7 @@ from imd.wire.framing import encode_varint, frame
 
 #: Tags of length-delimited fields: field number << 3 | 2.
 _DELIVER_TAG = encode_varint(30 << 3 | 2)
-#: Looked up once: on a message, a method is first looked for among the fields, for 0.2 us.
+#: Looked up once: on a message, a method is first looked for among the fields, for 0.1 us.
 _from_bytes, _to_bytes = Envelope.FromString, Envelope.SerializeToString
 #: json_format counts nested messages; an Envelope is 4 deep.
 JSON_DEPTH = 16
