@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, insert
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from twisted.internet.defer import Deferred, TimeoutError
@@ -84,13 +85,33 @@ def begins_as(connection: Connection) -> str:
 def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose keys are not there yet; how many that were.
 
-    MySQL forgives more than that (a parent row that is missing), so this is for rows that were checked.
+    MySQL forgives more than that (a parent row that is missing), so this is for rows that were checked. A row that
+    is there it locks for reading: whoever goes on to change it takes ``insert_or_lock``.
     """
     if not rows:
         return 0
-    mysql = connection.dialect.name in ("mysql", "mariadb")
-    statement = insert(table).prefix_with("IGNORE" if mysql else "OR IGNORE")
+    statement = insert(table).prefix_with("IGNORE" if _is_mysql(connection) else "OR IGNORE")
     return connection.execute(statement, rows).rowcount
+
+
+def insert_or_lock(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose keys are not there yet, and lock the others: all of them are ours to change now.
+
+    With ``insert_ignore`` before a change, two who meet at a row both hold it for reading, and each waits for the
+    other to let go before it writes: a deadlock each time. Rows come in one order from everybody.
+    """
+    if not rows:
+        return
+    if not _is_mysql(connection):
+        # Who writes is alone there.
+        insert_ignore(connection, table, rows)
+        return
+    key = table.primary_key.columns.values()[0]
+    connection.execute(mysql.insert(table).on_duplicate_key_update({key.name: key}), rows)
+
+
+def _is_mysql(connection: Connection) -> bool:
+    return connection.dialect.name in ("mysql", "mariadb")
 
 
 class Database:

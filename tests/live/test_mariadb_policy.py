@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from functools import partial
 
+from sqlalchemy import Engine, select
+
+from imd.business.tables.policy import outbox, outbox_lines
+from imd.business.webhooks.model import Event
+from imd.business.webhooks.outbox import Outbox
 from imd.config.sections import Config
 from tests.business.reviews import test_reviews
 from tests.business.webhooks import test_webhooks
 from tests.business.world import World, WorldCase
-from tests.live.mariadb import empty_business
+from tests.live.mariadb import CONNECTIONS, RacingCase, empty_business
+
+#: A race is won by chance; so often by chance alone is unlikely.
+ROUNDS = 10
 
 
 class OnMariaDb(WorldCase):
@@ -44,3 +52,23 @@ class Failures(EventsOnMariaDb, test_webhooks.FailureTests):
 
 class Nodes(EventsOnMariaDb, test_webhooks.NodeTests):
     """See there."""
+
+
+class Lines(RacingCase):
+    """Nodes that have something to tell in the same line at the same time."""
+
+    def test_one_line(self) -> None:
+        """Each event is kept once, and none is in the way of another."""
+        box = Outbox(kinds={"user.frozen"})
+        events = [Event(f"e{n}", "user:1", "user.frozen", "{}") for n in range(ROUNDS * CONNECTIONS)]
+        for start in range(0, len(events), CONNECTIONS):
+            some = events[start : start + CONNECTIONS]
+            adds = (partial(box.add, events=[event], now_ms=1) for event in some)
+            outcomes = self.race(*(self.database.write(add) for add in adds))
+            self.assertEqual(outcomes, [None] * CONNECTIONS)
+        kept = self.run_(self.database.read(lambda c: set(c.execute(select(outbox.c.event_id)).scalars())))
+        lines = self.run_(
+            self.database.read(lambda c: list(c.execute(select(outbox_lines.c.order_key)).scalars()))
+        )
+        self.assertEqual((kept, lines), ({event.event_id for event in events}, ["user:1"]))
+        self.assertEqual(self.database.conflicts, 0)

@@ -19,7 +19,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.business.tables.base import SCHEMA as BUSINESS
 from imd.kernel.errors import Forbidden, OutcomeUnknown, ServerBusy
 from imd.storage import sql
-from imd.storage.sql import MYSQL_TABLE, SLOW_AFTER_S, TRIES, Database, Id, insert_ignore, metadata
+from imd.storage.sql import (
+    MYSQL_TABLE,
+    SLOW_AFTER_S,
+    TRIES,
+    Database,
+    Id,
+    insert_ignore,
+    insert_or_lock,
+    metadata,
+)
 from imd.storage.sql_sqlite import open_sqlite
 
 T = TypeVar("T")
@@ -114,6 +123,13 @@ class Transactions(DatabaseCase):
         first = self.write(database, lambda c: insert_ignore(c, things, rows[:700]))
         again = self.write(database, lambda c: insert_ignore(c, things, rows))
         self.assertEqual((self.successResultOf(first), self.successResultOf(again)), (700, 500))
+
+    def test_insert_or_lock(self) -> None:
+        """Rows whose keys are taken stay as they are, and the others come to them."""
+        database = self.open()
+        for rows in ([{"id": 1, "name": "a"}], [{"id": 1, "name": "b"}, {"id": 2, "name": "c"}], []):
+            self.successResultOf(self.write(database, partial(insert_or_lock, table=things, rows=rows)))
+        self.assertEqual(self.names(database), ["a", "c"])
 
     def test_failing(self) -> None:
         """A failing database is busy; neither the answer nor the log shows what was written."""

@@ -10,11 +10,11 @@ from imd.business.accounts.ports import Ban, DeviceBanList
 from imd.business.accounts.sql import remember_ended
 from imd.business.relations.sql_pairs import lock_people
 from imd.business.tables.people import device_bans, logins
-from imd.storage.sql import Database, insert_ignore
+from imd.storage.sql import Database, insert_or_lock
 
 _AT = and_(device_bans.c.device_id == bindparam("device"), device_bans.c.address_key == bindparam("address"))
 _UNTIL = select(device_bans.c.banned_until_ms).where(_AT)
-_LOCK = select(device_bans).where(_AT).with_for_update()
+_FAILURES = select(device_bans.c.failures, device_bans.c.first_failure_at_ms).where(_AT)
 _COUNT = (
     update(device_bans)
     .where(_AT)
@@ -81,8 +81,8 @@ class SqlDeviceBans:
         }
 
         def work(connection: Connection) -> int:
-            insert_ignore(connection, device_bans, [first])
-            row = connection.execute(_LOCK, at).one()
+            insert_or_lock(connection, device_bans, [first])
+            row = connection.execute(_FAILURES, at).one()
             is_old = row.first_failure_at_ms + window_ms < now_ms
             failures = 1 if is_old else row.failures + 1
             began_ms = now_ms if is_old else row.first_failure_at_ms

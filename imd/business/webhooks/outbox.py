@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 
 from imd.business.tables.policy import outbox, outbox_lines
 from imd.business.webhooks.model import MESSAGE_KINDS, NEVER, Event, EventState
-from imd.storage.sql import insert_ignore
+from imd.storage.sql import insert_ignore, insert_or_lock
 
 
 class Outbox:
@@ -64,7 +64,7 @@ class Outbox:
             }
             for order_key in order_keys
         ]
-        insert_ignore(connection, outbox_lines, lines)
+        insert_or_lock(connection, outbox_lines, lines)
         connection.execute(
             update(outbox_lines)
             .where(outbox_lines.c.order_key.in_(order_keys), outbox_lines.c.due_at_ms == NEVER)
