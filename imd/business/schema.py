@@ -18,6 +18,9 @@ MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", first="0001
 #: Importing them is what makes them part of ``SCHEMA``.
 DOMAINS = (people, groups, policy, announcements)
 
+#: Parents before those that hang on them.
+TABLES = tuple(SCHEMA.sorted_tables)
+
 
 def open_business(path: Path | None) -> Engine:
     """The business database in a file, its tables made or brought up to date; None: in memory."""

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from imd.admin.operators.sql import create_operator_tables
-from imd.admin.settings.sql import create_tables
-from imd.config.engines import Sql
+from imd.admin.schema import open_admin_on
 from imd.config.sections import AdminConfig
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage, Stages
@@ -37,10 +34,6 @@ from imd.roles.process import Process
 from imd.roles.sql import mysql_server, watched_database
 from imd.roles.stages import STOP_MARGIN_S, Announcement, Pool
 from imd.storage.sql import Database
-from imd.storage.sql_mysql import open_mysql, open_mysql_for_upgrade
-
-#: A few small tables are made, or found.
-_CREATE_PATIENCE_S = 30
 
 
 def build(
@@ -61,7 +54,7 @@ def build(
     pool = ThreadPool(minthreads=1, maxthreads=config.sql.pool_size, name="admin-sql")
     slowest = Slowest(wall_clock=system_wall_clock) if config.manhole.listen else None
     database = Database(
-        connect=partial(_open, config.sql),
+        connect=lambda: open_admin_on(mysql_server(config.sql), connections=config.sql.pool_size),
         threads=timed_threads(
             partial(deferToThreadPool, reactor, pool), slowest=slowest, seconds=reactor.seconds
         ),
@@ -135,14 +128,3 @@ def build(
         ),
     ]
     return Stages(stages, clock=reactor, on_failed=on_failed, stop_timeout_s=STOP_MARGIN_S)
-
-
-def _open(sql: Sql) -> Engine:
-    server = mysql_server(sql)
-    making = open_mysql_for_upgrade(server, patience_s=_CREATE_PATIENCE_S)
-    try:
-        create_tables(making)
-        create_operator_tables(making)
-    finally:
-        making.dispose()
-    return open_mysql(server, connections=sql.pool_size)

@@ -7,15 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from imd.admin.operators.sql import create_operator_tables
 from imd.admin.rest.api import AdminApi
-from imd.admin.settings.sql import create_tables
+from imd.admin.schema import open_admin
 from imd.bus.port import Bus
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.lifecycle import Stage
@@ -24,7 +22,6 @@ from imd.roles.admin import build_admin
 from imd.roles.metrics.stores import sql_source
 from imd.roles.stages import Pool
 from imd.storage.sql import Database
-from imd.storage.sql_sqlite import open_sqlite
 
 _TIMEOUT_S = 10.0
 
@@ -42,7 +39,7 @@ def build_settings(data_dir: Path, *, bus: Bus, bootstrap: Callable[[], str], re
     """Put it together; the file is made when its stages start."""
     pool = ThreadPool(minthreads=0, maxthreads=1, name="settings-sql")
     database = Database(
-        connect=partial(_open, data_dir / "admin.db"),
+        connect=partial(open_admin, data_dir / "admin.db"),
         threads=partial(deferToThreadPool, reactor, pool),
         clock=reactor,
         timeout_s=_TIMEOUT_S,
@@ -77,10 +74,3 @@ class WithSettings(Resource):
     def render(self, request: Request) -> Any:
         wanted = self._admin if self._admin.serves(request) else self._api
         return wanted.render(request)
-
-
-def _open(path: Path) -> Engine:
-    engine = open_sqlite(path)
-    create_tables(engine)
-    create_operator_tables(engine)
-    return engine

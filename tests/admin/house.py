@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from imd.admin.operators.sql import create_operator_tables
-from imd.admin.settings.sql import create_tables
+from imd.admin.schema import create_tables, open_admin
 from imd.bus.local import LocalBus
 from imd.bus.port import BusRefused
 from imd.bus.subjects import ADMIN_CONFIG, ADMIN_MONITOR, AUDIT_LOG
@@ -22,7 +21,6 @@ from imd.kernel.lifecycle import Stage
 from imd.pb.bus_pb2 import AuditEvent, AuditEvents, SettingsChanged, SettingsReport
 from imd.roles.admin import build_admin
 from imd.storage.sql import Database
-from imd.storage.sql_sqlite import open_sqlite
 from tests.business.world import at_once
 
 T = TypeVar("T")
@@ -96,10 +94,9 @@ class AdminCase(SynchronousTestCase):
         self.site = make(root, reactor=self.clock)
 
     def connect(self) -> Any:
-        engine = open_sqlite(None)
-        # Twice: the second node finds the tables.
-        for make in (create_tables, create_operator_tables) * 2:
-            make(engine)
+        engine = open_admin(None)
+        # The second node finds the tables.
+        create_tables(engine)
         return engine
 
     async def _hear(self, _: str, payload: bytes) -> None:

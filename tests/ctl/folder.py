@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
 from sqlalchemy import insert
 from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from imd.admin.operators.sql import SqlOperators
+from imd.admin.schema import open_admin
+from imd.admin.settings.model import Author, Settings
+from imd.admin.settings.sql import SqlSettings
 from imd.bus.journal import Journal
 from imd.business.schema import open_business
 from imd.business.tables.groups import group_conversations, group_members
@@ -20,7 +26,9 @@ from imd.core.message.sqlite import SqliteCursors, SqliteMessageLog, message_dat
 from imd.core.presence.sqlite import SqliteLastSeen, presence_database
 from imd.kernel.clocks import WallClock
 from imd.kernel.ids import direct_conversation_id
+from imd.ops.operators import Role
 from imd.storage.epoch import EpochFile
+from imd.storage.sql import Database
 
 T = TypeVar("T")
 
@@ -127,6 +135,22 @@ class DataFolder:
                 )
             )
         engine.dispose()
+
+    def write_settings(self, *, versions: int, operators: list[str]) -> None:
+        """Versions 1, 2, ... of the settings, each with another limit, and operators whose tokens are their names."""
+        engine = open_admin(self.path / "admin.db")
+        database = Database(connect=lambda: engine, threads=execute, clock=Clock())
+        at_once(database.start())
+        settings, people = SqlSettings(database), SqlOperators(database)
+        for number in range(1, versions + 1):
+            document = {"limits": {"user_text_per_min": number}}
+            version = Settings(number, document, f"change {number}", START_MS, author=Author(2, "ops"))
+            assert at_once(settings.save(version, based_on=number - 1))
+        for name in operators:
+            at_once(
+                people.add(name, Role.OPERATOR, sha256(name.encode()).digest(), by="ops", now_ms=START_MS)
+            )
+        at_once(database.stop())
 
     def leave_event(self, subject: str, *, consumer: str = "", taken: bool = False) -> None:
         """A durable event, for a consumer that has taken it or not."""

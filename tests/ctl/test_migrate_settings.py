@@ -12,7 +12,7 @@ from tests.ctl.folder import TOKEN_KEY
 
 
 class Files(SynchronousTestCase):
-    """A folder with the two files."""
+    """A folder with the files of core and business."""
 
     def setUp(self) -> None:
         self.etc = Path(self.mktemp())
@@ -57,6 +57,17 @@ class Files(SynchronousTestCase):
         self.assertEqual((settings.core.mongo.database, settings.business.sql.database), ("m", "s"))
         self.assertEqual(settings.token_secret_file, elsewhere)
         self.assertEqual(settings.core.listen.tcp, "127.0.0.1:1")
+
+    def test_admin(self) -> None:
+        """The file of im-admin may be there or not; variables count for it, too."""
+        self.assertIsNone(read_settings(self.etc, token_key=self.key, environ={}).admin)
+        file = self.etc / "im-admin.toml"
+        file.write_text('[sql]\ndatabase = "settings"\n')
+        admin = read_settings(self.etc, token_key=self.key, environ={"IM__SQL__USER": "mover"}).admin
+        assert admin is not None
+        self.assertEqual((admin.sql.database, admin.sql.user), ("settings", "mover"))
+        file.write_text("[sql]\nport = 1\n")
+        self.refused("im-admin.toml", "sql.port")
 
     def test_wrong(self) -> None:
         """What is wrong with them is said with the name of the file."""

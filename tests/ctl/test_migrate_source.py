@@ -12,6 +12,7 @@ from imd.bus.subjects import AUTH_INVALIDATE, NOTIFICATION_PUSH
 from imd.core.message.model import CursorRow
 from imd.ctl.exits import SOURCE, CommandFailed
 from imd.ctl.migrate.source import Folder
+from imd.ctl.migrate.tables import ADMIN, count_rows
 from imd.kernel.errors import StartupError
 from imd.storage.sqlite import FolderLock
 from tests.ctl.folder import EPOCH, DataFolder, at_once, message
@@ -52,6 +53,19 @@ class Reading(SynchronousTestCase):
             self.assertEqual(folder.cursors_after("p_b", 1, 4), cursors[4:])
             self.assertEqual(folder.last_seen_after(4, 9), [(5, 50)])
             self.assertEqual(folder.counts(), {"messages": 0, "cursors": 6, "last_seen": 2})
+
+    def test_settings(self) -> None:
+        """Settings and operators are there if the folder has any; it is given no file that it had not."""
+        with Folder(self.data.path) as folder:
+            self.assertEqual(count_rows(folder.admin, ADMIN), 0)
+        self.assertFalse((self.data.path / "admin.db").exists())
+        self.data.write_settings(versions=2, operators=["ops"])
+        with Folder(self.data.path) as folder:
+            self.assertEqual(count_rows(folder.admin, ADMIN), 5)
+        (self.data.path / "admin.db").write_bytes(b"no database" * 1000)
+        error: CommandFailed = self.assertRaises(CommandFailed, Folder(self.data.path).__enter__)
+        self.assertEqual(error.code, SOURCE)
+        self.assertIn("admin.db", str(error))
 
     def test_no_presence(self) -> None:
         """A folder without presence has nobody seen; none is made."""

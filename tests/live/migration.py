@@ -21,9 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120.0
 _IMCTL = "from imd.ctl.cli import main; main()"
 #: So that there is a middle in which it can be killed.
-_SMALL_BATCHES = (
-    "from imd.ctl.migrate import business, messages; business.BATCH_ROWS = messages.BATCH_ROWS = 20"
-)
+_SMALL_BATCHES = "from imd.ctl.migrate import messages, tables; tables.BATCH_ROWS = messages.BATCH_ROWS = 20"
 
 
 class Target:
@@ -68,6 +66,11 @@ class Target:
             f'[sql]\naddress = "{self.sql_server.address}"\ndatabase = "{self.name}"\n'
             f'user = "{self.sql_server.user}"\npassword_file = "{self.etc}/sql.password"\n',
         )
+
+    def configure_admin(self) -> None:
+        """Write the file of im-admin, which shares the database of im-business."""
+        business = (self.etc / "im-business.toml").read_text()
+        self._write("im-admin.toml", business[business.index("[sql]") :])
 
     def _write(self, name: str, text: str) -> None:
         (self.etc / name).write_text(text)

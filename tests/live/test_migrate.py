@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pymongo import DESCENDING
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet import reactor  # noqa: TID251 -- real servers, on real time
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from imd.admin.operators.sql import operators
+from imd.admin.schema import create_tables
+from imd.admin.settings.sql import versions
 from imd.business.tables.people import users
 from imd.config.engines import Mongo
 from imd.core.message.model import CursorRow, NewMessage
@@ -161,6 +164,31 @@ class Moving(SynchronousTestCase):
             "NOT THE SAME: 8 differences",
         ):
             self.assertIn(words, said)
+
+    def test_settings(self) -> None:
+        """Settings and operators are not left behind unasked; they may come later, and are compared like all else."""
+        self.data.write_settings(versions=30, operators=["ops", "auditor"])
+        self.refused(USAGE, "settings and operators (62 rows)", "im-admin.toml", "--without-settings")
+        self.assertNotIn("migration", self.target.mongo.list_collection_names())
+        self.assertNotIn("admin_settings", self.moves("--without-settings"))
+        self.target.configure_admin()
+        said = self.moves()
+        self.assertIn("only checking", said)
+        self.assertIn("settings and operators: 62 of 62 (100%)", said)
+        self.assertIn("admin_operators: 2 on both sides", self.moves("--check-only"))
+        with self.target.sql.begin() as connection:
+            connection.execute(update(operators).where(operators.c.name == "ops").values(role="admin"))
+        self.refused(CHECK_FAILED, "admin_operators 2: differs in role", options=("--check-only",))
+
+    def test_settings_occupied(self) -> None:
+        """Where im-admin has settings already none are added to, and nothing is touched."""
+        self.data.write_settings(versions=1, operators=[])
+        self.target.configure_admin()
+        create_tables(self.target.sql)
+        with self.target.sql.begin() as connection:
+            connection.execute(insert(versions).values(version=7, document="{}", comment="", changed_at_ms=0))
+        self.refused(TARGET, "is not empty (admin_settings)")
+        self.assertNotIn("migration", self.target.mongo.list_collection_names())
 
     def test_source_refused(self) -> None:
         """A folder whose server runs is not touched."""

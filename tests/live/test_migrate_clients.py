@@ -1,14 +1,16 @@
-"""From `twistd im` to a cluster, as clients see it: they notice nothing."""
+"""From `twistd im` to a cluster, as its users and operators see it: they notice nothing."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet import reactor  # noqa: TID251 -- real servers, on real time
 from twisted.internet.defer import Deferred
@@ -27,7 +29,6 @@ from imd.kernel.timeouts import with_timeout
 from tests.live.cluster import new_cluster
 from tests.live.server import ROOT, running_server
 
-_IMCTL = "from imd.ctl.cli import main; main()"
 PASSWORD = "correct horse battery"
 
 
@@ -81,10 +82,26 @@ class Device:
         return self.heard
 
 
+class Operator(NamedTuple):
+    """Somebody with `imctl`, a server and a token."""
+
+    url: str
+    token_file: Path
+
+    def types(self, *arguments: str) -> str:
+        return _imctl(*arguments, "--server", self.url, "--token-file", str(self.token_file))
+
+    def asks(self, *arguments: str) -> Any:
+        return json.loads(self.types(*arguments, "--json"))
+
+
 class Moving(TestCase):
     """Alice and Bob, before and after."""
 
     timeout = 240
+
+    def setUp(self) -> None:
+        self.token = Path(self.mktemp())
 
     async def test_nothing_noticed(self) -> None:
         """Tokens, groups, cursors and idempotency keys still hold; nobody hears anything twice or syncs anew."""
@@ -102,6 +119,9 @@ class Moving(TestCase):
         epochs = [device.cursors.epoch() for device in (alice, bob)]
         for device in (alice, bob):
             await device.leave()
+        await deferToThread(
+            self.before, Operator(server.http_url, server.data_dir / "secrets" / "operator.token")
+        )
         await deferToThread(server.stop)
 
         cluster = await self.moved(server.data_dir)
@@ -118,6 +138,23 @@ class Moving(TestCase):
         self.assertEqual([seq for seq, _ in heard], [1, before.seq, after.seq])
         for device in (alice, bob):
             await device.leave()
+        await deferToThread(self.after, Operator(cluster.of_role("admin")[0].http_url, self.token))
+
+    def before(self, first: Operator) -> None:
+        """Settings are changed, and another operator is made."""
+        first.types("settings", "set", "limits.user_text_per_min=77", "-m", "calm")
+        first.types("operators", "add", "ops", "--role", "operator", "--out", str(self.token))
+
+    def after(self, ops: Operator) -> None:
+        """The operator's token is good, and all nodes run what was set."""
+        self.assertEqual(ops.asks("settings", "get")["settings"], {"limits": {"user_text_per_min": 77}})
+        deadline_s = time.monotonic() + 10
+        while True:
+            nodes = ops.asks("settings", "nodes")["nodes"]
+            if [node["version"] for node in nodes] == [1] * 4:
+                return
+            self.assertLess(time.monotonic(), deadline_s, nodes)
+            time.sleep(0.1)
 
     async def registered(self, url: str, handle: str) -> Device:
         device = Device(await self.rest(url).register(handle, PASSWORD, device_id="phone"))
@@ -131,7 +168,7 @@ class Moving(TestCase):
 
     async def moved(self, data: Path) -> Cluster:
         """A cluster that was put up, moved into while its nodes are down, and started."""
-        cluster = await deferToThread(new_cluster, {}, business=1, admins=0)
+        cluster = await deferToThread(new_cluster, {}, business=1)
         self.addCleanup(deferToThread, cluster.kill)
         said = await deferToThread(_move, data, cluster, Path(self.mktemp()))
         self.assertIn("moved: start im-core", said)
@@ -140,16 +177,24 @@ class Moving(TestCase):
 
 def _move(data: Path, cluster: Cluster, etc: Path) -> str:
     """What imctl said."""
-    nodes = [*cluster.of_role("business"), *cluster.of_role("core")]
+    nodes = [*cluster.of_role("admin"), *cluster.of_role("business"), *cluster.of_role("core")]
     for node in reversed(nodes):
         node.stop()
     etc.mkdir()
-    for role in ("business", "core"):
+    for role in ("admin", "business", "core"):
         shutil.copy(cluster.of_role(role)[0].config_file, etc / f"im-{role}.toml")
     # The folder's own has to come here.
     Path(load(str(etc / "im-business.toml"), {}, BusinessConfig).token_secret_file).unlink()
+    said = _imctl("migrate", "--from", str(data), "--to", str(etc))
+    for node in nodes:
+        node.start()
+    return said
+
+
+def _imctl(*arguments: str) -> str:
+    """What it says; it has to succeed."""
     done = subprocess.run(
-        [sys.executable, "-c", _IMCTL, "migrate", "--from", str(data), "--to", str(etc)],
+        [sys.executable, "-c", "from imd.ctl.cli import main; main()", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -158,7 +203,6 @@ def _move(data: Path, cluster: Cluster, etc: Path) -> str:
         timeout=120,
         check=False,
     )
-    if done.returncode == 0:
-        for node in nodes:
-            node.start()
+    if done.returncode:
+        raise AssertionError(done.stdout)
     return done.stdout

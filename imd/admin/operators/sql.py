@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Column, Connection, Engine, Integer, Row, String, Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
 
 from imd.admin.operators.ports import Listed
 from imd.kernel.errors import ServerBusy
@@ -29,12 +28,6 @@ operators = Table(
     Column("revoked_by", String(64), nullable=False),
     **MYSQL_TABLE,
 )
-
-
-def create_operator_tables(engine: Engine) -> None:
-    """Make the table if it is not there; several nodes may do so at once."""
-    with engine.begin() as connection:
-        connection.execute(CreateTable(operators, if_not_exists=True))
 
 
 def revoke_all(engine: Engine, *, by: str, now_ms: int) -> int:

@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Integer, Row, String, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, Row, String, Table, Text, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
 
 from imd.admin.settings.model import MAX_COMMENT, NONE, Author, GrayRelease, Settings
 from imd.storage.sql import MYSQL_TABLE, Database, Id, metadata
@@ -43,13 +42,6 @@ _WHOLE = select(versions, acts.c.act, acts.c.author_id, acts.c.author, acts.c.gr
     versions, acts, versions.c.version == acts.c.version, isouter=True
 )
 _NEWEST_FIRST = _WHOLE.order_by(versions.c.version.desc())
-
-
-def create_tables(engine: Engine) -> None:
-    """Make the tables if they are not there; several nodes may do so at once."""
-    with engine.begin() as connection:
-        for table in (versions, acts):
-            connection.execute(CreateTable(table, if_not_exists=True))
 
 
 class SqlSettings:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imd.admin.operators.sql import create_operator_tables, revoke_all
+from imd.admin.operators.sql import revoke_all
+from imd.admin.schema import open_admin
 from imd.ctl.at_once import at_once
 from imd.ctl.backup.disk import copy_file, require_space, settle_folders, writing_to
 from imd.ctl.backup.facts import is_newer
@@ -25,7 +26,6 @@ from imd.ctl.progress import Progress
 from imd.kernel.clocks import WallClock
 from imd.kernel.errors import StartupError
 from imd.storage.epoch import EPOCH, RESTORING
-from imd.storage.sql_sqlite import open_sqlite
 from imd.storage.sqlite import FolderLock
 from imd.storage.whole_file import write_whole
 
@@ -83,14 +83,14 @@ def _revoke_operators(path: Path, now_ms: int) -> int:
     if not path.exists():
         # Of a release that had one operators' token.
         return 0
-    engine = open_sqlite(path)
     try:
-        create_operator_tables(engine)
-        return revoke_all(engine, by="imctl restore", now_ms=now_ms)
+        engine = open_admin(path)
+        try:
+            return revoke_all(engine, by="imctl restore", now_ms=now_ms)
+        finally:
+            engine.dispose()
     except SQLAlchemyError as error:
         raise CommandFailed(TARGET, f"the operators' tokens in {path} cannot be revoked: {error}") from None
-    finally:
-        engine.dispose()
 
 
 def _size_bytes(folder: Path, names: Iterable[Path]) -> int:

@@ -12,26 +12,33 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pymongo.errors import PyMongoError
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from imd.ctl.exits import CHECK_FAILED, OK, TARGET, CommandFailed
-from imd.ctl.migrate.business import BusinessCopy, open_target
+from imd.admin.schema import open_admin_on
+from imd.business.schema import open_business_on
+from imd.config.engines import Sql
+from imd.config.sections import AdminConfig
+from imd.ctl.exits import CHECK_FAILED, OK, TARGET, USAGE, CommandFailed
 from imd.ctl.migrate.compare import Verdict
 from imd.ctl.migrate.last_seen import LastSeenCopy, open_last_seen
 from imd.ctl.migrate.messages import MessageCopy, open_messages
 from imd.ctl.migrate.record import Identity
 from imd.ctl.migrate.settings import Settings, copy_secret, read_settings, told_secret
 from imd.ctl.migrate.source import Folder
+from imd.ctl.migrate.tables import ADMIN, BUSINESS, Opened, Part, TableCopy, count_rows, open_target
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
+from imd.storage.sql_mysql import open_mysql
 
 DESCRIPTION = """\
 Copy the data folder of `twistd im` into MongoDB and MySQL or MariaDB (and into Redis when people were last seen), so
-that its users find everything as it was when im-core and im-business start on those. The folder is only read.
+that its users and operators find everything as it was when im-core, im-business and im-admin start on those. The
+folder is only read.
 
-Before: stop `twistd im`; write im-core.toml and im-business.toml; start the databases, and neither im-core nor
-im-business. After: start those, and never again `twistd im` on that folder.
+Before: stop `twistd im`; write im-core.toml, im-business.toml and im-admin.toml; start the databases, and none of these
+three. After: start them, and never again `twistd im` on that folder.
 
 It may be interrupted, killed and run again; it then goes on where it was. It ends with a check that compares every
 message, cursor and row of both sides.
@@ -63,9 +70,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=Path,
         required=True,
         metavar="ETC",
-        help="the folder of im-core.toml and im-business.toml; variables IM__... count as for the roles",
+        help="the folder of im-core.toml, im-business.toml and im-admin.toml; variables IM__... count as for the roles",
     )
     command.add_argument("--check-only", action="store_true", help="copy nothing; compare what was copied")
+    command.add_argument(
+        "--without-settings",
+        action="store_true",
+        help="leave behind what im-admin keeps: settings made while the server ran, and operators",
+    )
     command.set_defaults(run=run)
 
 
@@ -74,7 +86,9 @@ class _Move(NamedTuple):
 
     folder: Folder
     settings: Settings
-    business: BusinessCopy
+    business: TableCopy
+    #: None: there is nothing to move.
+    admin: TableCopy | None
     messages: MessageCopy
     last_seen: LastSeenCopy
     progress: Progress
@@ -100,13 +114,38 @@ def run(arguments: argparse.Namespace) -> int:
 def _open(
     stack: ExitStack, folder: Folder, settings: Settings, progress: Progress, arguments: argparse.Namespace
 ) -> _Move:
-    sql = settings.business.sql
-    engine = open_target(sql, make=not arguments.check_only)
-    stack.callback(engine.dispose)
-    business = BusinessCopy(source=folder.business, target=engine, place=f"{sql.database} on {sql.address}")
-    messages = stack.enter_context(open_messages(settings.core.mongo))
-    last_seen = stack.enter_context(open_last_seen(settings.core.redis))
-    return _Move(folder, settings, business, messages, last_seen, progress)
+    only_looks = arguments.check_only
+
+    def tables(part: Part, source: Engine, sql: Sql, opened: Opened) -> TableCopy:
+        target = open_target(sql, open_mysql if only_looks else opened)
+        stack.callback(target.dispose)
+        return TableCopy(part, source=source, target=target, place=f"{sql.database} on {sql.address}")
+
+    admin_config = None if arguments.without_settings else _admin_config(folder, settings, arguments.target)
+    return _Move(
+        folder,
+        settings,
+        tables(BUSINESS, folder.business, settings.business.sql, open_business_on),
+        tables(ADMIN, folder.admin, admin_config.sql, open_admin_on) if admin_config is not None else None,
+        stack.enter_context(open_messages(settings.core.mongo)),
+        stack.enter_context(open_last_seen(settings.core.redis)),
+        progress,
+    )
+
+
+def _admin_config(folder: Folder, settings: Settings, etc: Path) -> AdminConfig | None:
+    """Where settings and operators go; None: the folder has none.
+
+    :raises CommandFailed: nobody has said where.
+    """
+    count = count_rows(folder.admin, ADMIN)
+    if count and settings.admin is None:
+        raise CommandFailed(
+            USAGE,
+            f"{folder.path} has settings and operators ({count:,} rows), which im-admin keeps: put its im-admin.toml into "
+            f"{etc} as well, or leave them behind with --without-settings",
+        )
+    return settings.admin if count else None
 
 
 def _run(move: _Move, *, check_only: bool) -> int:
@@ -119,27 +158,34 @@ def _run(move: _Move, *, check_only: bool) -> int:
     if code == OK and not finished:
         say(copy_secret(folder.token_key, settings.token_secret_file))
         move.messages.finish(folder.epoch)
-        say("moved: start im-core and im-business, and never again `twistd im` on the folder")
+        say("moved: start im-core, im-business and im-admin, and never again `twistd im` on the folder")
     return code
 
 
 def _copy(move: _Move) -> bool:
-    """Whether an earlier run has finished the move already."""
-    folder, business, messages = move.folder, move.business, move.messages
+    """Whether an earlier run has finished the move already; settings and operators may still come later."""
+    folder, business, admin, messages = move.folder, move.business, move.admin, move.messages
     identity = Identity(folder.epoch, f"{folder.stamp()}/{business.stamp()}")
-    # Both are asked before either is touched.
+    # All are asked before any is touched.
     business.refuse_others(identity)
     messages.refuse_others(identity)
-    if messages.done:
-        move.progress.say("all of this folder was copied before: only checking")
-        return True
-    messages.refuse_expired(folder, now_ms=system_wall_clock())
-    business.begin(identity)
-    messages.begin(identity)
-    business.copy(move.progress)
-    messages.copy(folder, move.progress)
-    move.last_seen.copy(folder, move.progress)
-    return False
+    if admin is not None:
+        admin_identity = Identity(folder.epoch, admin.stamp())
+        admin.refuse_others(admin_identity)
+    done = messages.done
+    if done:
+        move.progress.say("people and messages of this folder were copied before: only checking them")
+    else:
+        messages.refuse_expired(folder, now_ms=system_wall_clock())
+        business.begin(identity)
+        messages.begin(identity)
+        business.copy(move.progress)
+        messages.copy(folder, move.progress)
+        move.last_seen.copy(folder, move.progress)
+    if admin is not None:
+        admin.begin(admin_identity)
+        admin.copy(move.progress)
+    return done
 
 
 def _check(move: _Move) -> int:
@@ -148,6 +194,7 @@ def _check(move: _Move) -> int:
     wrong = 0
     verdicts: list[Iterable[Verdict]] = [
         move.business.compare(),
+        *([move.admin.compare()] if move.admin is not None else []),
         move.messages.compare(move.folder, move.progress),
     ]
     for verdict in (each for some in verdicts for each in some):

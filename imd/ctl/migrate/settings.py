@@ -1,4 +1,4 @@
-"""Where to move to, as etc/im-core.toml and etc/im-business.toml say; and the token secret, which moves along."""
+"""Where to move to, as the roles' files in etc/ say; and the token secret, which moves along."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from imd.config.load import PREFIX, ConfigError, keys, load
 from imd.config.section import Section
-from imd.config.sections import BusinessConfig, CoreConfig
+from imd.config.sections import AdminConfig, BusinessConfig, CoreConfig
 from imd.ctl.exits import TARGET, USAGE, CommandFailed
 
 _SECRET_KEY = "token_secret_file"
@@ -18,10 +18,12 @@ _SECRET_VARIABLE = "IM__TOKEN_SECRET_FILE"
 
 
 class Settings(NamedTuple):
-    """Both files."""
+    """The files of the three roles."""
 
     core: CoreConfig
     business: BusinessConfig
+    #: None: there is no im-admin.toml.
+    admin: AdminConfig | None
     #: Where im-business will look for the token secret.
     token_secret_file: Path
 
@@ -32,7 +34,9 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
     :param token_key: stands in for the token secret, which may still have to be copied.
     :raises CommandFailed: with all that is wrong with the files.
     """
-    core_file, business_file = folder / "im-core.toml", folder / "im-business.toml"
+    core_file, business_file, admin_file = (
+        folder / f"im-{role}.toml" for role in ("core", "business", "admin")
+    )
     for file in (core_file, business_file):
         if not file.is_file():
             raise CommandFailed(
@@ -46,6 +50,9 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
         core = load(str(core_file), _known(environ, CoreConfig), CoreConfig)
         overrides = _known(environ, BusinessConfig) | {_SECRET_VARIABLE: str(token_key)}
         business = load(str(business_file), overrides, BusinessConfig)
+        admin = (
+            load(str(admin_file), _known(environ, AdminConfig), AdminConfig) if admin_file.is_file() else None
+        )
     except ConfigError as error:
         raise CommandFailed(USAGE, str(error)) from None
     except (OSError, ValueError) as error:
@@ -55,7 +62,7 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
             USAGE,
             f"{business_file}: {_SECRET_KEY} is empty; name the file that the folder's token secret is to go to",
         )
-    return Settings(core, business, Path(wanted))
+    return Settings(core, business, admin, Path(wanted))
 
 
 def _known(environ: Mapping[str, str], kind: type[Section]) -> dict[str, str]:

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from imd.admin.schema import open_admin
 from imd.bus.journal import SCHEMA_VERSION as JOURNAL_VERSION
 from imd.bus.matching import matcher
 from imd.bus.subjects import AUTH_INVALIDATE
@@ -61,6 +63,8 @@ class Folder:
         self._messages: sqlite3.Connection
         self._presence: sqlite3.Connection | None = None
         self.business: Engine
+        #: Settings and operators; of an older release there are none.
+        self.admin: Engine
 
     @property
     def token_key(self) -> Path:
@@ -71,7 +75,7 @@ class Folder:
             with self._open:
                 self._enter()
                 self._open = self._open.pop_all()
-        except (StartupError, OSError, sqlite3.Error) as error:
+        except (StartupError, OSError, sqlite3.Error, SQLAlchemyError) as error:
             raise CommandFailed(SOURCE, str(error)) from None
         return self
 
@@ -106,6 +110,9 @@ class Folder:
             at_once(database.stop())
         self.business = open_business(self.path / "business.db")
         self._open.callback(self.business.dispose)
+        admin = self.path / "admin.db"
+        self.admin = open_admin(admin if admin.exists() else None)
+        self._open.callback(self.admin.dispose)
         self._messages = self._read_only("messages.db")
         if len(databases) > 1:
             self._presence = self._read_only("presence.db")

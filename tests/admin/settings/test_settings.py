@@ -11,11 +11,12 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.admin.schema import create_tables, open_admin
 from imd.admin.settings.board import NodeBoard
 from imd.admin.settings.change import ChangeSettings, Why
 from imd.admin.settings.model import Author, Changeable, Settings, problems
 from imd.admin.settings.publish import AGAIN_S, MAX_AHEAD, PATIENCE_S, RETRY_S, PublishSettings
-from imd.admin.settings.sql import SqlSettings, create_tables
+from imd.admin.settings.sql import SqlSettings
 from imd.bus.local import LocalBus
 from imd.bus.port import BusRefused
 from imd.bus.subjects import ADMIN_CONFIG, ADMIN_MONITOR
@@ -25,7 +26,6 @@ from imd.kernel.errors import IdempotentConflict, ServerBusy
 from imd.kernel.tasks import Tasks
 from imd.pb.bus_pb2 import SettingsChanged, SettingsReport
 from imd.storage.sql import Database
-from imd.storage.sql_sqlite import open_sqlite
 from tests.business.world import at_once
 
 T = TypeVar("T")
@@ -78,8 +78,7 @@ class SettingsCase(SynchronousTestCase):
         self.run_(self.board.start())
 
     def connect(self) -> Any:
-        engine = open_sqlite(None)
-        create_tables(engine)
+        engine = open_admin(None)
         create_tables(engine)
         return engine
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from imd.admin.operators.sql import create_operator_tables, operators
+from imd.admin.operators.sql import operators
+from imd.admin.schema import open_admin
 from imd.ctl.backup import restore as module
 from imd.ctl.backup.disk import copy_file
 from imd.ctl.exits import CHECK_FAILED, SOURCE, TARGET
 from imd.kernel.errors import StartupError
-from imd.storage.sql_sqlite import open_sqlite
 from imd.storage.sqlite import FolderLock
 from tests.business.first_release import make_first_release
 from tests.ctl.backup.scene import Scene
@@ -41,8 +41,7 @@ class Restoring(Scene):
 
     def test_log_out(self) -> None:
         """Asked for, nobody is known: keys and tokens in files are made anew, all other operators' tokens are revoked."""
-        engine = open_sqlite(self.data.path / "admin.db")
-        create_operator_tables(engine)
+        engine = open_admin(self.data.path / "admin.db")
         with engine.begin() as connection:
             for number, revoked_at_ms in ((2, 0), (3, 77), (4, 0)):
                 row = (number, f"op{number}", "admin", f"hash{number}", 1, "bootstrap", revoked_at_ms, "")

@@ -1,4 +1,4 @@
-"""The business tables, moved from one database to another; both SQLite here, the engines do not matter."""
+"""Tables, moved from one database to another; both SQLite here, the engines do not matter."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from sqlalchemy import Engine, delete, event, update
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.admin.schema import create_tables, open_admin
 from imd.business.schema import open_business
 from imd.business.tables.groups import group_members
 from imd.business.tables.people import logins, users
 from imd.ctl.exits import TARGET, CommandFailed
-from imd.ctl.migrate import business
-from imd.ctl.migrate.business import BusinessCopy
+from imd.ctl.migrate import tables
 from imd.ctl.migrate.record import Identity
+from imd.ctl.migrate.tables import ADMIN, BUSINESS, TableCopy
 from imd.ctl.progress import Progress
 from tests.ctl.folder import DataFolder
 
@@ -31,13 +32,13 @@ class Copying(SynchronousTestCase):
 
     def setUp(self) -> None:
         # Several batches of each table.
-        self.patch(business, "BATCH_ROWS", 10)
+        self.patch(tables, "BATCH_ROWS", 10)
         data = DataFolder(Path(self.mktemp()))
         data.write_people(PEOPLE)
         self.source = self.opened(data.path / "business.db")
         self.target = self.opened(Path(self.mktemp()))
         self.out = StringIO()
-        self.copy = BusinessCopy(source=self.source, target=self.target, place="target")
+        self.copy = TableCopy(BUSINESS, source=self.source, target=self.target, place="target")
 
     def opened(self, path: Path) -> Engine:
         engine = open_business(path)
@@ -66,7 +67,7 @@ class Copying(SynchronousTestCase):
         """Wherever the process dies, the next run ends with every row once."""
         for survived in range(1, 9):
             self.target = self.opened(Path(self.mktemp()))
-            self.copy = BusinessCopy(source=self.source, target=self.target, place="target")
+            self.copy = TableCopy(BUSINESS, source=self.source, target=self.target, place="target")
             commits: list[object] = []
 
             def die(_: object, commits: list[object] = commits, survived: int = survived) -> None:
@@ -113,8 +114,8 @@ class Copying(SynchronousTestCase):
             self.assertIn(words, str(error))
         used = DataFolder(Path(self.mktemp()))
         used.write_people(2)
-        other = BusinessCopy(
-            source=self.source, target=self.opened(used.path / "business.db"), place="target"
+        other = TableCopy(
+            BUSINESS, source=self.source, target=self.opened(used.path / "business.db"), place="target"
         )
         error = self.assertRaises(CommandFailed, other.refuse_others, IDENTITY)
         self.assertIn("is not empty (", str(error))
@@ -127,3 +128,27 @@ class Copying(SynchronousTestCase):
         with self.source.begin() as connection:
             connection.execute(update(logins).where(logins.c.user_id == 9).values(refreshed_at_ms=1))
         self.assertNotEqual(self.copy.stamp(), before)
+
+    def test_settings(self) -> None:
+        """Settings and operators move on their own, also into the database of the business tables."""
+        self.move()
+        data = DataFolder(Path(self.mktemp()))
+        data.write_settings(versions=25, operators=["ops", "auditor"])
+        source, target = open_admin(data.path / "admin.db"), self.target
+        self.addCleanup(source.dispose)
+        create_tables(target)
+        copy = TableCopy(ADMIN, source=source, target=target, place="target")
+        identity = Identity("c0ffee", copy.stamp())
+        for _ in range(2):
+            copy.refuse_others(identity)
+            copy.begin(identity)
+            copy.copy(Progress(out=self.out, seconds=lambda: 0.0, terminal=False))
+        self.assertIn("settings and operators: 52 of 52", self.out.getvalue())
+        counts = {
+            verdict.what: (verdict.target.count, verdict.difference_count) for verdict in copy.compare()
+        }
+        self.assertEqual(
+            counts, {"admin_settings": (25, 0), "admin_settings_acts": (25, 0), "admin_operators": (2, 0)}
+        )
+        self.copy.refuse_others(IDENTITY)
+        self.assertEqual(self.differences(), [])

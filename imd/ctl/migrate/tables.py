@@ -1,11 +1,11 @@
-"""Business data, from SQLite to MySQL or MariaDB: table by table, each batch one transaction with its own progress."""
+"""Tables, from SQLite to MySQL or MariaDB: one by one, each batch one transaction with its own progress."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
@@ -25,8 +25,8 @@ from sqlalchemy import (
     select,
 )
 
-from imd.business.schema import open_business_on
-from imd.business.tables.base import SCHEMA
+from imd.admin.schema import TABLES as ADMIN_TABLES
+from imd.business.schema import TABLES as BUSINESS_TABLES
 from imd.config.address import parse_host
 from imd.config.engines import Sql
 from imd.config.secret import read_secret
@@ -36,7 +36,7 @@ from imd.ctl.migrate.record import Identity, refusal
 from imd.ctl.migrate.rows import Digest, Row
 from imd.ctl.progress import Progress
 from imd.storage.sql import MYSQL_TABLE, READ
-from imd.storage.sql_mysql import MysqlServer, open_mysql
+from imd.storage.sql_mysql import MysqlServer
 
 #: A transaction that InnoDB still takes with ease, and not much to do again after a crash.
 BATCH_ROWS = 2000
@@ -48,7 +48,21 @@ _record = Table(
     SqlColumn("value", Text, nullable=False),
     **MYSQL_TABLE,
 )
-_IDENTITY = "identity"
+
+
+class Part(NamedTuple):
+    """Tables that are moved together."""
+
+    #: What is counted, for the operator.
+    rows: str
+    #: Parents first.
+    tables: Sequence[Table]
+    #: Under which name the move is written down: both parts may be moved into one database.
+    identity: str
+
+
+BUSINESS = Part("business rows", BUSINESS_TABLES, "identity")
+ADMIN = Part("settings and operators", ADMIN_TABLES, "identity of settings")
 
 
 def server_of(sql: Sql) -> MysqlServer:
@@ -64,20 +78,35 @@ def server_of(sql: Sql) -> MysqlServer:
     )
 
 
-def open_target(sql: Sql, *, make: bool) -> Engine:
-    """The target's engine; its tables are made or upgraded if ``make``.
+class Opened(Protocol):
+    """How an engine is come by: tables are made and upgraded with it, or not."""
+
+    def __call__(self, server: MysqlServer, /, *, connections: int) -> Engine: ...
+
+
+def open_target(sql: Sql, opened: Opened) -> Engine:
+    """The target's engine.
 
     :raises StartupError: it cannot be used.
     """
-    if make:
-        return open_business_on(server_of(sql), connections=1)
-    return open_mysql(server_of(sql), connections=1)
+    return opened(server_of(sql), connections=1)
 
 
-class BusinessCopy:
-    """One move of the business tables, and its check."""
+def count_rows(engine: Engine, part: Part) -> int:
+    """Of all its tables."""
+    with engine.connect().execution_options(imd_begin=READ) as connection:
+        counts = (select(func.count()).select_from(table) for table in part.tables)
+        return sum(int(connection.execute(count).scalar_one()) for count in counts)
 
-    def __init__(self, *, source: Engine, target: Engine, place: str) -> None:
+
+class TableCopy:
+    """One move of a part, and its check.
+
+    :param place: what the target is called.
+    """
+
+    def __init__(self, part: Part, *, source: Engine, target: Engine, place: str) -> None:
+        self._part = part
         self._source = source
         self._target = target
         self._place = place
@@ -85,8 +114,8 @@ class BusinessCopy:
     def refuse_others(self, identity: Identity) -> None:
         """:raises CommandFailed: the target holds something that this move has not put there."""
         with self._target.connect().execution_options(imd_begin=READ) as connection:
-            found = _read(connection, _IDENTITY)
-            occupied = [table.name for table in SCHEMA.sorted_tables if _any(connection, table)]
+            found = _read(connection, self._part.identity)
+            occupied = [table.name for table in self._part.tables if _any(connection, table)]
         reason = refusal(found, identity, occupied=occupied)
         if reason:
             raise CommandFailed(
@@ -98,27 +127,22 @@ class BusinessCopy:
         """Write down whose move this is."""
         _record.create(self._target, checkfirst=True)
         with self._target.begin() as connection:
-            _write(connection, _IDENTITY, identity.text())
-
-    def count(self) -> int:
-        """Rows of all tables of the source."""
-        with self._source.connect().execution_options(imd_begin=READ) as connection:
-            return sum(_count(connection, table) for table in SCHEMA.sorted_tables)
+            _write(connection, self._part.identity, identity.text())
 
     def stamp(self) -> str:
         """Changes with any row of the source."""
         digest = Digest()
-        for table in SCHEMA.sorted_tables:
+        for table in self._part.tables:
             for row in _rows(self._source, table):
                 digest.add((table.name, *row))
         return str(digest)
 
     def copy(self, progress: Progress) -> None:
         """All tables, parents first; goes on where it was cut off."""
-        with self._target.connect().execution_options(imd_begin=READ) as connection:
-            done = sum(_count(connection, table) for table in SCHEMA.sorted_tables)
-        progress.begin("business rows", self.count(), done=done)
-        for table in SCHEMA.sorted_tables:
+        total = count_rows(self._source, self._part)
+        # More, if a server has added some since.
+        progress.begin(self._part.rows, total, done=min(count_rows(self._target, self._part), total))
+        for table in self._part.tables:
             self._copy_table(table, progress)
         progress.end()
 
@@ -140,7 +164,7 @@ class BusinessCopy:
         """Every row of every table."""
         with self._target.connect().execution_options(imd_begin=READ) as connection:
             present = set(inspect(connection).get_table_names())
-        for table in SCHEMA.sorted_tables:
+        for table in self._part.tables:
             if table.name not in present:
                 raise CommandFailed(
                     TARGET,
@@ -187,10 +211,6 @@ def _behind(key: list[SqlColumn[Any]], last: list[Any]) -> ColumnElement[bool]:
         same = [before == value for before, value in zip(key[:index], last, strict=False)]
         choices.append(and_(*same, column > last[index]))
     return or_(*choices)
-
-
-def _count(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def _any(connection: Connection, table: Table) -> bool:
