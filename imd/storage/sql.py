@@ -98,7 +98,9 @@ def insert_or_lock(connection: Connection, table: Table, rows: Sequence[Mapping[
     """Insert the rows whose keys are not there yet, and lock the others: all of them are ours to change now.
 
     With ``insert_ignore`` before a change, two who meet at a row both hold it for reading, and each waits for the
-    other to let go before it writes: a deadlock each time. Rows come in one order from everybody.
+    other to let go before it writes: they deadlock. Callers give several rows in the order of their keys.
+
+    :param table: its primary key is its only unique one, or another row may be locked.
     """
     if not rows:
         return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from imd.business.tables.policy import outbox, outbox_lines
 from imd.business.webhooks.model import Event
 from imd.business.webhooks.outbox import Outbox
+from imd.business.webhooks.sql import SqlEvents
 from imd.config.sections import Config
 from tests.business.reviews import test_reviews
 from tests.business.webhooks import test_webhooks
@@ -72,3 +73,28 @@ class Lines(RacingCase):
         )
         self.assertEqual((kept, lines), ({event.event_id for event in events}, ["user:1"]))
         self.assertEqual(self.database.conflicts, 0)
+
+    def test_claims(self) -> None:
+        """Who adds to several lines, and who takes lines over, wait for each other and not in a circle."""
+        box = Outbox(kinds={"user.frozen"})
+        events = SqlEvents(self.database, outbox=box)
+        lines = [f"user:{number:03}" for number in range(200)]
+        for number in range(ROUNDS // 2):
+            # The longer a line waits, the further behind its key is.
+            some = [Event(f"e{number}.{line}", line, "user.frozen", "{}") for line in reversed(lines)]
+            self.run_(self.database.write(partial(_one_by_one, box, some)))
+            again = [event._replace(event_id=f"{event.event_id}.b") for event in some]
+            adds = (self.database.write(partial(box.add, events=again, now_ms=500)) for _ in range(4))
+            claims = (events.claim(f"n{node}", 900, until_ms=999, limit=200) for node in range(4))
+            outcomes = self.race(*adds, *claims)
+            self.assertEqual(outcomes[:4], [None] * 4)
+            claimed = [line.order_key for taken in outcomes[4:] for line in taken]
+            self.assertEqual(sorted(claimed), lines)
+            for node in range(4):
+                self.run_(events.release(f"n{node}"))
+        self.assertEqual(self.database.conflicts, 0)
+
+
+def _one_by_one(box: Outbox, events: list[Event], connection: Connection) -> None:
+    for now_ms, event in enumerate(events):
+        box.add(connection, [event], now_ms)

@@ -81,6 +81,7 @@ class SqlDeviceBans:
         }
 
         def work(connection: Connection) -> int:
+            # From here on the row is ours, so what is read is what is there.
             insert_or_lock(connection, device_bans, [first])
             row = connection.execute(_FAILURES, at).one()
             is_old = row.first_failure_at_ms + window_ms < now_ms

@@ -47,7 +47,8 @@ class SqlEvents:
                 select(lines.c.order_key).where(is_due).order_by(lines.c.due_at_ms).limit(limit)
             ).scalars()
             claimed: list[Line] = []
-            for order_key in due.all():
+            # In the order in which whoever adds events takes lines.
+            for order_key in sorted(due.all()):
                 taken = connection.execute(
                     update(lines)
                     .where(lines.c.order_key == order_key, is_due)
