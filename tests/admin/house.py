@@ -96,7 +96,7 @@ class AdminCase(SynchronousTestCase):
     def connect(self) -> Any:
         engine = open_admin(None)
         # The second node finds the tables.
-        create_tables(engine)
+        create_tables(engine, place="memory")
         return engine
 
     async def _hear(self, _: str, payload: bytes) -> None:

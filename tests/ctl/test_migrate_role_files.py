@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.ctl.exits import TARGET, USAGE, CommandFailed
-from imd.ctl.migrate.settings import copy_secret, read_settings, told_secret
+from imd.ctl.migrate.role_files import copy_secret, read_role_files, told_secret
 from tests.ctl.folder import TOKEN_KEY
 
 
@@ -32,7 +32,7 @@ class Files(SynchronousTestCase):
 
     def refused(self, *words: str, environ: dict[str, str] | None = None) -> None:
         error: CommandFailed = self.assertRaises(
-            CommandFailed, read_settings, self.etc, token_key=self.key, environ=environ or {}
+            CommandFailed, read_role_files, self.etc, token_key=self.key, environ=environ or {}
         )
         self.assertEqual(error.code, USAGE)
         for word in words:
@@ -40,9 +40,9 @@ class Files(SynchronousTestCase):
 
     def test_read(self) -> None:
         """Both files, though the token secret is not where it will be."""
-        settings = read_settings(self.etc, token_key=self.key, environ={})
-        self.assertEqual((settings.core.mongo.database, settings.business.sql.database), ("chat", "people"))
-        self.assertEqual(settings.token_secret_file, self.wanted)
+        files = read_role_files(self.etc, token_key=self.key, environ={})
+        self.assertEqual((files.core.mongo.database, files.business.sql.database), ("chat", "people"))
+        self.assertEqual(files.token_secret_file, self.wanted)
 
     def test_environment(self) -> None:
         """Variables count as for the role that knows them."""
@@ -53,21 +53,23 @@ class Files(SynchronousTestCase):
             "IM__TOKEN_SECRET_FILE": str(elsewhere),
             "IM__LISTEN__TCP": "127.0.0.1:1",
         }
-        settings = read_settings(self.etc, token_key=self.key, environ=environ)
-        self.assertEqual((settings.core.mongo.database, settings.business.sql.database), ("m", "s"))
-        self.assertEqual(settings.token_secret_file, elsewhere)
-        self.assertEqual(settings.core.listen.tcp, "127.0.0.1:1")
+        files = read_role_files(self.etc, token_key=self.key, environ=environ)
+        self.assertEqual((files.core.mongo.database, files.business.sql.database), ("m", "s"))
+        self.assertEqual(files.token_secret_file, elsewhere)
+        self.assertEqual(files.core.listen.tcp, "127.0.0.1:1")
 
     def test_admin(self) -> None:
         """The file of im-admin may be there or not; variables count for it, too."""
-        self.assertIsNone(read_settings(self.etc, token_key=self.key, environ={}).admin)
+        self.assertIsNone(read_role_files(self.etc, token_key=self.key, environ={}).admin)
         file = self.etc / "im-admin.toml"
         file.write_text('[sql]\ndatabase = "settings"\n')
-        admin = read_settings(self.etc, token_key=self.key, environ={"IM__SQL__USER": "mover"}).admin
+        admin = read_role_files(self.etc, token_key=self.key, environ={"IM__SQL__USER": "mover"}).admin
         assert admin is not None
         self.assertEqual((admin.sql.database, admin.sql.user), ("settings", "mover"))
         file.write_text("[sql]\nport = 1\n")
         self.refused("im-admin.toml", "sql.port")
+        files = read_role_files(self.etc, token_key=self.key, environ={}, with_admin=False)
+        self.assertIsNone(files.admin)
 
     def test_wrong(self) -> None:
         """What is wrong with them is said with the name of the file."""

@@ -57,15 +57,22 @@ class Reading(SynchronousTestCase):
     def test_settings(self) -> None:
         """Settings and operators are there if the folder has any; it is given no file that it had not."""
         with Folder(self.data.path) as folder:
-            self.assertEqual(count_rows(folder.admin, ADMIN), 0)
+            self.assertEqual(count_rows(folder.admin, *ADMIN.tables), 0)
         self.assertFalse((self.data.path / "admin.db").exists())
         self.data.write_settings(versions=2, operators=["ops"])
         with Folder(self.data.path) as folder:
-            self.assertEqual(count_rows(folder.admin, ADMIN), 5)
+            self.assertEqual(count_rows(folder.admin, *ADMIN.tables), 5)
+        with closing(sqlite3.connect(self.data.path / "admin.db")) as connection:
+            connection.execute("ALTER TABLE admin_settings ADD COLUMN colour TEXT")
+        self.refused_admin("admin_settings", "of another release")
         (self.data.path / "admin.db").write_bytes(b"no database" * 1000)
+        self.refused_admin("not a database")
+
+    def refused_admin(self, *words: str) -> None:
         error: CommandFailed = self.assertRaises(CommandFailed, Folder(self.data.path).__enter__)
         self.assertEqual(error.code, SOURCE)
-        self.assertIn("admin.db", str(error))
+        for word in ("admin.db", *words):
+            self.assertIn(word, str(error))
 
     def test_no_presence(self) -> None:
         """A folder without presence has nobody seen; none is made."""

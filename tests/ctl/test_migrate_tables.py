@@ -9,6 +9,7 @@ from sqlalchemy import Engine, delete, event, update
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.admin.schema import create_tables, open_admin
+from imd.admin.settings.sql import versions
 from imd.business.schema import open_business
 from imd.business.tables.groups import group_members
 from imd.business.tables.people import logins, users
@@ -27,7 +28,7 @@ class PowerCut(Exception):
     """The process is gone."""
 
 
-class Copying(SynchronousTestCase):
+class CopyingCase(SynchronousTestCase):
     """From a folder with people into an empty database."""
 
     def setUp(self) -> None:
@@ -52,6 +53,10 @@ class Copying(SynchronousTestCase):
 
     def differences(self) -> list[str]:
         return [str(each) for verdict in self.copy.compare() for each in verdict.differences]
+
+
+class Copying(CopyingCase):
+    """All that may happen on the way."""
 
     def test_moved(self) -> None:
         """Every row of every table arrives; the check says so, with counts."""
@@ -129,26 +134,74 @@ class Copying(SynchronousTestCase):
             connection.execute(update(logins).where(logins.c.user_id == 9).values(refreshed_at_ms=1))
         self.assertNotEqual(self.copy.stamp(), before)
 
-    def test_settings(self) -> None:
-        """Settings and operators move on their own, also into the database of the business tables."""
+    def test_emptied(self) -> None:
+        """Tables that were emptied are filled anew, also from a folder that has changed since."""
         self.move()
+        for identity in (Identity("c0ffee", "1/2/4"), Identity("c0ffee", "1/2/4")):
+            with self.target.begin() as connection:
+                for table in reversed(BUSINESS.tables):
+                    connection.execute(delete(table))
+            self.copy.refuse_others(identity)
+            self.copy.begin(identity)
+            self.copy.copy(Progress(out=self.out, seconds=lambda: 0.0, terminal=False))
+            self.assertEqual(self.differences(), [])
+
+    def test_server_was_started(self) -> None:
+        """Rows that a server has put in between two runs are found, and are no failure of the database."""
+        self.copy.begin(IDENTITY)
+        row = {"id": PEOPLE, "handle": "eve", "display_name": "", "password_hash": "", "status": 0, "token_version": 1,
+               "created_at_ms": 1}  # fmt: skip
+        with self.target.begin() as connection:
+            connection.execute(users.insert().values(row))
+        error: CommandFailed = self.assertRaises(CommandFailed, self.copy.refuse_others, IDENTITY)
+        self.assertIn("is not empty (users): to begin anew", str(error))
+        error = self.assertRaises(
+            CommandFailed, self.copy.copy, Progress(out=self.out, seconds=lambda: 0.0, terminal=False)
+        )
+        self.assertEqual(error.code, TARGET)
+        self.assertIn("is written by a server (users): to begin anew", str(error))
+
+
+class Settings(CopyingCase):
+    """What im-admin keeps."""
+
+    def setUp(self) -> None:
+        super().setUp()
         data = DataFolder(Path(self.mktemp()))
         data.write_settings(versions=25, operators=["ops", "auditor"])
-        source, target = open_admin(data.path / "admin.db"), self.target
+        source = open_admin(data.path / "admin.db")
         self.addCleanup(source.dispose)
-        create_tables(target)
-        copy = TableCopy(ADMIN, source=source, target=target, place="target")
-        identity = Identity("c0ffee", copy.stamp())
+        create_tables(self.target, place="target")
+        self.settings = TableCopy(ADMIN, source=source, target=self.target, place="target")
+        self.identity = Identity("c0ffee", self.settings.stamp())
+
+    def test_shared_database(self) -> None:
+        """They move on their own, also into the database of the business tables."""
+        self.move()
+        self.assertFalse(self.settings.holds(self.identity))
         for _ in range(2):
-            copy.refuse_others(identity)
-            copy.begin(identity)
-            copy.copy(Progress(out=self.out, seconds=lambda: 0.0, terminal=False))
+            self.settings.refuse_others(self.identity)
+            self.settings.begin(self.identity)
+            self.settings.copy(Progress(out=self.out, seconds=lambda: 0.0, terminal=False))
+        self.assertTrue(self.settings.holds(self.identity))
         self.assertIn("settings and operators: 52 of 52", self.out.getvalue())
         counts = {
-            verdict.what: (verdict.target.count, verdict.difference_count) for verdict in copy.compare()
+            verdict.what: (verdict.target.count, verdict.difference_count)
+            for verdict in self.settings.compare()
         }
         self.assertEqual(
             counts, {"admin_settings": (25, 0), "admin_settings_acts": (25, 0), "admin_operators": (2, 0)}
         )
         self.copy.refuse_others(IDENTITY)
         self.assertEqual(self.differences(), [])
+
+    def test_remedy(self) -> None:
+        """Where im-admin has settings already, nobody is told to drop the people beside them."""
+        with self.target.begin() as connection:
+            connection.execute(
+                versions.insert().values(version=7, document="{}", comment="", changed_at_ms=0)
+            )
+        error: CommandFailed = self.assertRaises(CommandFailed, self.settings.refuse_others, self.identity)
+        self.assertIn("is not empty (admin_settings): DROP TABLE admin_settings, ", str(error))
+        self.assertIn("--without-admin", str(error))
+        self.assertNotIn("DATABASE", str(error))

@@ -67,10 +67,17 @@ class Target:
             f'user = "{self.sql_server.user}"\npassword_file = "{self.etc}/sql.password"\n',
         )
 
-    def configure_admin(self) -> None:
-        """Write the file of im-admin, which shares the database of im-business."""
-        business = (self.etc / "im-business.toml").read_text()
-        self._write("im-admin.toml", business[business.index("[sql]") :])
+    def configure_admin(self, database: str = "") -> None:
+        """Write the file of im-admin, which shares the database of im-business unless it has another one."""
+        sql = (self.etc / "im-business.toml").read_text().partition("\n")[2]
+        self._write("im-admin.toml", sql.replace(self.name, database or self.name))
+
+    def another_database(self, test: SynchronousTestCase) -> str:
+        """Beside the first, and empty."""
+        name = f"{self.name}_admin"
+        self._root(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        test.addCleanup(self._root, f"DROP DATABASE `{name}`")
+        return name
 
     def _write(self, name: str, text: str) -> None:
         (self.etc / name).write_text(text)

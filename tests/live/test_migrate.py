@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pymongo import DESCENDING
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet import reactor  # noqa: TID251 -- real servers, on real time
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from imd.admin.operators.sql import operators
 from imd.admin.schema import create_tables
 from imd.admin.settings.sql import versions
+from imd.business.tables.base import SCHEMA as BUSINESS
 from imd.business.tables.people import users
 from imd.config.engines import Mongo
 from imd.core.message.model import CursorRow, NewMessage
@@ -105,8 +106,11 @@ class Moving(SynchronousTestCase):
         self.assertIn("the same on both sides", self.moves("--check-only"))
 
     def test_killed(self) -> None:
-        """Killed with -9 among the people, among the messages and among the cursors, it ends as if it never was."""
-        self.kill_when(lambda: self.people() > 0)
+        """Killed with -9 among people, settings, messages and cursors, it ends as if it never was."""
+        self.data.write_settings(versions=60, operators=["ops"])
+        self.target.configure_admin()
+        self.kill_when(lambda: self.rows_of(users) > 0)
+        self.kill_when(lambda: self.rows_of(versions) > 0)
         self.kill_when(lambda: self.copied_rows() > len(CONVERSATIONS) * LENGTH // 2)
         self.kill_when(lambda: self.target.mongo["cursors"].find_one() is not None)
         self.assertEqual(self.epoch(), MOVING_IN)
@@ -126,10 +130,10 @@ class Moving(SynchronousTestCase):
     def epoch(self) -> str:
         return str((self.target.mongo[ABOUT].find_one({"_id": EPOCH_ID}) or {}).get("value"))
 
-    def people(self) -> int:
+    def rows_of(self, table: Table) -> int:
         try:
             with self.target.sql.connect() as connection:
-                return connection.execute(select(func.count()).select_from(users)).scalar_one()
+                return connection.execute(select(func.count()).select_from(table)).scalar_one()
         except SQLAlchemyError:
             return 0
 
@@ -166,25 +170,53 @@ class Moving(SynchronousTestCase):
             self.assertIn(words, said)
 
     def test_settings(self) -> None:
-        """Settings and operators are not left behind unasked; they may come later, and are compared like all else."""
+        """Settings and operators are moved with the rest, here into another database, and compared."""
         self.data.write_settings(versions=30, operators=["ops", "auditor"])
-        self.refused(USAGE, "settings and operators (62 rows)", "im-admin.toml", "--without-settings")
-        self.assertNotIn("migration", self.target.mongo.list_collection_names())
-        self.assertNotIn("admin_settings", self.moves("--without-settings"))
-        self.target.configure_admin()
+        database = self.target.another_database(self)
+        self.target.configure_admin(database)
         said = self.moves()
-        self.assertIn("only checking", said)
+        self.assertIn(f"settings and operators: into the database {database} on ", said)
         self.assertIn("settings and operators: 62 of 62 (100%)", said)
-        self.assertIn("admin_operators: 2 on both sides", self.moves("--check-only"))
+        for again in (self.moves(), self.moves("--check-only")):
+            self.assertIn("admin_operators: 2 on both sides", again)
+
+    def test_settings_wrong(self) -> None:
+        """An operator who has got another role on the way is named."""
+        self.data.write_settings(versions=1, operators=["ops"])
+        self.target.configure_admin()
+        self.moves()
         with self.target.sql.begin() as connection:
-            connection.execute(update(operators).where(operators.c.name == "ops").values(role="admin"))
+            connection.execute(update(operators).values(role="admin"))
         self.refused(CHECK_FAILED, "admin_operators 2: differs in role", options=("--check-only",))
+
+    def test_settings_left_behind(self) -> None:
+        """They are not left behind unasked; once they are, a check knows it."""
+        self.data.write_settings(versions=30, operators=["ops", "auditor"])
+        what = "30 versions of settings and 2 operators"
+        self.refused(USAGE, what, "im-admin.toml", "--without-admin")
+        self.assertNotIn("migration", self.target.mongo.list_collection_names())
+        self.target.configure_admin()
+        (self.target.etc / "im-admin.toml").write_text("[sql]\nport = 1\n")
+        self.refused(USAGE, "im-admin.toml", "sql.port")
+        self.moves("--without-admin")
+        self.target.configure_admin()
+        for options in ((), ("--check-only",)):
+            self.assertIn("settings and operators: not moved with the rest", self.moves(*options))
+
+    def test_sql_is_gone(self) -> None:
+        """MySQL dropped after the move, and MongoDB not: nobody is told that all is there."""
+        self.moves()
+        with self.target.sql.begin() as connection:
+            for table in reversed(BUSINESS.sorted_tables):
+                connection.execute(delete(table))
+            connection.exec_driver_sql("DELETE FROM imctl_migration")
+        self.refused(TARGET, "MySQL does not hold it any more", "dropDatabase")
 
     def test_settings_occupied(self) -> None:
         """Where im-admin has settings already none are added to, and nothing is touched."""
         self.data.write_settings(versions=1, operators=[])
         self.target.configure_admin()
-        create_tables(self.target.sql)
+        create_tables(self.target.sql, place="target")
         with self.target.sql.begin() as connection:
             connection.execute(insert(versions).values(version=7, document="{}", comment="", changed_at_ms=0))
         self.refused(TARGET, "is not empty (admin_settings)")
@@ -202,7 +234,7 @@ class Moving(SynchronousTestCase):
         """Databases that hold anything else are refused, and nothing is written to either of them."""
         self.target.mongo["message_3"].insert_one({"c": "p_x", "s": 1})
         self.refused(TARGET, "is not empty (message_3)", "dropDatabase")
-        self.assertEqual(self.people(), 0)
+        self.assertEqual(self.rows_of(users), 0)
         self.target.mongo["message_3"].drop()
         self.moves()
         with self.target.sql.begin() as connection:

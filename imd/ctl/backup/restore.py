@@ -89,7 +89,7 @@ def _revoke_operators(path: Path, now_ms: int) -> int:
             return revoke_all(engine, by="imctl restore", now_ms=now_ms)
         finally:
             engine.dispose()
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, StartupError) as error:
         raise CommandFailed(TARGET, f"the operators' tokens in {path} cannot be revoked: {error}") from None
 
 

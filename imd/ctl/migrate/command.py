@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +16,19 @@ from pymongo.errors import PyMongoError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from imd.admin.operators.sql import operators
 from imd.admin.schema import open_admin_on
+from imd.admin.settings.sql import versions
 from imd.business.schema import open_business_on
 from imd.config.engines import Sql
-from imd.config.sections import AdminConfig
-from imd.ctl.exits import CHECK_FAILED, OK, TARGET, USAGE, CommandFailed
+from imd.ctl.exits import CHECK_FAILED, OK, SOURCE, TARGET, USAGE, CommandFailed
 from imd.ctl.migrate.compare import Verdict
 from imd.ctl.migrate.last_seen import LastSeenCopy, open_last_seen
 from imd.ctl.migrate.messages import MessageCopy, open_messages
 from imd.ctl.migrate.record import Identity
-from imd.ctl.migrate.settings import Settings, copy_secret, read_settings, told_secret
+from imd.ctl.migrate.role_files import RoleFiles, copy_secret, read_role_files, told_secret
 from imd.ctl.migrate.source import Folder
-from imd.ctl.migrate.tables import ADMIN, BUSINESS, Opened, Part, TableCopy, count_rows, open_target
+from imd.ctl.migrate.tables import ADMIN, BUSINESS, Part, TableCopy, count_rows, server_of
 from imd.ctl.progress import Progress
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
@@ -74,7 +76,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--check-only", action="store_true", help="copy nothing; compare what was copied")
     command.add_argument(
-        "--without-settings",
+        "--without-admin",
         action="store_true",
         help="leave behind what im-admin keeps: settings made while the server ran, and operators",
     )
@@ -85,7 +87,7 @@ class _Move(NamedTuple):
     """Everything that is open."""
 
     folder: Folder
-    settings: Settings
+    files: RoleFiles
     business: TableCopy
     #: None: there is nothing to move.
     admin: TableCopy | None
@@ -100,103 +102,121 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         # The folder first: its lock keeps everybody out, this command included.
         folder = stack.enter_context(Folder(arguments.source))
-        settings = read_settings(arguments.target, token_key=folder.token_key, environ=os.environ)
+        files = read_role_files(
+            arguments.target,
+            token_key=folder.token_key,
+            environ=os.environ,
+            with_admin=not arguments.without_admin,
+        )
         try:
-            return _run(_open(stack, folder, settings, progress, arguments), check_only=arguments.check_only)
+            return _run(_open(stack, folder, files, progress, arguments), check_only=arguments.check_only)
         except StartupError as error:
             raise CommandFailed(TARGET, str(error)) from None
         except SQLAlchemyError as error:
+            if isinstance(cause := getattr(error, "orig", None), sqlite3.Error):
+                raise CommandFailed(SOURCE, f"{folder.path} cannot be read ({cause})") from None
             raise CommandFailed(TARGET, _again("MySQL", error)) from None
         except PyMongoError as error:
             raise CommandFailed(TARGET, _again("MongoDB", error)) from None
 
 
 def _open(
-    stack: ExitStack, folder: Folder, settings: Settings, progress: Progress, arguments: argparse.Namespace
+    stack: ExitStack, folder: Folder, files: RoleFiles, progress: Progress, arguments: argparse.Namespace
 ) -> _Move:
-    only_looks = arguments.check_only
-
-    def tables(part: Part, source: Engine, sql: Sql, opened: Opened) -> TableCopy:
-        target = open_target(sql, open_mysql if only_looks else opened)
+    def opened(part: Part, source: Engine, sql: Sql, make: Callable[..., Engine]) -> TableCopy:
+        target = (open_mysql if arguments.check_only else make)(server_of(sql), connections=1)
         stack.callback(target.dispose)
         return TableCopy(part, source=source, target=target, place=f"{sql.database} on {sql.address}")
 
-    admin_config = None if arguments.without_settings else _admin_config(folder, settings, arguments.target)
+    _refuse_homeless(folder, files, arguments, progress)
     return _Move(
         folder,
-        settings,
-        tables(BUSINESS, folder.business, settings.business.sql, open_business_on),
-        tables(ADMIN, folder.admin, admin_config.sql, open_admin_on) if admin_config is not None else None,
-        stack.enter_context(open_messages(settings.core.mongo)),
-        stack.enter_context(open_last_seen(settings.core.redis)),
+        files,
+        opened(BUSINESS, folder.business, files.business.sql, open_business_on),
+        opened(ADMIN, folder.admin, files.admin.sql, open_admin_on) if files.admin is not None else None,
+        stack.enter_context(open_messages(files.core.mongo)),
+        stack.enter_context(open_last_seen(files.core.redis)),
         progress,
     )
 
 
-def _admin_config(folder: Folder, settings: Settings, etc: Path) -> AdminConfig | None:
-    """Where settings and operators go; None: the folder has none.
-
-    :raises CommandFailed: nobody has said where.
-    """
-    count = count_rows(folder.admin, ADMIN)
-    if count and settings.admin is None:
+def _refuse_homeless(
+    folder: Folder, files: RoleFiles, arguments: argparse.Namespace, progress: Progress
+) -> None:
+    """:raises CommandFailed: the folder has settings or operators, and nobody has said where they go."""
+    version_count, operator_count = count_rows(folder.admin, versions), count_rows(folder.admin, operators)
+    if files.admin is not None or not version_count + operator_count:
+        return
+    what = f"{version_count:,} versions of settings and {operator_count:,} operators"
+    if not arguments.without_admin:
         raise CommandFailed(
             USAGE,
-            f"{folder.path} has settings and operators ({count:,} rows), which im-admin keeps: put its im-admin.toml into "
-            f"{etc} as well, or leave them behind with --without-settings",
+            f"{folder.path} has {what}, which im-admin keeps: put its im-admin.toml into {arguments.target} as well, or leave "
+            "them behind with --without-admin",
         )
-    return settings.admin if count else None
+    progress.say(f"left behind: {what}")
 
 
 def _run(move: _Move, *, check_only: bool) -> int:
-    folder, settings, say = move.folder, move.settings, move.progress.say
+    folder, files, say = move.folder, move.files, move.progress.say
     if check_only:
-        say(told_secret(folder.token_key, settings.token_secret_file))
+        say(told_secret(folder.token_key, files.token_secret_file))
         return _check(move)
     finished = _copy(move)
     code = _check(move)
     if code == OK and not finished:
-        say(copy_secret(folder.token_key, settings.token_secret_file))
+        say(copy_secret(folder.token_key, files.token_secret_file))
         move.messages.finish(folder.epoch)
         say("moved: start im-core, im-business and im-admin, and never again `twistd im` on the folder")
     return code
 
 
 def _copy(move: _Move) -> bool:
-    """Whether an earlier run has finished the move already; settings and operators may still come later."""
+    """Whether an earlier run has finished the move already."""
     folder, business, admin, messages = move.folder, move.business, move.admin, move.messages
     identity = Identity(folder.epoch, f"{folder.stamp()}/{business.stamp()}")
     # All are asked before any is touched.
     business.refuse_others(identity)
     messages.refuse_others(identity)
+    if messages.done:
+        if not business.holds(identity):
+            raise CommandFailed(
+                TARGET,
+                "MongoDB holds a finished move of this folder, and MySQL does not hold it any more: to begin anew, "
+                "db.dropDatabase() it in mongosh, too",
+            )
+        move.progress.say("all of this folder was copied before: only checking")
+        return True
+    messages.refuse_expired(folder, now_ms=system_wall_clock())
+    tables = [(business, identity)]
     if admin is not None:
-        admin_identity = Identity(folder.epoch, admin.stamp())
-        admin.refuse_others(admin_identity)
-    done = messages.done
-    if done:
-        move.progress.say("people and messages of this folder were copied before: only checking them")
-    else:
-        messages.refuse_expired(folder, now_ms=system_wall_clock())
-        business.begin(identity)
-        messages.begin(identity)
-        business.copy(move.progress)
-        messages.copy(folder, move.progress)
-        move.last_seen.copy(folder, move.progress)
-    if admin is not None:
-        admin.begin(admin_identity)
-        admin.copy(move.progress)
-    return done
+        tables.append((admin, _admin_identity(folder, admin)))
+        admin.refuse_others(tables[-1][1])
+    for copy, whose in tables:
+        copy.begin(whose)
+    messages.begin(identity)
+    for copy, _ in tables:
+        copy.copy(move.progress)
+    messages.copy(folder, move.progress)
+    move.last_seen.copy(folder, move.progress)
+    return False
+
+
+def _admin_identity(folder: Folder, admin: TableCopy) -> Identity:
+    return Identity(folder.epoch, admin.stamp())
 
 
 def _check(move: _Move) -> int:
     say = move.progress.say
     say("checking: every row of both sides")
     wrong = 0
-    verdicts: list[Iterable[Verdict]] = [
-        move.business.compare(),
-        *([move.admin.compare()] if move.admin is not None else []),
-        move.messages.compare(move.folder, move.progress),
-    ]
+    verdicts: list[Iterable[Verdict]] = [move.business.compare()]
+    if move.admin is not None:
+        if move.admin.holds(_admin_identity(move.folder, move.admin)):
+            verdicts.append(move.admin.compare())
+        else:
+            say(f"  {ADMIN.rows}: not moved with the rest")
+    verdicts.append(move.messages.compare(move.folder, move.progress))
     for verdict in (each for some in verdicts for each in some):
         say(f"  {verdict}")
         for difference in verdict.differences:

@@ -17,18 +17,20 @@ _SECRET_KEY = "token_secret_file"
 _SECRET_VARIABLE = "IM__TOKEN_SECRET_FILE"
 
 
-class Settings(NamedTuple):
+class RoleFiles(NamedTuple):
     """The files of the three roles."""
 
     core: CoreConfig
     business: BusinessConfig
-    #: None: there is no im-admin.toml.
+    #: None: there is no im-admin.toml, or it is not asked for.
     admin: AdminConfig | None
     #: Where im-business will look for the token secret.
     token_secret_file: Path
 
 
-def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) -> Settings:
+def read_role_files(
+    folder: Path, *, token_key: Path, environ: Mapping[str, str], with_admin: bool = True
+) -> RoleFiles:
     """The configuration of the cluster.
 
     :param token_key: stands in for the token secret, which may still have to be copied.
@@ -41,7 +43,7 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
         if not file.is_file():
             raise CommandFailed(
                 USAGE,
-                f"{file} is not there: give the folder with the cluster's im-core.toml and im-business.toml",
+                f"{file} is not there: give the folder with the cluster's im-core.toml, im-business.toml and im-admin.toml",
             )
     try:
         wanted = environ.get(_SECRET_VARIABLE) or tomllib.loads(business_file.read_text("utf-8-sig")).get(
@@ -51,7 +53,9 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
         overrides = _known(environ, BusinessConfig) | {_SECRET_VARIABLE: str(token_key)}
         business = load(str(business_file), overrides, BusinessConfig)
         admin = (
-            load(str(admin_file), _known(environ, AdminConfig), AdminConfig) if admin_file.is_file() else None
+            load(str(admin_file), _known(environ, AdminConfig), AdminConfig)
+            if with_admin and admin_file.is_file()
+            else None
         )
     except ConfigError as error:
         raise CommandFailed(USAGE, str(error)) from None
@@ -62,11 +66,11 @@ def read_settings(folder: Path, *, token_key: Path, environ: Mapping[str, str]) 
             USAGE,
             f"{business_file}: {_SECRET_KEY} is empty; name the file that the folder's token secret is to go to",
         )
-    return Settings(core, business, admin, Path(wanted))
+    return RoleFiles(core, business, admin, Path(wanted))
 
 
 def _known(environ: Mapping[str, str], kind: type[Section]) -> dict[str, str]:
-    """The variables that a role knows; those of the other one are no error here."""
+    """The variables that a role knows; those of the others are no error here."""
     names = {PREFIX + path.upper().replace(".", "__") for path, _ in keys(kind)}
     return {name: value for name, value in environ.items() if name in names}
 

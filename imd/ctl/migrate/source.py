@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from imd.admin.schema import open_admin
 from imd.bus.journal import SCHEMA_VERSION as JOURNAL_VERSION
@@ -75,7 +74,7 @@ class Folder:
             with self._open:
                 self._enter()
                 self._open = self._open.pop_all()
-        except (StartupError, OSError, sqlite3.Error, SQLAlchemyError) as error:
+        except (StartupError, OSError, sqlite3.Error) as error:
             raise CommandFailed(SOURCE, str(error)) from None
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import IntegrityError
 
 from imd.admin.schema import TABLES as ADMIN_TABLES
 from imd.business.schema import TABLES as BUSINESS_TABLES
@@ -53,16 +54,29 @@ _record = Table(
 class Part(NamedTuple):
     """Tables that are moved together."""
 
-    #: What is counted, for the operator.
+    #: What they hold, for the operator.
     rows: str
     #: Parents first.
     tables: Sequence[Table]
     #: Under which name the move is written down: both parts may be moved into one database.
     identity: str
+    #: What to do about a target that cannot be used as it is.
+    remedy: str
 
 
-BUSINESS = Part("business rows", BUSINESS_TABLES, "identity")
-ADMIN = Part("settings and operators", ADMIN_TABLES, "identity of settings")
+BUSINESS = Part(
+    "business rows",
+    BUSINESS_TABLES,
+    "identity",
+    "to begin anew, DROP and CREATE it with CHARACTER SET utf8mb4",
+)
+ADMIN = Part(
+    "settings and operators",
+    ADMIN_TABLES,
+    "identity of settings",
+    f"DROP TABLE {', '.join(table.name for table in ADMIN_TABLES)} there, if those may be lost, or leave the folder's behind "
+    "with --without-admin",
+)
 
 
 def server_of(sql: Sql) -> MysqlServer:
@@ -78,24 +92,10 @@ def server_of(sql: Sql) -> MysqlServer:
     )
 
 
-class Opened(Protocol):
-    """How an engine is come by: tables are made and upgraded with it, or not."""
-
-    def __call__(self, server: MysqlServer, /, *, connections: int) -> Engine: ...
-
-
-def open_target(sql: Sql, opened: Opened) -> Engine:
-    """The target's engine.
-
-    :raises StartupError: it cannot be used.
-    """
-    return opened(server_of(sql), connections=1)
-
-
-def count_rows(engine: Engine, part: Part) -> int:
-    """Of all its tables."""
+def count_rows(engine: Engine, *tables: Table) -> int:
+    """Of all of them."""
     with engine.connect().execution_options(imd_begin=READ) as connection:
-        counts = (select(func.count()).select_from(table) for table in part.tables)
+        counts = (select(func.count()).select_from(table) for table in tables)
         return sum(int(connection.execute(count).scalar_one()) for count in counts)
 
 
@@ -115,18 +115,27 @@ class TableCopy:
         """:raises CommandFailed: the target holds something that this move has not put there."""
         with self._target.connect().execution_options(imd_begin=READ) as connection:
             found = _read(connection, self._part.identity)
-            occupied = [table.name for table in self._part.tables if _any(connection, table)]
-        reason = refusal(found, identity, occupied=occupied)
-        if reason:
-            raise CommandFailed(
-                TARGET,
-                f"the database {self._place} {reason}: to begin anew, DROP and CREATE it with CHARACTER SET utf8mb4",
-            )
+            is_ours = found == identity.text()
+            occupied = [
+                table.name
+                for table in self._part.tables
+                if _any(connection, table) and not (is_ours and _read(connection, _mark(table)))
+            ]
+        if occupied:
+            raise self._refused(refusal("" if is_ours else found, identity, occupied=occupied))
+
+    def holds(self, identity: Identity) -> bool:
+        """Whether this move was begun there."""
+        with self._target.connect().execution_options(imd_begin=READ) as connection:
+            return _read(connection, self._part.identity) == identity.text()
 
     def begin(self, identity: Identity) -> None:
-        """Write down whose move this is."""
+        """Write down whose move this is, and forget how far another one came."""
         _record.create(self._target, checkfirst=True)
         with self._target.begin() as connection:
+            for table in self._part.tables:
+                if not _any(connection, table):
+                    connection.execute(delete(_record).where(_record.c.name == _mark(table)))
             _write(connection, self._part.identity, identity.text())
 
     def stamp(self) -> str:
@@ -139,26 +148,34 @@ class TableCopy:
 
     def copy(self, progress: Progress) -> None:
         """All tables, parents first; goes on where it was cut off."""
-        total = count_rows(self._source, self._part)
-        # More, if a server has added some since.
-        progress.begin(self._part.rows, total, done=min(count_rows(self._target, self._part), total))
-        for table in self._part.tables:
+        progress.say(f"{self._part.rows}: into the database {self._place}")
+        tables = self._part.tables
+        progress.begin(
+            self._part.rows, count_rows(self._source, *tables), done=count_rows(self._target, *tables)
+        )
+        for table in tables:
             self._copy_table(table, progress)
         progress.end()
 
     def _copy_table(self, table: Table, progress: Progress) -> None:
-        mark = f"table {table.name}"
         with self._target.connect().execution_options(imd_begin=READ) as connection:
-            text = _read(connection, mark)
+            text = _read(connection, _mark(table))
         last: list[Any] | None = json.loads(text) if text else None
         key = len(table.primary_key.columns)
         names = [column.name for column in _columns(table)]
         while rows := _page(self._source, table, last):
             last = list(rows[-1][:key])
-            with self._target.begin() as connection:
-                connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
-                _write(connection, mark, json.dumps(last))
+            try:
+                with self._target.begin() as connection:
+                    connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+                    _write(connection, _mark(table), json.dumps(last))
+            except IntegrityError:
+                # Since it was asked, or since the part before this was copied.
+                raise self._refused(f"is written by a server ({table.name})") from None
             progress.advance(len(rows))
+
+    def _refused(self, reason: str) -> CommandFailed:
+        return CommandFailed(TARGET, f"the database {self._place} {reason}: {self._part.remedy}")
 
     def compare(self) -> Iterator[Verdict]:
         """Every row of every table."""
@@ -177,6 +194,11 @@ class TableCopy:
                 key=len(table.primary_key.columns),
                 columns=tuple(column.name for column in _columns(table)),
             )
+
+
+def _mark(table: Table) -> str:
+    """Under which name it is written down how far its copy is."""
+    return f"table {table.name}"
 
 
 def _columns(table: Table) -> list[SqlColumn[Any]]:

@@ -79,7 +79,7 @@ class SettingsCase(SynchronousTestCase):
 
     def connect(self) -> Any:
         engine = open_admin(None)
-        create_tables(engine)
+        create_tables(engine, place="memory")
         return engine
 
     async def hear(self, _: str, payload: bytes) -> None:
