@@ -35,8 +35,8 @@ def place_of(server: MariaDb, database: str = "") -> MysqlServer:
     return MysqlServer(server.host, server.port, server.user, server.password, database or server.database)
 
 
-def as_root(server: MariaDb, *statements: str) -> None:
-    """Run these, each committed."""
+def as_root(server: MariaDb, *statements: str) -> list[tuple[Any, ...]]:
+    """Run these, each committed; the rows of the last one."""
     connection = pymysql.connect(
         host=server.host,
         port=server.port,
@@ -47,6 +47,7 @@ def as_root(server: MariaDb, *statements: str) -> None:
     with connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+        return list(cursor.fetchall())
 
 
 def new_database(test: SynchronousTestCase, *, charset: str = "utf8mb4") -> MysqlServer:
@@ -64,6 +65,12 @@ def secret_file(test: SynchronousTestCase) -> str:
     file.touch(mode=0o600)
     file.write_text(token_hex(32))
     return str(file)
+
+
+def _deadlocks() -> int:
+    """Which the server has resolved so far."""
+    ((_, count),) = as_root(engine("mariadb"), "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+    return int(count)
 
 
 #: As many as a pool in earnest has.
@@ -91,6 +98,11 @@ class RacingCase(SynchronousTestCase):
         self.calls = Calls()
         self.engine = empty_business()
         self.database = self.open()
+        self._deadlocks = _deadlocks()
+
+    def assert_no_deadlock(self) -> None:
+        """Since the test began. (That one waits so long for another that it is undone may be the machine's fault.)"""
+        self.assertEqual(_deadlocks() - self._deadlocks, 0)
 
     def open(self) -> Database:
         """Another node's view of the same database."""
