@@ -78,14 +78,14 @@ class Lines(RacingCase):
         """Who adds to several lines, and who takes lines over, wait for each other and not in a circle."""
         box = Outbox(kinds={"user.frozen"})
         events = SqlEvents(self.database, outbox=box)
-        lines = [f"user:{number:03}" for number in range(200)]
+        lines = [f"user:{number:03}" for number in range(50)]
         for number in range(ROUNDS // 2):
             # The longer a line waits, the further behind its key is.
             some = [Event(f"e{number}.{line}", line, "user.frozen", "{}") for line in reversed(lines)]
             self.run_(self.database.write(partial(_one_by_one, box, some)))
             more = ([_another(event, node) for event in some] for node in range(4))
             adds = (self.database.write(partial(box.add, events=each, now_ms=500)) for each in more)
-            claims = (events.claim(f"n{node}", 900, until_ms=999, limit=200) for node in range(4))
+            claims = (events.claim(f"n{node}", 900, until_ms=999, limit=50) for node in range(4))
             outcomes = self.race(*adds, *claims)
             self.assertEqual(outcomes[:4], [None] * 4)
             claimed = [line.order_key for taken in outcomes[4:] for line in taken]
