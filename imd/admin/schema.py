@@ -28,7 +28,7 @@ def open_admin(path: Path | None) -> Engine:
     """
     engine = open_sqlite(path)
     try:
-        create_tables(engine, place=str(path))
+        create_tables(engine, place=str(path or "memory"))
     except StartupError:
         engine.dispose()
         raise
@@ -57,9 +57,8 @@ def create_tables(engine: Engine, *, place: str) -> None:
         with engine.begin() as connection:
             for table in TABLES:
                 connection.execute(CreateTable(table, if_not_exists=True))
-        found = {
-            table: {column["name"] for column in inspect(engine).get_columns(table.name)} for table in TABLES
-        }
+        inspector = inspect(engine)
+        found = {table: {column["name"] for column in inspector.get_columns(table.name)} for table in TABLES}
     except SQLAlchemyError as error:
         raise StartupError(
             f"the tables of im-admin in {place} cannot be made ({getattr(error, 'orig', None) or error}): look at its disk, "

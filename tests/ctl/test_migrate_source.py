@@ -55,7 +55,7 @@ class Reading(SynchronousTestCase):
             self.assertEqual(folder.counts(), {"messages": 0, "cursors": 6, "last_seen": 2})
 
     def test_settings(self) -> None:
-        """Settings and operators are there if the folder has any; it is given no file that it had not."""
+        """The folder is given no admin.db that it had not; one of another release, or a damaged one, is refused."""
         with Folder(self.data.path) as folder:
             self.assertEqual(count_rows(folder.admin, *ADMIN.tables), 0)
         self.assertFalse((self.data.path / "admin.db").exists())

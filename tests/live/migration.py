@@ -49,7 +49,7 @@ class Target:
         self.configure()
 
     def configure(self, **mongo: object) -> None:
-        """Write both files; ``mongo`` are further keys of [mongo]."""
+        """Write the files of core and business; ``mongo`` are further keys of [mongo]."""
         self._write("mongo.password", "secret")
         self._write("redis.password", self.redis.password)
         self._write("sql.password", self.sql_server.password)

@@ -19,7 +19,7 @@ from imd.admin.operators.sql import operators
 from imd.admin.schema import create_tables
 from imd.admin.settings.sql import versions
 from imd.business.tables.base import SCHEMA as BUSINESS
-from imd.business.tables.people import users
+from imd.business.tables.people import device_bans, users
 from imd.config.engines import Mongo
 from imd.core.message.model import CursorRow, NewMessage
 from imd.core.message.mongo import MongoMessageLog
@@ -28,6 +28,7 @@ from imd.core.message.mongo_documents import collection_of, partition_among
 from imd.core.message.mongo_epoch import ABOUT, EPOCH_ID, MOVING_IN, MongoEpoch
 from imd.core.presence.redis import RedisLastSeen
 from imd.ctl.exits import CHECK_FAILED, OK, SOURCE, TARGET, USAGE
+from imd.ctl.migrate.record import COPYING
 from imd.kernel.clocks import system_wall_clock
 from imd.kernel.errors import StartupError
 from imd.storage.sqlite import FolderLock
@@ -175,7 +176,7 @@ class Moving(SynchronousTestCase):
         database = self.target.another_database(self)
         self.target.configure_admin(database)
         said = self.moves()
-        self.assertIn(f"settings and operators: into the database {database} on ", said)
+        self.assertIn(f"settings and operators: in the database {database} on ", said)
         self.assertIn("settings and operators: 62 of 62 (100%)", said)
         for again in (self.moves(), self.moves("--check-only")):
             self.assertIn("admin_operators: 2 on both sides", again)
@@ -192,7 +193,7 @@ class Moving(SynchronousTestCase):
     def test_settings_left_behind(self) -> None:
         """They are not left behind unasked; once they are, a check knows it."""
         self.data.write_settings(versions=30, operators=["ops", "auditor"])
-        what = "30 versions of settings and 2 operators"
+        what = "settings (versions: 30) and operators (2)"
         self.refused(USAGE, what, "im-admin.toml", "--without-admin")
         self.assertNotIn("migration", self.target.mongo.list_collection_names())
         self.target.configure_admin()
@@ -201,7 +202,33 @@ class Moving(SynchronousTestCase):
         self.moves("--without-admin")
         self.target.configure_admin()
         for options in ((), ("--check-only",)):
-            self.assertIn("settings and operators: not moved with the rest", self.moves(*options))
+            self.assertIn(f"left behind: {what}", self.moves(*options))
+
+    def test_settings_half(self) -> None:
+        """Once a part of them may be there, nobody leaves the rest behind; a check says what it does not look at."""
+        self.data.write_settings(versions=30, operators=["ops"])
+        self.target.configure_admin()
+        self.kill_when(lambda: self.rows_of(versions) > 0)
+        self.refused(USAGE, "go on as it began", options=("--without-admin",))
+        self.moves()
+        self.assertIn("not looked at: settings", self.moves("--check-only", "--without-admin"))
+        with self.target.sql.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM imctl_migration WHERE name = 'identity of settings'")
+        self.refused(TARGET, "does not hold it", "[sql] in im-admin.toml")
+
+    def test_servers_were_started(self) -> None:
+        """After a finished move, a run compares with what servers have written since, and tells nobody to drop it."""
+        self.moves()
+        with self.target.sql.begin() as connection:
+            row = {
+                "device_id": "d",
+                "address_key": "192.0.2.1",
+                "failures": 1,
+                "first_failure_at_ms": 1,
+                "banned_until_ms": 0,
+            }
+            connection.execute(insert(device_bans).values(row))
+        self.refused(CHECK_FAILED, "only checking", "device_bans d/192.0.2.1: is only in the target")
 
     def test_sql_is_gone(self) -> None:
         """MySQL dropped after the move, and MongoDB not: nobody is told that all is there."""
@@ -210,7 +237,7 @@ class Moving(SynchronousTestCase):
             for table in reversed(BUSINESS.sorted_tables):
                 connection.execute(delete(table))
             connection.exec_driver_sql("DELETE FROM imctl_migration")
-        self.refused(TARGET, "MySQL does not hold it any more", "dropDatabase")
+        self.refused(TARGET, "does not hold it", "[sql] in im-business.toml", "dropDatabase")
 
     def test_settings_occupied(self) -> None:
         """Where im-admin has settings already none are added to, and nothing is touched."""
@@ -239,6 +266,7 @@ class Moving(SynchronousTestCase):
         self.moves()
         with self.target.sql.begin() as connection:
             connection.exec_driver_sql("DELETE FROM imctl_migration")
+        self.target.mongo["migration"].update_one({}, {"$set": {"state": COPYING}})
         self.refused(TARGET, "is not empty (", "users", "DROP and CREATE")
 
     def test_source_went_on(self) -> None:

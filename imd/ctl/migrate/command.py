@@ -89,7 +89,7 @@ class _Move(NamedTuple):
     folder: Folder
     files: RoleFiles
     business: TableCopy
-    #: None: there is nothing to move.
+    #: None: there is nothing to move, or it is to stay behind.
     admin: TableCopy | None
     messages: MessageCopy
     last_seen: LastSeenCopy
@@ -108,6 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
             environ=os.environ,
             with_admin=not arguments.without_admin,
         )
+        if not arguments.check_only and not arguments.without_admin:
+            _refuse_homeless(folder, files, arguments.target)
         try:
             return _run(_open(stack, folder, files, progress, arguments), check_only=arguments.check_only)
         except StartupError as error:
@@ -116,8 +118,29 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(cause := getattr(error, "orig", None), sqlite3.Error):
                 raise CommandFailed(SOURCE, f"{folder.path} cannot be read ({cause})") from None
             raise CommandFailed(TARGET, _again("MySQL", error)) from None
+        except sqlite3.Error as error:
+            raise CommandFailed(SOURCE, f"{folder.path} cannot be read ({error})") from None
         except PyMongoError as error:
             raise CommandFailed(TARGET, _again("MongoDB", error)) from None
+
+
+def _refuse_homeless(folder: Folder, files: RoleFiles, etc: Path) -> None:
+    """:raises CommandFailed: the folder has settings or operators, and nobody has said where they go."""
+    what = _kept_by_admin(folder)
+    if what and files.admin is None:
+        raise CommandFailed(
+            USAGE,
+            f"{folder.path} has {what}, which im-admin keeps: put its im-admin.toml into {etc} as well, or leave them behind "
+            "with --without-admin",
+        )
+
+
+def _kept_by_admin(folder: Folder) -> str:
+    """For the operator; empty: nothing."""
+    version_count, operator_count = count_rows(folder.admin, versions), count_rows(folder.admin, operators)
+    if not version_count + operator_count:
+        return ""
+    return f"settings (versions: {version_count:,}) and operators ({operator_count:,})"
 
 
 def _open(
@@ -126,35 +149,21 @@ def _open(
     def opened(part: Part, source: Engine, sql: Sql, make: Callable[..., Engine]) -> TableCopy:
         target = (open_mysql if arguments.check_only else make)(server_of(sql), connections=1)
         stack.callback(target.dispose)
-        return TableCopy(part, source=source, target=target, place=f"{sql.database} on {sql.address}")
+        copy = TableCopy(part, source=source, target=target, place=f"{sql.database} on {sql.address}")
+        # A variable may have led it elsewhere than the file says.
+        progress.say(f"{part.title}: in the database {copy.place}")
+        return copy
 
-    _refuse_homeless(folder, files, arguments, progress)
+    admin = files.admin if _kept_by_admin(folder) else None
     return _Move(
         folder,
         files,
         opened(BUSINESS, folder.business, files.business.sql, open_business_on),
-        opened(ADMIN, folder.admin, files.admin.sql, open_admin_on) if files.admin is not None else None,
+        opened(ADMIN, folder.admin, admin.sql, open_admin_on) if admin is not None else None,
         stack.enter_context(open_messages(files.core.mongo)),
         stack.enter_context(open_last_seen(files.core.redis)),
         progress,
     )
-
-
-def _refuse_homeless(
-    folder: Folder, files: RoleFiles, arguments: argparse.Namespace, progress: Progress
-) -> None:
-    """:raises CommandFailed: the folder has settings or operators, and nobody has said where they go."""
-    version_count, operator_count = count_rows(folder.admin, versions), count_rows(folder.admin, operators)
-    if files.admin is not None or not version_count + operator_count:
-        return
-    what = f"{version_count:,} versions of settings and {operator_count:,} operators"
-    if not arguments.without_admin:
-        raise CommandFailed(
-            USAGE,
-            f"{folder.path} has {what}, which im-admin keeps: put its im-admin.toml into {arguments.target} as well, or leave "
-            "them behind with --without-admin",
-        )
-    progress.say(f"left behind: {what}")
 
 
 def _run(move: _Move, *, check_only: bool) -> int:
@@ -172,34 +181,44 @@ def _run(move: _Move, *, check_only: bool) -> int:
 
 
 def _copy(move: _Move) -> bool:
-    """Whether an earlier run has finished the move already."""
+    """Whether an earlier run has finished the move already; servers may have written since, so nothing is copied."""
     folder, business, admin, messages = move.folder, move.business, move.admin, move.messages
     identity = Identity(folder.epoch, f"{folder.stamp()}/{business.stamp()}")
-    # All are asked before any is touched.
-    business.refuse_others(identity)
     messages.refuse_others(identity)
     if messages.done:
-        if not business.holds(identity):
-            raise CommandFailed(
-                TARGET,
-                "MongoDB holds a finished move of this folder, and MySQL does not hold it any more: to begin anew, "
-                "db.dropDatabase() it in mongosh, too",
-            )
+        _refuse_lost(business, identity, "im-business.toml")
         move.progress.say("all of this folder was copied before: only checking")
         return True
+    business.refuse_others(identity)
     messages.refuse_expired(folder, now_ms=system_wall_clock())
-    tables = [(business, identity)]
+    parts = [(business, identity)]
     if admin is not None:
-        tables.append((admin, _admin_identity(folder, admin)))
-        admin.refuse_others(tables[-1][1])
-    for copy, whose in tables:
+        whose = _admin_identity(folder, admin)
+        admin.refuse_others(whose)
+        parts.append((admin, whose))
+    elif messages.with_admin:
+        raise CommandFailed(
+            USAGE,
+            "this move began with settings and operators, and a part of them may be there: go on as it began",
+        )
+    # All were asked before any is written.
+    messages.begin(identity, with_admin=admin is not None)
+    for copy, whose in parts:
         copy.begin(whose)
-    messages.begin(identity)
-    for copy, _ in tables:
         copy.copy(move.progress)
     messages.copy(folder, move.progress)
     move.last_seen.copy(folder, move.progress)
     return False
+
+
+def _refuse_lost(copy: TableCopy, identity: Identity, file: str) -> None:
+    """:raises CommandFailed: what was moved once is not where it is looked for."""
+    if not copy.holds(identity):
+        raise CommandFailed(
+            TARGET,
+            f"a move of this folder was finished, and the database {copy.place} does not hold it: look whether [sql] in {file} "
+            "names the right one; if it is lost, begin anew with db.dropDatabase() in mongosh",
+        )
 
 
 def _admin_identity(folder: Folder, admin: TableCopy) -> Identity:
@@ -211,11 +230,10 @@ def _check(move: _Move) -> int:
     say("checking: every row of both sides")
     wrong = 0
     verdicts: list[Iterable[Verdict]] = [move.business.compare()]
-    if move.admin is not None:
-        if move.admin.holds(_admin_identity(move.folder, move.admin)):
-            verdicts.append(move.admin.compare())
-        else:
-            say(f"  {ADMIN.rows}: not moved with the rest")
+    if move.admin is not None and move.messages.with_admin:
+        if move.messages.done:
+            _refuse_lost(move.admin, _admin_identity(move.folder, move.admin), "im-admin.toml")
+        verdicts.append(move.admin.compare())
     verdicts.append(move.messages.compare(move.folder, move.progress))
     for verdict in (each for some in verdicts for each in some):
         say(f"  {verdict}")
@@ -225,6 +243,13 @@ def _check(move: _Move) -> int:
             say(f"    and {verdict.difference_count - len(verdict.differences):,} more")
         wrong += verdict.difference_count
     say(f"  {move.last_seen.verdict(move.folder)}")
+    if what := _kept_by_admin(move.folder):
+        if not move.messages.with_admin:
+            say(
+                f"  left behind: {what}; they can be set and made anew with imctl settings and imctl operators"
+            )
+        elif move.admin is None:
+            say(f"  not looked at: {what}")
     if wrong:
         say(f"NOT THE SAME: {wrong:,} differences")
         return CHECK_FAILED

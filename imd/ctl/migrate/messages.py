@@ -126,9 +126,17 @@ class MessageCopy:
                 f"be deleted there: set it to 0 (never), or to more than {needed}, and lower it when they may go",
             )
 
-    def begin(self, identity: Identity) -> None:
-        """Make the collections with their indexes, and write down whose move this is; im-core does not start then."""
-        about = {"identity": identity.text(), "collections": self._collections, "state": COPYING}
+    def begin(self, identity: Identity, *, with_admin: bool) -> None:
+        """Make the collections with their indexes, and write down whose move this is; im-core does not start then.
+
+        :param with_admin: what im-admin keeps is part of it.
+        """
+        about = {
+            "identity": identity.text(),
+            "collections": self._collections,
+            "state": COPYING,
+            "with_admin": with_admin,
+        }
         self._database[_MIGRATION].update_one({"_id": _MOVE_ID}, {"$set": about}, upsert=True)
         self._set_epoch(MOVING_IN)
         wanted = dict.fromkeys(self._hot, MESSAGE_INDEXES) | {CURSORS: CURSOR_INDEXES}
@@ -141,6 +149,11 @@ class MessageCopy:
     def done(self) -> bool:
         """Whether a move was finished: since then im-core may have changed anything."""
         return self._record().get("state") == DONE
+
+    @property
+    def with_admin(self) -> bool:
+        """Whether what im-admin keeps is part of the move that was begun here."""
+        return bool(self._record().get("with_admin"))
 
     def finish(self, epoch: str) -> None:
         """All is there; im-core may start, and clients go on with the cursors that they have."""

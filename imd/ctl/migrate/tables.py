@@ -37,7 +37,11 @@ from imd.ctl.migrate.record import Identity, refusal
 from imd.ctl.migrate.rows import Digest, Row
 from imd.ctl.progress import Progress
 from imd.storage.sql import MYSQL_TABLE, READ
+from imd.storage.sql_faults import mysql_code
 from imd.storage.sql_mysql import MysqlServer
+
+#: A key that is there already; SQLite, which tests copy into, has no numbers.
+_DUPLICATES = (1062, 0)
 
 #: A transaction that InnoDB still takes with ease, and not much to do again after a crash.
 BATCH_ROWS = 2000
@@ -55,27 +59,29 @@ class Part(NamedTuple):
     """Tables that are moved together."""
 
     #: What they hold, for the operator.
-    rows: str
+    title: str
     #: Parents first.
     tables: Sequence[Table]
     #: Under which name the move is written down: both parts may be moved into one database.
-    identity: str
-    #: What to do about a target that cannot be used as it is.
+    record_name: str
+    #: How to begin anew in a target that cannot be used as it is.
     remedy: str
+    #: How to go on without, if nothing was copied there yet.
+    way_out: str = ""
 
 
 BUSINESS = Part(
     "business rows",
     BUSINESS_TABLES,
     "identity",
-    "to begin anew, DROP and CREATE it with CHARACTER SET utf8mb4",
+    "to begin anew, DROP and CREATE it with CHARACTER SET utf8mb4 (with all that im-admin may have there)",
 )
 ADMIN = Part(
     "settings and operators",
     ADMIN_TABLES,
     "identity of settings",
-    f"DROP TABLE {', '.join(table.name for table in ADMIN_TABLES)} there, if those may be lost, or leave the folder's behind "
-    "with --without-admin",
+    f"to begin anew, DROP TABLE {', '.join(table.name for table in ADMIN_TABLES)} there, if what they hold may be lost",
+    ", or leave the folder's settings and operators behind with --without-admin",
 )
 
 
@@ -93,7 +99,7 @@ def server_of(sql: Sql) -> MysqlServer:
 
 
 def count_rows(engine: Engine, *tables: Table) -> int:
-    """Of all of them."""
+    """How many these tables have together."""
     with engine.connect().execution_options(imd_begin=READ) as connection:
         counts = (select(func.count()).select_from(table) for table in tables)
         return sum(int(connection.execute(count).scalar_one()) for count in counts)
@@ -102,19 +108,19 @@ def count_rows(engine: Engine, *tables: Table) -> int:
 class TableCopy:
     """One move of a part, and its check.
 
-    :param place: what the target is called.
+    :ivar place: what the target is called.
     """
 
     def __init__(self, part: Part, *, source: Engine, target: Engine, place: str) -> None:
         self._part = part
         self._source = source
         self._target = target
-        self._place = place
+        self.place = place
 
     def refuse_others(self, identity: Identity) -> None:
         """:raises CommandFailed: the target holds something that this move has not put there."""
         with self._target.connect().execution_options(imd_begin=READ) as connection:
-            found = _read(connection, self._part.identity)
+            found = _read(connection, self._part.record_name)
             is_ours = found == identity.text()
             occupied = [
                 table.name
@@ -122,12 +128,13 @@ class TableCopy:
                 if _any(connection, table) and not (is_ours and _read(connection, _mark(table)))
             ]
         if occupied:
-            raise self._refused(refusal("" if is_ours else found, identity, occupied=occupied))
+            way_out = "" if is_ours else self._part.way_out
+            raise self._refused(refusal("" if is_ours else found, identity, occupied=occupied), way_out)
 
     def holds(self, identity: Identity) -> bool:
         """Whether this move was begun there."""
         with self._target.connect().execution_options(imd_begin=READ) as connection:
-            return _read(connection, self._part.identity) == identity.text()
+            return _read(connection, self._part.record_name) == identity.text()
 
     def begin(self, identity: Identity) -> None:
         """Write down whose move this is, and forget how far another one came."""
@@ -136,7 +143,7 @@ class TableCopy:
             for table in self._part.tables:
                 if not _any(connection, table):
                     connection.execute(delete(_record).where(_record.c.name == _mark(table)))
-            _write(connection, self._part.identity, identity.text())
+            _write(connection, self._part.record_name, identity.text())
 
     def stamp(self) -> str:
         """Changes with any row of the source."""
@@ -148,10 +155,9 @@ class TableCopy:
 
     def copy(self, progress: Progress) -> None:
         """All tables, parents first; goes on where it was cut off."""
-        progress.say(f"{self._part.rows}: into the database {self._place}")
         tables = self._part.tables
         progress.begin(
-            self._part.rows, count_rows(self._source, *tables), done=count_rows(self._target, *tables)
+            self._part.title, count_rows(self._source, *tables), done=count_rows(self._target, *tables)
         )
         for table in tables:
             self._copy_table(table, progress)
@@ -169,13 +175,15 @@ class TableCopy:
                 with self._target.begin() as connection:
                     connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
                     _write(connection, _mark(table), json.dumps(last))
-            except IntegrityError:
-                # Since it was asked, or since the part before this was copied.
-                raise self._refused(f"is written by a server ({table.name})") from None
+            except IntegrityError as error:
+                # Of a row that is there already; asked just before, somebody writes there now.
+                if mysql_code(error.orig) not in _DUPLICATES:
+                    raise
+                raise self._refused(f"is written by somebody else, maybe a server ({error.orig})") from None
             progress.advance(len(rows))
 
-    def _refused(self, reason: str) -> CommandFailed:
-        return CommandFailed(TARGET, f"the database {self._place} {reason}: {self._part.remedy}")
+    def _refused(self, reason: str, way_out: str = "") -> CommandFailed:
+        return CommandFailed(TARGET, f"the database {self.place} {reason}: {self._part.remedy}{way_out}")
 
     def compare(self) -> Iterator[Verdict]:
         """Every row of every table."""
@@ -185,7 +193,7 @@ class TableCopy:
             if table.name not in present:
                 raise CommandFailed(
                     TARGET,
-                    f"the database {self._place} has no table {table.name}: nothing was moved there yet",
+                    f"the database {self.place} has no table {table.name}: nothing was moved there yet",
                 )
             yield compare(
                 table.name,
