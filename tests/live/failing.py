@@ -41,6 +41,8 @@ PATIENCE_S = 60.0
 #: For a newcomer, where somebody can judge the token: a question to a busy machine may take too long once.
 COMES_IN_S = 10.0
 _POLL_S = 0.1
+#: Of one mistake that a node has logged, enough to find it.
+_TRACEBACK_LINES = 30
 
 #: Which engines a role uses.
 USES = {"core": ("nats", "redis", "mongo"), "business": ("nats", "mariadb"), "admin": ("nats", "mariadb")}
@@ -168,6 +170,22 @@ class Ground:
         """All that it has said."""
         return node.process.log_file.read_text(errors="replace")
 
+    def tracebacks(self, read_bytes: dict[str, int]) -> list[str]:
+        """What nodes have logged of mistakes of ours, each from so much of its log on; ``read_bytes`` goes on to its end."""
+        found = []
+        for node in self.cluster.nodes.values():
+            with node.process.log_file.open("rb") as file:
+                file.seek(read_bytes.get(node.name, 0))
+                said = file.read()
+            read_bytes[node.name] = read_bytes.get(node.name, 0) + len(said)
+            lines = said.decode(errors="replace").splitlines()
+            found += [
+                f"{node.name}: " + "\n".join(lines[max(0, number - 1) : number + _TRACEBACK_LINES])
+                for number, line in enumerate(lines)
+                if line.lstrip().startswith("Traceback (most recent call last)")
+            ]
+        return found
+
     # What the database holds
 
     def holes(self, conversations: Iterable[str]) -> list[str]:
@@ -209,6 +227,8 @@ class FailureCase(SynchronousTestCase):
         :param ends_first: nothing is sent after the healing that would show what was lost before.
         """
         ground = self.ground
+        read_bytes: dict[str, int] = {}
+        ground.tracebacks(read_bytes)
         load = Load(
             town=ground.town,
             mariadb=ground.cluster.mariadb,
@@ -229,6 +249,7 @@ class FailureCase(SynchronousTestCase):
             outcome = load.finish(within_s=CONVERGE_S - AFTER_S)
             outcome["converged_s"] = round(time.monotonic() - healed_s, 1)
             outcome["holes"] = ground.holes(load.conversations)
+            outcome["tracebacks"] = ground.tracebacks(read_bytes)
         finally:
             load.close()
         load.outcome = outcome
@@ -245,6 +266,7 @@ class FailureCase(SynchronousTestCase):
         share of all, and whatever comes again at a ``seq`` must be the same message, or it is counted as doubled.
         """
         told = json.dumps(outcome, indent=1)
+        self.assertEqual(outcome["tracebacks"], [], told)
         again, late = (AGAIN_SHARE, LATE_SHARE) if self.nodes_fall_apart else (QUIET_SHARE, QUIET_SHARE)
         self.assertLessEqual(outcome["pushed_again"], again * outcome["delivered"], told)
         self.assertLessEqual(outcome["pushed_late"], late * outcome["delivered"], told)
