@@ -87,7 +87,11 @@ class _Wire(TcpTransport):
         self._transport().set_write_buffer_limits(high=_WRITE_AT_ONCE_BYTES)
 
     def waiting_bytes(self) -> int:
-        return self._transport().get_write_buffer_size()
+        try:
+            return self._transport().get_write_buffer_size()
+        except RuntimeError:
+            # What uvloop says of a socket that is gone; nothing waits there.
+            return 0
 
     def abort(self) -> None:
         if self._io_writer is not None:
@@ -237,7 +241,13 @@ class Link(Client):
         if not self._outbox or self._blocked or not self._opened:
             return
         outbox, self._outbox, self._outbox_bytes = self._outbox, [], 0
-        self._wire.write(b"".join(outbox))  # type: ignore[no-untyped-call]
+        try:
+            self._wire.write(b"".join(outbox))  # type: ignore[no-untyped-call]
+        except (OSError, RuntimeError) as error:
+            # uvloop knows that the other side has hung up before it tells nats-py's reader; whoever sends must not hear
+            # of it as a mistake of ours.
+            self.lose(error)
+            return
         if self._wire.waiting_bytes() > _WRITE_AT_ONCE_BYTES:
             self._blocked = True
             self._loop.create_task(self._unblock(), context=Context())
