@@ -53,10 +53,10 @@ class Line:
                                  "name": "imctl-doctor"}  # fmt: skip
         if user:
             login |= {"user": user, "pass": password}
-        self._send(f"CONNECT {json.dumps(login)}\r\n".encode())
         try:
-            refused = self.refusals()
-        except EOFError as error:
+            # In one piece: whatever comes after its refusal makes the server's hanging up a reset, which can swallow it.
+            refused = self.refusals(f"CONNECT {json.dumps(login)}\r\n".encode())
+        except (EOFError, ConnectionError) as error:
             raise LoginRefused(str(error)) from None
         if refused:
             raise LoginRefused(refused[0])
