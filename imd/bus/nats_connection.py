@@ -142,10 +142,21 @@ class NatsConnection:
         turn = int(self._random() * len(self._servers))
         while not self._stopped:
             up_at = self._clock.seconds()
-            if await self._follow(self._servers[turn % len(self._servers)]):
-                backoff.was_up(self._clock.seconds() - up_at)
+            try:
+                if await self._follow(self._servers[turn % len(self._servers)]):
+                    backoff.was_up(self._clock.seconds() - up_at)
+            except Exception:
+                # Nothing else would make another link, ever.
+                self._log.failure("a mistake of this node; it hangs up on NATS and comes again")
+                self._hang_up()
             turn += 1
             await self._pause(backoff.next())
+
+    def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.end()
+            self.replies.fail(BusFailure("the connection to NATS was lost"))
 
     async def _pause(self, delay_s: float) -> None:
         if self._stopped:

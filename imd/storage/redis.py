@@ -261,7 +261,12 @@ class RedisStore:
                 await sleep(delay_s * (0.5 + self._jitter() / 2), clock=self._clock)
             try:
                 line = await self._open()
-            except (Unusable, StartupError) as error:
+            except CancelledError:
+                raise
+            except Exception as error:
+                if not isinstance(error, Unusable | StartupError):
+                    # Whatever it is, nothing else would make another connection, ever.
+                    self._log.failure("a mistake of this node while it connects to Redis")
                 self._failures = max(2, self._failures + 1)
                 self._say_down(error)
 

@@ -6,14 +6,18 @@ import base64
 import contextlib
 import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
+from twisted.internet import reactor  # noqa: TID251 -- a real server, on real time
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from imd.bus import nats, nats_consumer, nats_inbound, nats_link
 from imd.bus.nats import NatsBus
+from imd.bus.nats_connection import NatsConnection
+from imd.bus.nats_link import Login
 from imd.bus.nats_streams import STREAMS
 from imd.bus.port import BusFailure, BusRefused, NoResponder
 from imd.bus.subjects import AUTH_INVALIDATE
@@ -146,6 +150,37 @@ class RestartTests(NatsCase):
         await bus._jetstream.api("CONSUMER.DELETE.im-test.follower_im_test_events", {})
         await bus.publish_durable("im.test.events", b"2")
         await until(lambda: consumed.payloads == [b"1", b"2"])
+
+
+class MistakeTests(NatsCase):
+    """Something of ours raises where nobody expects it."""
+
+    async def test_when_it_is_up(self) -> None:
+        """It costs the link and what was asked on it; the next link serves all as before."""
+        ups: list[bool] = []
+
+        def on_up(is_first: bool) -> None:
+            ups.append(is_first)
+            if is_first:
+                raise RuntimeError("planted")
+
+        clock: Any = reactor
+        connection = NatsConnection(
+            servers=[f"nats://{self.server.address}"],
+            login=Login("test", self.server.user, self.server.password, None),
+            clock=clock,
+            random=Random().random,
+            loop=reactor._asyncioEventloop,  # type: ignore[attr-defined]
+            on_up=on_up,
+        )
+        heard: list[bytes] = []
+        connection.listen("im.other.heard", lambda _subject, _reply, payload, _headers: heard.append(payload))
+        await connection.start(PATIENCE_S)
+        self.addCleanup(lambda: Deferred.fromCoroutine(connection.stop()))
+        await until(lambda: len(ups) == 2)
+        connection.publish("im.other.heard", b"on the second")
+        await until(lambda: heard == [b"on the second"])
+        self.assertEqual((ups, len(self.flushLoggedErrors(RuntimeError))), ([True, False], 1))
 
 
 class CatchUpTests(NatsCase):

@@ -229,6 +229,20 @@ class AwayTests(RedisCase):
         self.assertEqual(self.log, [])
         self.stop(store)
 
+    def test_strange_answer(self) -> None:
+        """Whatever goes wrong while a connection is made, another one is tried, and used."""
+        store = self.started()
+        self.redis.answers = [b":5\r\n"]
+        self.redis.side.hang_up()
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertFalse(store.is_up())
+        self.redis.answers = [info()]
+        self.clock.pump([LAST_PROBE_S, 0.0, 0.0])
+        self.assertTrue(store.is_up())
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.stop(store)
+
     def test_hangs(self) -> None:
         """A Redis that accepts and says nothing costs two time-outs, and nothing from then on until it speaks."""
         store = self.started()
