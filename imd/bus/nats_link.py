@@ -41,6 +41,9 @@ MAX_QUEUED_BYTES = 1024 * 1024
 #: What the socket's own buffer may hold before more waits here; and how much is written without
 #: waiting for the end of the turn.
 _WRITE_AT_ONCE_BYTES = 64 * 1024
+#: What writing to a socket raises when the other side has hung up: uvloop knows it before it tells nats-py's reader, and
+#: says then that "the handler is closed".
+_GONE = (OSError, RuntimeError)
 
 #: (subject, reply, payload, header block or None) of a message; must not raise.
 Take = Callable[[bytes, bytes, bytes, bytes | None], None]
@@ -90,7 +93,7 @@ class _Wire(TcpTransport):
         try:
             return self._transport().get_write_buffer_size()
         except RuntimeError:
-            # What uvloop says of a socket that is gone; nothing waits there.
+            # See _GONE; nothing waits there.
             return 0
 
     def abort(self) -> None:
@@ -230,7 +233,7 @@ class Link(Client):
                 self._write_out()
                 await self._wire.drain()  # type: ignore[no-untyped-call]
             await self.flush(timeout=ROUND_TRIP_TIMEOUT_S)
-        except (OSError, errors.Error) as error:
+        except (*_GONE, errors.Error) as error:
             self.lose(error)
 
     def _end_turn(self) -> None:
@@ -243,9 +246,8 @@ class Link(Client):
         outbox, self._outbox, self._outbox_bytes = self._outbox, [], 0
         try:
             self._wire.write(b"".join(outbox))  # type: ignore[no-untyped-call]
-        except (OSError, RuntimeError) as error:
-            # uvloop knows that the other side has hung up before it tells nats-py's reader; whoever sends must not hear
-            # of it as a mistake of ours.
+        except _GONE as error:
+            # Whoever sends must not hear of it as a mistake of ours.
             self.lose(error)
             return
         if self._wire.waiting_bytes() > _WRITE_AT_ONCE_BYTES:
@@ -255,7 +257,7 @@ class Link(Client):
     async def _unblock(self) -> None:
         try:
             await self._wire.drain()  # type: ignore[no-untyped-call]
-        except OSError as error:
+        except _GONE as error:
             self.lose(error)
         self._blocked = False
         self._write_out()

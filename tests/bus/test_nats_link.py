@@ -56,6 +56,16 @@ class Reset(SynchronousTestCase):
         self.loop.run_forever()
         self.assertEqual(len(self.lost), 1)
 
+    def test_settle(self) -> None:
+        """What asks the server whether it has all, with a ping."""
+
+        async def ping(**_: object) -> None:
+            Gone().write(b"PING\r\n")
+
+        self.patch(self.link, "flush", ping)
+        self.loop.run_until_complete(self.link._settle())
+        self.assertEqual(len(self.lost), 1)
+
     def test_blocked(self) -> None:
         """Where the server has not read for a while, all goes into the queue until the loss is told."""
         self.link._blocked = True
