@@ -56,7 +56,7 @@ class Line:
         try:
             # In one piece: whatever comes after its refusal makes the server's hanging up a reset, which can swallow it.
             refused = self.refusals(f"CONNECT {json.dumps(login)}\r\n".encode())
-        except (EOFError, ConnectionError) as error:
+        except EOFError as error:
             raise LoginRefused(str(error)) from None
         if refused:
             raise LoginRefused(refused[0])
@@ -105,7 +105,7 @@ class Line:
             elif line.startswith(("MSG", "HMSG")):
                 body = self._payload(line)
                 return json.loads(body) if body else None
-        raise EOFError("what it says has no end")
+        raise ValueError("what it says has no end")
 
     def _until_pong(self) -> Iterator[str]:
         """Lines up to the answer to our PING."""
@@ -114,7 +114,7 @@ class Line:
             if line == "PONG":
                 return
             yield line
-        raise EOFError("what it says has no end")
+        raise ValueError("what it says has no end")
 
     def _payload(self, line: str) -> bytes:
         """Of a message; without its headers."""
@@ -122,7 +122,7 @@ class Line:
         size = int(words[-1])
         header = int(words[-2]) if words[0] == "HMSG" else 0
         if not 0 <= header <= size <= _MESSAGE_BYTES:
-            raise EOFError(f"a message of {size} bytes")
+            raise ValueError(f"a message of {size} bytes")
         data = self._lines.read(size + 2)
         if len(data) < size + 2:
             raise EOFError("it hung up")
